@@ -1,0 +1,49 @@
+# `make` alone prints the targets. Everything runs in .venv, which is made from requirements.lock when it is missing.
+PYTHON ?= python3
+PROFILE ?= laptop
+ARGS ?=
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup study test test-all lint lab doctor bench lock clean
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: .venv/.complete ## create .venv from the lock file
+
+.venv/.complete: requirements.lock pyproject.toml
+	@echo "Installing into .venv (about 6 GB, 2 to 5 minutes) ..."
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "UltraFM needs Python 3.11 or newer; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+study: setup ## run the whole study (PROFILE=laptop|smoke|..., ARGS="--seed 3"), print the report's path
+	@$(BIN)/ultrafm study --profile $(PROFILE) $(ARGS)
+
+test: setup ## run the tests, under 10 minutes
+	$(BIN)/python -m pytest
+
+test-all: setup ## run the slow tests too
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: setup ## check the style
+	$(BIN)/ruff check ultrafm tests
+
+lab: setup ## JupyterLab, opened on 00_start_here
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+doctor: setup ## check the installation
+	$(BIN)/ultrafm doctor
+
+bench: setup ## run the benchmarks, write reports/bench/*.json
+	$(BIN)/python -m tests.bench
+
+lock: ## resolve requirements.in anew (needs pip-tools)
+	pip-compile --allow-unsafe --generate-hashes --no-emit-find-links --no-emit-index-url --strip-extras --output-file=requirements.lock requirements.in
+
+clean: ## remove reports and caches, keep .venv
+	find reports -mindepth 1 -maxdepth 1 ! -name README.md ! -name example -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

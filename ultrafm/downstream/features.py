@@ -1,0 +1,81 @@
+"""Features: what a frozen encoder says of each image, and of each patch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch.nn import functional
+
+
+def as_input(encoder: VisionTransformer, pictures: torch.Tensor) -> torch.Tensor:
+    """Grey values 0 to 1, (B, 1, S, S), normalised with the mean and deviation that travel with the encoder."""
+    return (pictures - encoder.pretrained_cfg["mean"][0]) / encoder.pretrained_cfg["std"][0]
+
+
+def coverage(sectors: torch.Tensor, patch: int) -> torch.Tensor:
+    """(B, 1, S, S) sector shares 0 to 1 -> (B, T) weights of the patches, adding up to 1.
+
+    A patch counts by the share of it inside the scan sector; an image without a sector counts all patches alike.
+    """
+    inside = functional.avg_pool2d(sectors, patch).flatten(1)
+    inside = torch.where(inside.sum(dim=1, keepdim=True) > 0, inside, torch.ones_like(inside))
+    return inside / inside.sum(dim=1, keepdim=True)
+
+
+def pool_tokens(tokens: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """(B, 1 + T, D) tokens and (B, T) weights -> (B, 2 D): the class token beside the mean patch of the scan sector."""
+    mean = torch.einsum("bt,btd->bd", weights.to(tokens.dtype), tokens[:, 1:])
+    return torch.cat([tokens[:, 0], mean], dim=1)
+
+
+def picture_features(encoder: VisionTransformer, pictures: torch.Tensor, sectors: torch.Tensor) -> torch.Tensor:
+    """(B, 2 D) features of pictures (B, 1, S, S), grey 0 to 1, with their sectors of the same shape."""
+    tokens = encoder.forward_features(as_input(encoder, pictures))
+    return pool_tokens(tokens.float(), coverage(sectors, encoder.patch_embed.patch_size[0]))
+
+
+def patch_features(encoder: VisionTransformer, pictures: torch.Tensor) -> torch.Tensor:
+    """(B, T, 2 D) features of patches: the middle block's tokens, which know where, beside the last block's."""
+    depth = len(encoder.blocks)
+    blocks = encoder.forward_intermediates(
+        as_input(encoder, pictures), indices=[depth // 2 - 1, depth - 1], norm=True, output_fmt="NLC",
+        intermediates_only=True,
+    )  # fmt: skip
+    return torch.cat(blocks, dim=-1).float()
+
+
+def as_pictures(images: np.ndarray) -> torch.Tensor:
+    """(N, S, S) uint8 images as (N, 1, S, S) floats, grey values 0 to 1."""
+    return torch.from_numpy(np.ascontiguousarray(images)).float().div(255)[:, None]
+
+
+def as_shares(regions: np.ndarray) -> torch.Tensor:
+    """(N, S, S) boolean sectors or 0/1 masks as (N, 1, S, S) floats, 0 or 1."""
+    return torch.from_numpy(np.ascontiguousarray(regions)).float()[:, None]
+
+
+@torch.inference_mode()
+def extract_features(
+    encoder: VisionTransformer, images: np.ndarray, sectors: np.ndarray, batch: int = 64
+) -> np.ndarray:
+    """(N, 2 D) float32 features of (N, S, S) uint8 images; `sectors` (N, S, S) is True inside the scan sector.
+
+    In fp32 and in evaluation mode: the same images, batch and threads always give the same features.
+    """
+    encoder.eval()
+    parts = [
+        picture_features(encoder, as_pictures(images[start : start + batch]), as_shares(sectors[start : start + batch]))
+        for start in range(0, len(images), batch)
+    ]
+    return torch.cat(parts).numpy() if parts else np.zeros((0, 2 * encoder.embed_dim), dtype=np.float32)
+
+
+@torch.inference_mode()
+def extract_patch_features(encoder: VisionTransformer, images: np.ndarray, batch: int = 64) -> np.ndarray:
+    """(N, T, 2 D) float32 features of the patches, row by row, of (N, S, S) uint8 images."""
+    encoder.eval()
+    parts = [
+        patch_features(encoder, as_pictures(images[start : start + batch])) for start in range(0, len(images), batch)
+    ]
+    return torch.cat(parts).numpy()

@@ -1,0 +1,154 @@
+"""Figures of diagnosis and segmentation; drawn in the house style of `ultrafm.reporting.figures`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.ndimage import binary_erosion
+from sklearn.metrics import roc_curve
+
+from ultrafm.downstream.tasks import TaskData
+from ultrafm.reporting.figures import LINES, MARKERS, PALETTE, QUIET, interval_plot, new_figure, picture_grid
+
+TRUTH_COLOUR, DRAWN_COLOUR = (0.0, 0.85, 0.45), (1.0, 0.45, 0.0)
+ENLARGED = 4
+
+
+def draw_intervals(table: pd.DataFrame, model: str, title: str, unit: str, reference: float | None) -> Figure:
+    """Intervals of `records_table` rows of one model ("linear probe"): a block of lines a task, encoders in colour."""
+    rows = table[table["model"] == model] if len(table) else table
+    if rows.empty:
+        return _nothing(title)
+    title = f"{title}, {model}{_kind(rows['images'])}"
+    return interval_plot(rows, "estimate", "ci_low", "ci_high", "task", "encoder", title, unit, reference)
+
+
+def draw_roc(predictions: pd.DataFrame, described: Mapping[str, Mapping[str, str]], method: str) -> Figure:
+    """ROC curves of each task, one curve an encoder, for one method; out-of-sample scores."""
+    rows = predictions[predictions["method"] == method]
+    if rows.empty:
+        return _nothing("ROC curves")
+    tasks, encoders = sorted(rows["task"].unique()), list(dict.fromkeys(rows["encoder"]))
+    columns = min(3, len(tasks))
+    lines = -(-len(tasks) // columns)
+    figure = new_figure(3.2 * columns + 0.3, 3.2 * lines + 0.8, f"ROC curves of {', '.join(tasks)}")
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes, task in zip(grid, tasks):
+        axes.plot([0, 1], [0, 1], color=QUIET, linestyle="--", linewidth=1)
+        for number, encoder in enumerate(encoders):
+            found = rows[(rows["task"] == task) & (rows["encoder"] == encoder)]
+            share, hits, _ = roc_curve(found["truth"].astype(int), found["score"], drop_intermediate=False)
+            axes.plot(share, hits, color=PALETTE[number], linestyle=LINES[number % len(LINES)], label=_words(encoder))
+        axes.set_title(f"{_words(task)}\n({described[task]['images']} images)", fontsize="small")
+        axes.set_aspect("equal")
+    for axes in grid[len(tasks) :]:
+        axes.set_axis_off()
+    figure.supxlabel("false positive share (1 − specificity)", fontsize="small")
+    figure.supylabel("true positive share (sensitivity)", fontsize="small")
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+    figure.suptitle(f"ROC curves, {_words(method)}", x=0.01, ha="left", fontsize="medium")
+    return figure
+
+
+def draw_scored(
+    data: TaskData, predictions: pd.DataFrame, method: str, encoder: str, generator: np.random.Generator, count: int = 8
+) -> Figure:
+    """`count` test images of one task, half of them positive where there are enough, with truth and score."""
+    rows = _chosen(predictions, data, method, encoder)
+    title = f"{_words(data.task.name)}: scores by the {_words(encoder)} encoder, {_words(method)}"
+    if rows.empty:
+        return _nothing(title)
+    halves = [rows[rows["truth"] == answer] for answer in (1, 0)]
+    picked = [half.iloc[np.sort(generator.permutation(len(half))[: count // 2])] for half in halves]
+    shown = pd.concat(picked)
+    images = [enlarge(data.images[row]) for row in _places(data, shown["image_id"])]
+    words = {1: "positive", 0: "negative"}
+    titles = [f"{words[int(row.truth)]}, score {row.score:.2f}" for row in shown.itertuples()]
+    return picture_grid(images, titles, f"{title}{_kind(['simulated' if data.simulated else 'real'])}", count // 2)
+
+
+def draw_outlines(
+    data: TaskData, scores: pd.DataFrame, masks: np.ndarray, method: str, encoder: str, each: int = 3
+) -> Figure:
+    """The `each` best, middle and worst test images of one task: true outline green, drawn outline orange.
+
+    masks: (N, S, S) of all rows of `scores`, in their order.
+    """
+    rows = _chosen(scores.reset_index(drop=True), data, method, encoder).sort_values("dice", ascending=False)
+    title = f"{_words(data.task.name)}: {_words(encoder)} encoder, {_words(method)}; truth green, drawn orange"
+    if rows.empty:
+        return _nothing(title)
+    each = max(1, min(each, len(rows) // 3))
+    middle = len(rows) // 2 - each // 2
+    parts = {"best": rows.iloc[:each], "middle": rows.iloc[middle : middle + each], "worst": rows.iloc[-each:]}
+    images, titles = [], []
+    for name, part in parts.items():
+        for place, index, value in zip(_places(data, part["image_id"]), part.index, part["dice"]):
+            images.append(outlined(data.images[place], data.truth[place], masks[index]))
+            titles.append(f"{name}, Dice {value:.2f}")
+    return picture_grid(images, titles, title + _kind(["simulated" if data.simulated else "real"]), each)
+
+
+def draw_dice(scores: pd.DataFrame, described: Mapping[str, Mapping[str, str]], method: str) -> Figure:
+    """Share of images with at least a given Dice, one curve an encoder, one panel a task; for one method."""
+    rows = scores[scores["method"] == method]
+    if rows.empty:
+        return _nothing("Dice of single images")
+    tasks, encoders = sorted(rows["task"].unique()), list(dict.fromkeys(rows["encoder"]))
+    figure = new_figure(max(7.0, 3.2 * len(tasks)), 3.6, f"distribution of Dice in {', '.join(tasks)}")
+    for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0], tasks):
+        found = rows[rows["task"] == task]
+        for number, encoder in enumerate(encoders):
+            values = found.loc[found["encoder"] == encoder, "dice"].to_numpy(dtype=float)
+            places = number + np.linspace(-0.25, 0.25, len(values))
+            axes.scatter(np.sort(values), places, s=9, alpha=0.6, color=PALETTE[number], marker=MARKERS[number])
+            axes.plot([np.median(values)] * 2, [number - 0.36, number + 0.36], color="#222222", linewidth=2)
+        axes.set_yticks(range(len(encoders)), [_words(encoder) for encoder in encoders])
+        axes.set(xlim=(-0.02, 1.02), xlabel="Dice of one image")
+        axes.set_title(f"{_words(task)}\n({described[task]['images']} images)", fontsize="small")
+    figure.suptitle(
+        f"Dice of single images, {_words(method)}; the bar is the median", x=0.01, ha="left", fontsize="medium"
+    )
+    return figure
+
+
+def outlined(image: np.ndarray, truth: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """A (S, S) uint8 image, enlarged, as (H, W, 3) floats with the outlines of two 0/1 masks in colour."""
+    picture = np.repeat(enlarge(image)[..., None] / 255.0, 3, axis=2)
+    for mask, colour in ((truth, TRUTH_COLOUR), (drawn, DRAWN_COLOUR)):
+        inside = enlarge(mask).astype(bool)
+        picture[inside & ~binary_erosion(inside, iterations=1, border_value=0)] = colour
+    return picture
+
+
+def enlarge(image: np.ndarray) -> np.ndarray:
+    """Each pixel of (S, S) repeated ENLARGED x ENLARGED times."""
+    return np.repeat(np.repeat(image, ENLARGED, axis=0), ENLARGED, axis=1)
+
+
+def _chosen(table: pd.DataFrame, data: TaskData, method: str, encoder: str) -> pd.DataFrame:
+    wanted = (table["task"] == data.task.name) & (table["method"] == method) & (table["encoder"] == encoder)
+    return table[wanted]
+
+
+def _places(data: TaskData, names: Sequence[str]) -> np.ndarray:
+    return pd.Index(data.table["image_id"]).get_indexer(list(names))
+
+
+def _kind(images: Sequence[str]) -> str:
+    kinds = set(images)
+    return f" ({' and '.join(sorted(kinds))} images)"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _nothing(title: str) -> Figure:
+    """A figure that says that there is nothing to show."""
+    figure = new_figure(7, 1.2, f"{title}: nothing to show")
+    figure.text(0.02, 0.5, f"{title}: no task could be evaluated; see the table of tasks for the reason.", va="center")
+    return figure

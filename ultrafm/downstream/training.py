@@ -1,0 +1,74 @@
+"""What diagnosis and segmentation share when a whole encoder is trained further."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from timm.optim import param_groups_layer_decay
+from torch import nn
+
+from ultrafm.downstream.features import as_pictures, as_shares
+from ultrafm.downstream.tasks import TaskData
+from ultrafm.pretraining.augmentation import random_crop_and_flip, random_gain
+
+BATCH = 32
+LEARNING_RATE, WEIGHT_DECAY, LAYER_DECAY = 3e-4, 0.05, 0.75
+SMALLEST_CROP, GAIN_SPREAD = 0.85, 0.2
+
+
+def make_optimizer(encoder: VisionTransformer, head: nn.Module) -> torch.optim.AdamW:
+    """AdamW in which each block learns LAYER_DECAY times as fast as the one above it (Clark et al. 2020, section 3).
+
+    The head learns at the full rate. Each group keeps its full rate as "peak" for `set_rate`.
+    """
+    groups = param_groups_layer_decay(encoder, weight_decay=WEIGHT_DECAY, layer_decay=LAYER_DECAY)
+    rows = [
+        {"params": group["params"], "weight_decay": group["weight_decay"], "peak": LEARNING_RATE * group["lr_scale"]}
+        for group in groups
+    ]
+    rows.append({"params": list(head.parameters()), "weight_decay": WEIGHT_DECAY, "peak": LEARNING_RATE})
+    return torch.optim.AdamW(rows, lr=0.0)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, progress: float, warmup: float = 0.1) -> None:
+    """Set the rates for `progress`, the share of training done: a linear rise, then a half cosine down to zero."""
+    falling = (progress - warmup) / (1 - warmup)
+    share = progress / warmup if progress < warmup else 0.5 * (1 + math.cos(math.pi * falling))
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * share
+
+
+def step(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    """One step down the loss; the gradient of all weights together is clipped to length 1."""
+    optimizer.zero_grad()
+    loss.backward()
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    torch.nn.utils.clip_grad_norm_(weights, 1.0)
+    optimizer.step()
+
+
+def shuffled_batches(rows: torch.Tensor, generator: torch.Generator) -> Iterator[torch.Tensor]:
+    """One epoch: the row numbers in a fresh order, in batches of at most BATCH of nearly equal size."""
+    order = rows[torch.randperm(len(rows), generator=generator)]
+    yield from torch.tensor_split(order, max(1, -(-len(rows) // BATCH)))
+
+
+def augmented(
+    data: TaskData, rows: torch.Tensor, regions: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pictures (B, 1, S, S) of these rows and their `regions` (B, R, S, S), moved alike.
+
+    Each is mirrored left to right half of the time, zoomed by at most 1 / SMALLEST_CROP, shifted inside, and its gain
+    changed. Depth stays downwards.
+    """
+    pictures = as_pictures(data.images[rows.numpy()])
+    pictures, regions = random_crop_and_flip(pictures, regions, SMALLEST_CROP, generator)
+    return random_gain(pictures, GAIN_SPREAD, generator), regions
+
+
+def sectors_of(data: TaskData, rows: torch.Tensor) -> torch.Tensor:
+    """(B, 1, S, S) scan sectors of these rows, 0 or 1."""
+    return as_shares(data.sectors[rows.numpy()])

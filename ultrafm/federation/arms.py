@@ -1,0 +1,209 @@
+"""The four encoders that the study compares: random, one site alone, all sites pooled, federated.
+
+All have the same network, the same initial weights, the same grey normalisation and (but for random) see the same
+number of pictures under the same schedule.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+from concurrent.futures import ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from ultrafm.curation import load_pictures
+from ultrafm.errors import UltraFMError
+from ultrafm.federation.driver import Federation, federate
+from ultrafm.federation.grid import start_worker
+from ultrafm.federation.site import site_images
+from ultrafm.files import write_json
+from ultrafm.pretraining.central import pretrain_centrally
+from ultrafm.pretraining.loop import GreyScale, image_losses
+from ultrafm.pretraining.model import MaskedAutoencoder
+from ultrafm.pretraining.recipe import Recipe, build_model
+from ultrafm.pretraining.weights import describe_encoder, load_encoder, load_facts, load_state, save_encoder
+from ultrafm.reporting.records import record
+from ultrafm.seeds import spawn_torch
+
+ARMS = ("random", "one_site", "pooled", "federated")
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where an arm finds the curated stores and puts its results, and what all arms share."""
+
+    curated: Path
+    folder: Path
+    recipe: Recipe
+    federation: Federation
+    seed: int
+
+
+def count_training_images(curated: Path) -> dict[str, int]:
+    """Number of training images of each curated site that has any; sites without cannot take part."""
+    sites = sorted(store.parent.name for store in curated.glob("*/store"))
+    counts = {site: len(site_images(str(curated), site, "train")[0]) for site in sites}
+    return {site: count for site, count in counts.items() if count}
+
+
+def image_origin(curated: Path, sites: list[str]) -> str:
+    """'real', or 'simulated' as soon as one site's images are."""
+    return "simulated" if load_pictures(curated, sites, ["train"]).table["simulated"].any() else "real"
+
+
+def picture_size(curated: Path, sites: list[str]) -> int:
+    """Side of the curated pictures in pixels, the same at every site."""
+    sizes = {site_images(str(curated), site, "train")[0].shape[1] for site in sites}
+    if len(sizes) != 1:
+        found = f"pictures of {', '.join(map(str, sorted(sizes)))} pixels"
+        raise UltraFMError(str(curated), found, "one picture size at all sites", "curate all sites with one image_size")
+    return sizes.pop()
+
+
+def largest_site(counts: dict[str, int]) -> str:
+    """The site that stands for 'one site alone': the one with most training images, the first by name among equals."""
+    return min(counts, key=lambda site: (-counts[site], site))
+
+
+def keep_encoder(place: Workplace, arm: str, model: MaskedAutoencoder, grey_scale: GreyScale, sites: list[str]) -> Path:
+    """Write an arm's encoder as a timm folder with a description of how it came about."""
+    description: dict[str, Any] = {
+        "arm": arm, "sites": sites, "recipe": place.recipe.settings(), "federation": asdict(place.federation),
+        "seed": place.seed,
+    }  # fmt: skip
+    target = place.folder / "encoders" / arm
+    save_encoder(model, target, grey_scale, description)
+    return target
+
+
+def pretrain_federated(place: Workplace, sites: list[str], workers: int) -> tuple[GreyScale, pd.DataFrame]:
+    """The federated arm; also writes the random one, which is the federation's starting point.
+
+    Returns the grey normalisation that the sites agreed on and the round log (see `federate`). Shows a progress bar.
+    """
+    torch.set_num_threads(1)
+    folder = place.folder / "federated"
+    with tqdm(total=place.federation.rounds, unit="round", desc="federated", mininterval=2) as bar:
+        model, grey_scale, history = federate(
+            place.curated, sites, folder, place.recipe, place.federation, place.seed, workers,
+            on_round=partial(advance, bar),
+        )  # fmt: skip
+    shutil.rmtree(folder / "sites", ignore_errors=True)  # the optimizer's moments are of use between rounds only
+    keep_encoder(place, "federated", model, grey_scale, sites)
+    keep_encoder(place, "random", build_model(place.recipe, place.seed), grey_scale, [])
+    write_json(place.folder / "rounds.json", history)
+    return grey_scale, pd.DataFrame(history)
+
+
+def advance(bar: tqdm, number: int, loss: float) -> None:
+    """Move a progress bar to round `number` and show its loss."""
+    bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+    bar.update(number - bar.n)
+
+
+def pretrain_arm(place: Workplace, arm: str, sites: list[str], grey_scale: GreyScale, pictures: int) -> list[dict]:
+    """A central arm on the images of `sites`, `pictures` per round; runs in a worker and returns its history."""
+    training = load_pictures(place.curated, sites, ["train"])
+    held_out = load_pictures(place.curated, sites, ["validation"])
+    model, history = pretrain_centrally(
+        arm, place.folder / arm, place.recipe, training.images, training.sectors,
+        (held_out.images, held_out.sectors), grey_scale, place.federation.rounds, pictures, place.seed,
+    )  # fmt: skip
+    keep_encoder(place, arm, model, grey_scale, sites)
+    return history
+
+
+def rounds_done(folder: Path) -> int:
+    """Rounds that an arm has finished so far, read from its state file."""
+    path = folder / "state.safetensors"
+    return load_facts(path)["round"] if path.exists() else 0
+
+
+def pretrain_comparisons(
+    place: Workplace,
+    sites: list[str],
+    grey_scale: GreyScale,
+    workers: int,
+) -> pd.DataFrame:
+    """The arms 'one_site' (the largest) and 'pooled', side by side in `workers` processes; shows a progress bar.
+
+    Returns one row per arm and round: arm, round, loss, validation_loss.
+    """
+    counts = {site: len(site_images(str(place.curated), site, "train")[0]) for site in sites}
+    pictures = sum(counts.values()) * place.federation.local_epochs
+    members = {"pooled": sites, "one_site": [largest_site(counts)]}
+    spawn = multiprocessing.get_context("spawn")
+    total = place.federation.rounds * len(members)
+    with (
+        ProcessPoolExecutor(max(min(workers, 2), 1), mp_context=spawn, initializer=start_worker) as pool,
+        tqdm(total=total, unit="round", desc="pooled and one site", mininterval=2) as bar,
+    ):
+        running = {arm: pool.submit(pretrain_arm, place, arm, who, grey_scale, pictures) for arm, who in members.items()}
+        while wait(running.values(), timeout=1).not_done:
+            bar.update(sum(rounds_done(place.folder / arm) for arm in members) - bar.n)
+        histories = {arm: future.result() for arm, future in running.items()}
+        bar.update(total - bar.n)
+    write_json(place.folder / "comparisons.json", histories)
+    return pd.concat([pd.DataFrame(rows).assign(arm=arm) for arm, rows in histories.items()], ignore_index=True)
+
+
+def load_model(place: Workplace, arm: str) -> MaskedAutoencoder:
+    """An arm's whole autoencoder, decoder included, as it was after its last round; 'random' as it was before the first."""
+    model = build_model(place.recipe, place.seed)
+    if arm != "random":
+        tensors, _facts = load_state(place.folder / arm / "state.safetensors")
+        model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model/")})
+    return model
+
+
+def open_workplace(curated: Path, folder: Path) -> tuple[Workplace, GreyScale, list[str]]:
+    """A finished workplace, its grey normalisation and its sites, as the federated encoder's description tells them."""
+    encoder = folder / "encoders" / "federated"
+    told = describe_encoder(encoder)
+    configuration = load_encoder(encoder).pretrained_cfg
+    place = Workplace(curated, folder, Recipe(**told["recipe"]), Federation(**told["federation"]), told["seed"])
+    return place, GreyScale(configuration["mean"][0], configuration["std"][0]), told["sites"]
+
+
+def validation_losses(place: Workplace, sites: list[str], grey_scale: GreyScale) -> pd.DataFrame:
+    """Reconstruction loss of every validation image under every arm's model, all with the same masks.
+
+    One row per arm and image: arm, site, patient, simulated, loss.
+    """
+    held_out = load_pictures(place.curated, sites, ["validation"])
+    table = held_out.table[["site", "patient", "simulated"]]
+    losses = {
+        arm: image_losses(
+            load_model(place, arm), held_out.images, held_out.sectors, grey_scale, place.recipe.mask_ratio,
+            place.recipe.precision, spawn_torch(place.seed, "comparison masks"),
+        )
+        for arm in ARMS
+    }  # fmt: skip
+    return pd.concat([table.assign(arm=arm, loss=loss) for arm, loss in losses.items()], ignore_index=True)
+
+
+def loss_records(losses: pd.DataFrame) -> list[dict[str, Any]]:
+    """Mean validation loss of each arm with a patient-clustered interval, as records."""
+    records = []
+    for arm, table in losses.groupby("arm", sort=False):
+        deviations = (table["loss"] - table["loss"].mean()).groupby([table["site"], table["patient"]]).sum()
+        patients = len(deviations)
+        error = (deviations**2).sum() ** 0.5 / len(table) * (patients / max(patients - 1, 1)) ** 0.5
+        mean = float(table["loss"].mean())
+        records.append(
+            record(
+                section="pretraining", task="reconstruction", method=str(arm), metric="normalised_squared_error",
+                fold="validation", estimate=mean, ci_low=mean - 1.96 * error, ci_high=mean + 1.96 * error,
+                ci_method="normal, clustered by patient", n=len(table), n_patients=patients, unit="patch variance",
+                images="simulated" if table["simulated"].any() else "real",
+            )
+        )  # fmt: skip
+    return records

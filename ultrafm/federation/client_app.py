@@ -1,0 +1,54 @@
+"""The site's side of the federation as a Flower ClientApp: the same in a notebook and in a hospital.
+
+A node's configuration names its `site`, the folder `curated` that holds its store, and its own `folder` for state.
+Replies carry weights, counts and losses; no image, no path and no patient leaves.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from ultrafm.federation.site import RoundPlan, describe_site, train_site
+from ultrafm.pretraining.model import MaskedAutoencoder
+from ultrafm.pretraining.recipe import Recipe, build_model
+
+REFERENCE = "ultrafm.federation.client_app:app"
+app = ClientApp()
+
+
+@lru_cache(maxsize=1)
+def empty_model(recipe: Recipe) -> MaskedAutoencoder:
+    """One model per process; every round overwrites all of its weights."""
+    return build_model(recipe, seed=0)
+
+
+@app.query("describe")
+def describe(message: Message, context: Context) -> Message:
+    """Which site this node is, how many training images it holds, and their grey sums."""
+    site = str(context.node_config["site"])
+    images, grey, squares = describe_site(str(context.node_config["curated"]), site)
+    metrics = MetricRecord({"number": int(context.node_config["number"]), "images": images, "grey": grey, "squares": squares})
+    return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+
+@app.train()
+def train_round(message: Message, context: Context) -> Message:
+    """Train the received weights on the site's images for one round and send them back with counts and losses."""
+    recipe = Recipe(**dict(message.content["recipe"]))
+    plan = RoundPlan(**dict(message.content["plan"]))
+    model = empty_model(recipe)
+    model.load_state_dict(message.content["arrays"].to_torch_state_dict())
+    site, folder = str(context.node_config["site"]), Path(str(context.node_config["folder"]))
+    outcome = train_site(model, recipe, plan, str(context.node_config["curated"]), site, folder)
+    metrics = MetricRecord(
+        {
+            "images": outcome.images, "loss": outcome.loss,
+            "validation_images": outcome.validation_images, "validation_loss": outcome.validation_loss,
+        }
+    )  # fmt: skip
+    arrays = ArrayRecord(model.state_dict())
+    return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)

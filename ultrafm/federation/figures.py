@@ -1,0 +1,88 @@
+"""Figures of pre-training: loss curves of the arms and what the models make of hidden patches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ultrafm.curation import load_pictures
+from ultrafm.federation.arms import Workplace, load_model
+from ultrafm.federation.disclosure import FEWEST_PATIENTS
+from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.reconstruct import reconstruct
+from ultrafm.reporting.figures import interval_plot, loss_curves, picture_grid
+from ultrafm.seeds import spawn, spawn_torch
+
+
+def site_curves(rounds: pd.DataFrame, images: str) -> Figure:
+    """Training loss of every site and of the federation (weighted by images) by round; `images` says real or simulated."""
+    table = rounds.rename(columns={"images": "weight"})
+    return loss_curves(table, f"Training loss at each site ({images} images)")
+
+
+def arm_curves(rounds: pd.DataFrame, comparisons: pd.DataFrame, images: str) -> Figure:
+    """Validation loss by round of the federated model beside one site alone and all sites pooled."""
+    held_out = rounds.dropna(subset=["validation_loss"])
+    weights = held_out["validation_images"]
+    total = (held_out["validation_loss"] * weights).groupby(held_out["round"]).sum() / weights.groupby(held_out["round"]).sum()
+    federated = total.rename("loss").reset_index().assign(site="federated")
+    others = comparisons.rename(columns={"arm": "site", "loss": "training_loss", "validation_loss": "loss"})
+    table = pd.concat([federated, others[["round", "site", "loss"]]], ignore_index=True)
+    return loss_curves(table, f"Validation loss before each round, all sites' validation folds ({images} images)")
+
+
+def choose_examples(place: Workplace, sites: Sequence[str], count: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """`count` images of different sites, from validation folds where there are any: images, sectors, organ names."""
+    chosen = list(spawn(place.seed, "example sites").permutation(sorted(sites))[:count])
+    images, sectors, organs = [], [], []
+    for site in chosen:
+        pictures = load_pictures(place.curated, [site], ["validation"])
+        if not len(pictures.images):
+            pictures = load_pictures(place.curated, [site], ["train"])
+        row = int(spawn(place.seed, "example image", site).integers(len(pictures.images)))
+        images.append(pictures.images[row])
+        sectors.append(pictures.sectors[row])
+        organs.append(f"{site[:7]}, {pictures.table.organ.iloc[row]}")
+    return np.stack(images), np.stack(sectors), organs
+
+
+def reconstruction_figure(
+    place: Workplace, sites: Sequence[str], grey_scale: GreyScale, arms: Sequence[str], count: int, images: str
+) -> Figure:
+    """Original, what was visible, and what each arm's model made of the hidden patches, one row per example.
+
+    Mean and deviation of every hidden patch are taken from the original: the model predicts texture, not level.
+    """
+    originals, sectors, names = choose_examples(place, sites, count)
+    made = {
+        arm: reconstruct(
+            load_model(place, arm), originals, sectors, grey_scale, place.recipe.mask_ratio,
+            spawn_torch(place.seed, "example masks"),
+        )
+        for arm in arms
+    }  # fmt: skip
+    pictures, titles = [], []
+    for row, name in enumerate(names):
+        first = made[arms[0]]
+        pictures += [first.original[row], first.visible[row], *(made[arm].completed[row] for arm in arms)]
+        titles += [name, "visible to the model", *arms]
+    return picture_grid(pictures, titles, f"Reconstruction of hidden patches ({images} images)", 2 + len(arms), 1.7)
+
+
+def loss_figure(records: Sequence[dict[str, Any]]) -> Figure:
+    """Mean validation loss of the arms with intervals, from the records that go into the results."""
+    table = pd.DataFrame(records)
+    title = f"Reconstruction loss on validation images ({table.images.iloc[0]})"
+    return interval_plot(table, "estimate", "ci_low", "ci_high", "method", None, title, "loss (1: guessing the mean)")
+
+
+def membership_figure(table: pd.DataFrame, images: str) -> Figure | None:
+    """AUROC of telling training images from held-out ones, by site; None when no site has enough patients for it."""
+    if table.empty:
+        return None
+    title = f"Membership inference by loss ({images} images, sites with at least {FEWEST_PATIENTS} patients a side)"
+    return interval_plot(table, "auroc", "low", "high", "site", None, title, "AUROC (0.5: nothing learnt)", reference=0.5)

@@ -1,0 +1,23 @@
+"""Manifests: what a site is, in one YAML file each; loading, checking, choosing sources, gathering tasks."""
+
+from ultrafm.manifests.check import CheckReport, check_manifests
+from ultrafm.manifests.load import load_site, load_sites
+from ultrafm.manifests.sources import choose_source, is_simulated
+from ultrafm.manifests.table import sites_table, write_sites_table
+from ultrafm.manifests.tasks import TaskAtSites, gather_tasks
+from ultrafm.manifests.vocabulary import Vocabulary, load_vocabulary
+
+__all__ = [
+    "CheckReport",
+    "TaskAtSites",
+    "Vocabulary",
+    "check_manifests",
+    "choose_source",
+    "gather_tasks",
+    "is_simulated",
+    "load_site",
+    "load_sites",
+    "load_vocabulary",
+    "sites_table",
+    "write_sites_table",
+]

@@ -1,0 +1,112 @@
+"""Rules that a manifest's shape alone does not show: words of the vocabulary, and parts that must fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ultrafm.errors import UltraFMError, nearest
+from ultrafm.manifests.document import Document, FieldPath
+from ultrafm.manifests.schema import FolderSource, PhantomSource, SiteManifest
+from ultrafm.manifests.vocabulary import FILE, UNKNOWN, Vocabulary, miss
+
+Finding = tuple[FieldPath, str, str, str]  # field, found, expected, how to mend
+
+
+def site_problems(document: Document, manifest: SiteManifest, vocabulary: Vocabulary | None) -> list[UltraFMError]:
+    """All problems of one manifest that has the right shape; words are checked when there is a vocabulary."""
+    findings = [] if vocabulary is None else [*_word_problems(manifest, vocabulary)]
+    findings += _own_problems(document, manifest)
+    for position in range(len(manifest.tasks)):
+        findings += _task_problems(position, manifest)
+    return [UltraFMError(document.place(field), *rest) for field, *rest in findings]
+
+
+def _own_problems(document: Document, manifest: SiteManifest) -> Iterator[Finding]:
+    """Name of the file, choice of source, and what a simulated source must say."""
+    if document.path.stem != manifest.site:
+        yield ("site",), repr(manifest.site), f"{document.path.stem!r}, the name of the file", "rename one of the two"
+    available = manifest.sources.available()
+    if not available:
+        yield ("sources",), "no source", "at least one of phantom, open, local", ""
+    elif manifest.default_source and manifest.default_source not in available:
+        yield ("default_source",), repr(manifest.default_source), f"one of {', '.join(available)}", ""
+    for name in available:
+        source = getattr(manifest.sources, name)
+        if isinstance(source, PhantomSource):
+            yield from _phantom_problems(("sources", name), source, manifest)
+        elif name == "phantom":
+            yield (
+                ("sources", name, "kind"),
+                "'folder'",
+                "'phantom'",
+                "move real images to sources.open or sources.local",
+            )
+
+
+def _phantom_problems(field: FieldPath, source: PhantomSource, manifest: SiteManifest) -> Iterator[Finding]:
+    if field[-1] != "phantom":
+        yield (*field, "kind"), "'phantom'", "'folder'", "move simulated images to sources.phantom"
+    if "(fictional)" not in source.institution:
+        yield (*field, "institution"), repr(source.institution), "a name that ends in '(fictional)'", ""
+    mode = source.device.scan_mode
+    if mode not in manifest.scan_modes:
+        expected = f"a scan mode of the site: {', '.join(manifest.scan_modes)}{nearest(mode, manifest.scan_modes)}"
+        yield (*field, "device", "scan_mode"), repr(mode), expected, ""
+
+
+def _word_problems(manifest: SiteManifest, vocabulary: Vocabulary) -> Iterator[Finding]:
+    """Every word of the manifest that the vocabulary does not hold."""
+    labels = {**vocabulary.labels, UNKNOWN: ""}
+    for field, word, known, kind in _words(manifest, vocabulary, labels):
+        if word not in known:
+            yield field, *miss(word, known, kind), f"use a known word, or add the new one to {FILE}"
+
+
+def _words(
+    manifest: SiteManifest, vocabulary: Vocabulary, labels: dict[str, str]
+) -> Iterator[tuple[FieldPath, str, dict[str, str], str]]:
+    """Field, word, list it must be in, and kind, for every word of a manifest."""
+    for name, kind in (("organs", "organ"), ("modalities", "modality"), ("scan_modes", "scan mode")):
+        for position, word in enumerate(getattr(manifest, name)):
+            yield (name, str(position)), word, getattr(vocabulary, name), kind
+    for original, word in manifest.label_map.items():
+        yield ("label_map", original), word, labels, "label"
+    for name in manifest.sources.available():
+        source = getattr(manifest.sources, name)
+        for word in source.findings if isinstance(source, PhantomSource) else ():
+            yield ("sources", name, "findings", word), word, labels, "label"
+    for position, task in enumerate(manifest.tasks):
+        field = ("tasks", str(position))
+        yield (*field, "organ"), task.organ, vocabulary.organs, "organ"
+        if task.disease:
+            yield (*field, "disease"), task.disease, vocabulary.diseases, "disease"
+        for side in ("positive", "negative"):
+            for place, word in enumerate(getattr(task, side)):
+                yield (*field, side, str(place)), word, vocabulary.labels, "label"
+
+
+def _task_problems(position: int, manifest: SiteManifest) -> Iterator[Finding]:
+    """A task must be one that the site can answer, and be asked once."""
+    field, task = ("tasks", str(position)), manifest.tasks[position]
+    if task.organ not in manifest.organs:
+        yield (*field, "organ"), repr(task.organ), f"an organ of the site: {', '.join(manifest.organs)}", ""
+    if manifest.split.rule == "pretrain_only":
+        yield field, f"the task {task.name!r} at a site that only pre-trains", "no task, or another split rule", ""
+    if any(other.name == task.name for other in manifest.tasks[:position]):
+        yield (*field, "name"), f"the task {task.name!r} more than once", "each task once", ""
+    both = sorted(set(task.positive) & set(task.negative))
+    if both:
+        yield (*field, "negative"), f"{both[0]!r}, which is positive too", "labels on one side only", ""
+    structures = _structures(manifest)
+    if task.structure and structures and task.structure not in structures:
+        expected = f"one of {', '.join(structures)}{nearest(task.structure, structures)}"
+        yield (*field, "structure"), repr(task.structure), expected, "name it in mask_values of a source"
+
+
+def _structures(manifest: SiteManifest) -> list[str]:
+    """What the masks of the site's sources can show; without mask_values a mask shows a lesion."""
+    names: set[str] = set()
+    for name in manifest.sources.available():
+        source = getattr(manifest.sources, name)
+        names |= set(source.mask_values) if isinstance(source, FolderSource) and source.mask_values else {"lesion"}
+    return sorted(names)

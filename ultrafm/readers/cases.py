@@ -1,0 +1,188 @@
+"""From the predictions of the diagnosis step to the cases of a reader study, and from its result to records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ultrafm.errors import UltraFMError, nearest
+from ultrafm.reporting.records import record
+
+PREDICTIONS = ("task", "method", "encoder", "image_id", "patient", "truth", "score")
+SECTION, FOLD, AVERAGE = "reader_study", "out_of_sample", "macro average"
+
+
+@dataclass(frozen=True)
+class StudyCases:
+    """Cases that readers are shown: `cases` has one row per case and disease, with the AI's score.
+
+    images: "real" or "simulated" for each disease; dropped: a sentence for each task that was left out.
+    """
+
+    cases: pd.DataFrame
+    images: dict[str, str]
+    dropped: tuple[str, ...]
+
+    def overall_images(self) -> str:
+        """ "real" only if the images of every disease are."""
+        return "real" if set(self.images.values()) == {"real"} else "simulated"
+
+    def table(self) -> pd.DataFrame:
+        """How many cases, diseased and healthy, and patients each disease has."""
+        groups = self.cases.groupby("disease")
+        table = groups.agg(
+            cases=("case", "nunique"), diseased=("truth", "sum"), patients=("patient", "nunique"), sites=("site", "nunique")
+        )
+        return table.assign(images=[self.images[disease] for disease in table.index]).reset_index()
+
+
+def study_cases(
+    predictions: pd.DataFrame, tasks: Mapping[str, Mapping[str, str]], encoder: str, method: str
+) -> StudyCases:
+    """The out-of-sample predictions of one encoder and method as cases, one disease per task.
+
+    predictions: the columns of the diagnosis step (task, method, encoder, image_id, site, patient, truth, score,
+    difficulty); tasks: {task: {"disease": ..., "images": "real" or "simulated"}}. Two tasks of one disease are two diseases
+    here, since their scores come from two classifiers. A task needs two patients of each class, else it is dropped with its
+    reason. Raises UltraFMError for a missing column, an encoder or method without predictions, a task that `tasks` does not
+    know, or when nothing is left.
+    """
+    rows = _chosen(predictions, encoder, method)
+    unknown = sorted(set(rows["task"]) - set(tasks))
+    if unknown:
+        raise UltraFMError("predictions of the diagnosis step", f"the task {unknown[0]!r}", f"one of {', '.join(tasks)}")
+    names = _disease_names(tasks)
+    kept, dropped = [], []
+    for task, group in rows.groupby("task", sort=True):
+        reason = _too_few(group)
+        if reason:
+            dropped.append(f"{names[str(task)]} is left out: {reason}")
+        else:
+            kept.append(group.assign(disease=names[str(task)]))
+    if not kept:
+        raise UltraFMError("cases of the reader study", "; ".join(dropped), "a task with two patients of each class")
+    cases = pd.concat(kept, ignore_index=True).rename(columns={"image_id": "case"})
+    cases = cases.reindex(columns=["case", "truth", "disease", "patient", "site", "difficulty", "score"])
+    images = {names[task]: about["images"] for task, about in tasks.items() if names[task] in set(cases["disease"])}
+    return StudyCases(cases, images, tuple(dropped))
+
+
+def study_records(found: Mapping[str, Any], study: StudyCases, method: str) -> list[dict[str, Any]]:
+    """Records of an analysis of AI against readers: AUROCs, differences AI minus readers, p values, levels, readers.
+
+    found: what `analyse` returned; method: the AI's name in the records, such as "linear_probe/federated".
+    """
+    overall = {"task": AVERAGE, "images": study.overall_images(), **_numbers(found["counts"])}
+    made = [
+        _auc_record(found, overall, method, "all", found["auc"]["ai"]),
+        _auc_record(found, overall, "readers", "all", found["auc"]["readers"]),
+        *_difference_records(found, overall, method, "all", found["primary"], None, found["non_inferiority"]),
+    ]
+    for entry in found["levels"]:
+        made.append(_auc_record(found, overall, "readers", entry["level"], entry["auc_readers"]))
+        made += _difference_records(
+            found, overall, method, entry["level"], entry["difference"], entry["p_holm"], entry["non_inferiority"]
+        )
+    for entry in found["individual_readers"]:
+        made.append(_auc_record(found, overall, "one reader", entry["reader"], entry["auc"]))
+        made += _difference_records(found, overall, method, entry["reader"], entry["difference"], entry["p_holm"], None)
+    for entry in found["diseases"]:
+        about = {"task": entry["disease"], "images": study.images[entry["disease"]]}
+        about |= {"n": entry["cases"], "n_patients": entry["units"] if found["cluster"] else None}
+        made.append(_auc_record(found, about, method, "all", entry["auc_ai"]))
+        made.append(_auc_record(found, about, "readers", "all", entry["auc_readers"]))
+        made += _difference_records(
+            found, about, method, "all", entry["difference"], entry["p_holm"], entry["non_inferiority"]
+        )
+    return made
+
+
+def _chosen(predictions: pd.DataFrame, encoder: str, method: str) -> pd.DataFrame:
+    """Rows of one encoder and method, with the optional columns site and difficulty."""
+    missing = [name for name in PREDICTIONS if name not in predictions]
+    if missing:
+        raise UltraFMError("predictions of the diagnosis step", f"no column {missing[0]!r}", ", ".join(PREDICTIONS))
+    for column, wanted in (("encoder", encoder), ("method", method)):
+        known = sorted(set(predictions[column].astype(str)))
+        if wanted not in known:
+            found = repr(wanted) + nearest(wanted, known)
+            raise UltraFMError(f"parameter {column}", found, f"one of {', '.join(known)}", "see the diagnosis step")
+    rows = predictions[(predictions["encoder"] == encoder) & (predictions["method"] == method)].copy()
+    if rows.empty:
+        raise UltraFMError("predictions of the diagnosis step", f"none for {encoder} with {method}", "at least one")
+    rows["site"] = rows["site"] if "site" in rows else ""
+    rows["truth"] = rows["truth"].astype(int)
+    return rows
+
+
+def _disease_names(tasks: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """A different name for each task: its disease, and the task too where a disease has several."""
+    times = Counter(about["disease"] for about in tasks.values())
+    return {
+        task: about["disease"] if times[about["disease"]] == 1 else f"{about['disease']} ({task})"
+        for task, about in tasks.items()
+    }
+
+
+def _too_few(rows: pd.DataFrame) -> str | None:
+    """Why a task cannot be analysed, or None."""
+    patients = {truth: rows.loc[rows["truth"] == truth, "patient"].nunique() for truth in (0, 1)}
+    if min(patients.values()) >= 2:
+        return None
+    return f"{patients[1]} diseased and {patients[0]} healthy patients out of sample, and each class needs two"
+
+
+def _numbers(counts: Mapping[str, Any]) -> dict[str, int | None]:
+    """Cases and patients as a record names them."""
+    return {"n": counts["cases"], "n_patients": counts["clusters"]}
+
+
+def _interval_words(found: Mapping[str, Any], model: str) -> str:
+    """How an interval was made."""
+    return f"{found['confidence']:.0%}, {model}, {found['covariance']}"
+
+
+def _auc_record(
+    found: Mapping[str, Any], about: Mapping[str, Any], method: str, level: str, entry: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One AUROC."""
+    return record(
+        section=SECTION,
+        metric="auroc",
+        method=method,
+        fold=FOLD,
+        level=level,
+        estimate=entry["auc"],
+        ci_low=entry["ci_low"],
+        ci_high=entry["ci_high"],
+        ci_method=_interval_words(found, entry["model"]),
+        unit="AUROC",
+        readers=found["readers"],
+        **about,
+    )
+
+
+def _difference_records(
+    found: Mapping[str, Any],
+    about: Mapping[str, Any],
+    method: str,
+    level: str,
+    difference: Mapping[str, Any],
+    p_holm: float | None,
+    test: Mapping[str, Any] | None,
+) -> list[dict[str, Any]]:
+    """AI minus readers with its interval, and its p values as numbers of their own."""
+    words = {"section": SECTION, "method": method, "comparator": "readers", "fold": FOLD, "level": level}
+    words |= {"readers": found["readers"], **about}
+    interval = {name: difference[name] for name in ("ci_low", "ci_high")}
+    how = _interval_words(found, difference["model"])
+    made = [record(metric="auroc", estimate=difference["estimate"], ci_method=how, unit="AUROC", **interval, **words)]
+    p_values = {"p two-sided": difference["p_value"], "p two-sided, Holm": p_holm}
+    if test is not None:
+        p_values[f"p of non-inferiority, one-sided, margin {test['margin']}"] = test["p_value"]
+    named = [(name, value) for name, value in p_values.items() if value is not None]
+    return made + [record(metric=name, estimate=value, unit="probability", **words) for name, value in named]

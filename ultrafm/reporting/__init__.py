@@ -1,0 +1,5 @@
+"""Reporting: records, the strict notebook runner, HTML pages, figures, tables and the index of a study. No torch here."""
+
+from ultrafm.reporting.records import merge_records, record, write_results
+
+__all__ = ["merge_records", "record", "write_results"]

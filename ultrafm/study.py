@@ -1,0 +1,189 @@
+"""One study in one folder: its steps, what each needs, what is finished, and the identity that keeps studies apart."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ultrafm.errors import UltraFMError, nearest
+from ultrafm.files import hash_file, hash_folder, hash_text, read_json, write_json
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+NOTEBOOKS = REPOSITORY / "notebooks"
+PROFILES = NOTEBOOKS / "profiles"
+
+# Rooms whose code every step depends on; a change there runs everything again.
+COMMON_CODE = ("__init__.py", "errors.py", "files.py", "seeds.py", "study.py", "reporting/records.py", "reporting/figures.py")
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """A step of the study: its notebook's name, the steps it reads from, and the rooms whose code it runs."""
+
+    name: str
+    needs: tuple[str, ...]
+    rooms: tuple[str, ...]
+
+
+STEPS = (
+    StepPlan("00_start_here", (), ("manifests", "phantom", "geometry")),
+    StepPlan("10_curate", (), ("manifests", "phantom", "geometry", "curation")),
+    StepPlan("20_pretrain", ("10_curate",), ("curation", "manifests", "pretraining", "federation")),
+    StepPlan("30_diagnosis", ("10_curate", "20_pretrain"), ("curation", "manifests", "pretraining", "downstream")),
+    StepPlan("40_segmentation", ("10_curate", "20_pretrain"), ("curation", "manifests", "pretraining", "downstream")),
+    StepPlan("50_reader_study", ("30_diagnosis",), ("readers", "downstream")),
+    StepPlan("60_privacy", ("10_curate", "20_pretrain"), ("curation", "manifests", "pretraining", "federation", "downstream")),
+    StepPlan(
+        "90_report",
+        ("10_curate", "20_pretrain", "30_diagnosis", "40_segmentation", "50_reader_study", "60_privacy"),
+        ("reporting",),
+    ),
+)
+STEP_NAMES = tuple(step.name for step in STEPS)
+
+
+def plan_of(name: str) -> StepPlan:
+    """The plan of a step; an unknown name is an error that says the nearest known one."""
+    for step in STEPS:
+        if step.name == name:
+            return step
+    raise UltraFMError("step", repr(name), f"one of {', '.join(STEP_NAMES)}{nearest(name, STEP_NAMES)}")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes two studies different ones: they never share a folder."""
+
+    profile: str
+    seed: int
+    source: str
+    manifests: str
+
+
+def study_folder(out: str, profile: str) -> Path:
+    """The folder of a study: `out` (relative to the repository), or reports/<profile> when it is empty."""
+    return (REPOSITORY / out if out else REPOSITORY / "reports" / profile).resolve()
+
+
+def find_manifests(folder: str) -> Path:
+    """The manifest folder: as given when it exists from here, else relative to the repository."""
+    path = Path(folder)
+    return (path if path.is_dir() else REPOSITORY / folder).resolve()
+
+
+def claim_folder(folder: Path, identity: Identity) -> None:
+    """Make the study's folder, or check that the one there belongs to this very study.
+
+    Raises UltraFMError when the folder cannot be written or holds another study.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".write-test-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UltraFMError(
+            str(folder), f"a place that cannot be written ({error.strerror})", "a folder that can be written",
+            "choose another one with --out",
+        ) from error  # fmt: skip
+    known = folder / "study.json"
+    if not known.exists():
+        write_json(known, asdict(identity))
+        return
+    there = read_json(known)
+    for field, value in asdict(identity).items():
+        if there.get(field) != value:
+            raise UltraFMError(
+                str(folder), f"another study ({field} {there.get(field)!r})", f"{field} {value!r} or an empty folder",
+                "choose another folder with --out, or delete this one",
+            )  # fmt: skip
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, so that two runs never write to one study at once; freed even by kill -9."""
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UltraFMError(str(folder), "another run at work in it", "one run at a time", "wait for it to end") from error
+        yield
+
+
+class Step:
+    """A notebook's hold on the study: its own folder, the folders of earlier steps, and the place for its records."""
+
+    def __init__(self, plan: StepPlan, study: Path) -> None:
+        self.plan, self.study = plan, study
+        self.folder = study / plan.name
+        self.folder.mkdir(exist_ok=True)
+
+    def input(self, name: str) -> Path:
+        """The folder of an earlier step. Raises UltraFMError when that step has not run."""
+        folder = self.study / name
+        if not (folder / "records.json").exists():
+            raise UltraFMError(
+                str(self.study), f"no finished step {name}", f"{name} before {self.plan.name}",
+                f"run {name}.ipynb first, or `ultrafm study`, which runs all steps",
+            )  # fmt: skip
+        return folder
+
+    def save_records(self, records: list[dict[str, Any]]) -> None:
+        """Write this step's records; they become part of results.json. An empty list says: finished, no numbers."""
+        write_json(self.folder / "records.json", records)
+
+    def all_records(self) -> list[dict[str, Any]]:
+        """The records of every step that this one reads from."""
+        return [record for name in self.plan.needs for record in read_json(self.input(name) / "records.json")]
+
+
+def open_step(name: str, out: str, profile: str, seed: int, source: str = "", manifests: str = "") -> Step:
+    """Open a step of the study in `out` (empty: reports/<profile> in the repository); the notebook's first call.
+
+    The first step to open a folder gives it its identity; a folder that holds another study is an error. A step that
+    does not know `source` and `manifests` leaves them empty and takes those of the study.
+    """
+    folder = study_folder(out, profile)
+    known = read_json(folder / "study.json") if (folder / "study.json").exists() else {}
+    identity = Identity(
+        profile, seed, source or known.get("source", "default"),
+        find_manifests(manifests).name if manifests else known.get("manifests", "data_manifests"),
+    )  # fmt: skip
+    claim_folder(folder, identity)
+    return Step(plan_of(name), folder)
+
+
+def step_code(plan: StepPlan) -> str:
+    """Fingerprint of the code that a step runs: its notebook, its rooms, and what all rooms share."""
+    package = REPOSITORY / "ultrafm"
+    parts = [hash_file(NOTEBOOKS / f"{plan.name}.ipynb"), hash_file(REPOSITORY / "requirements.lock")]
+    parts += [hash_file(package / name) for name in COMMON_CODE]
+    parts += [hash_code(package / room) for room in plan.rooms]
+    return hash_text(" ".join(parts))
+
+
+def hash_code(room: Path) -> str:
+    """Fingerprint of a room's source files; compiled files do not count."""
+    lines = sorted(f"{path.relative_to(room).as_posix()} {hash_file(path)}" for path in room.rglob("*") if is_source(path))
+    return hash_text("\n".join(lines))
+
+
+def is_source(path: Path) -> bool:
+    """Is this a file that people wrote, not one that Python made of it?"""
+    return path.is_file() and "__pycache__" not in path.parts
+
+
+def step_key(plan: StepPlan, parameters: dict[str, Any], inputs: list[str]) -> str:
+    """Fingerprint of everything that a step's result depends on: code, parameters, inputs. Workers do not count."""
+    deciding = {name: value for name, value in sorted(parameters.items()) if name not in ("out", "workers", "data_root")}
+    return hash_text(f"{step_code(plan)} {deciding!r} {' '.join(inputs)}")
+
+
+def step_output(folder: Path, plan: StepPlan) -> str:
+    """Fingerprint of the files that a step wrote, which is what later steps depend on."""
+    return hash_folder(folder / plan.name)
