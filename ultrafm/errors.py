@@ -17,6 +17,10 @@ class UltraFMError(Exception):
         message = f"{where}: found {found}; expected {expected}."
         super().__init__(f"{message} To mend it: {mend}." if mend else message)
 
+    def __reduce__(self) -> tuple[type[UltraFMError], tuple[str, str, str, str]]:
+        """Lets the error travel between processes, which would otherwise call the class with its message alone."""
+        return type(self), (self.where, self.found, self.expected, self.mend)
+
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word most like `word`, as a hint (" (did you mean 'liver'?)"), or nothing when none is near."""

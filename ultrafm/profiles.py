@@ -21,7 +21,9 @@ def load_profile(name: str, folder: Path = PROFILES) -> dict[str, Any]:
     path = folder / f"{name}.yaml"
     if not path.exists():
         known = profile_names(folder)
-        raise UltraFMError("profile", repr(name), f"one of {', '.join(known)}{nearest(name, known)}", "see notebooks/profiles")
+        raise UltraFMError(
+            "profile", repr(name), f"one of {', '.join(known)}{nearest(name, known)}", "see notebooks/profiles"
+        )
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(values, dict) or values.get("profile") != name:
         raise UltraFMError(str(path), "no `profile` field with its own name", f"profile: {name}", "add the line")

@@ -18,7 +18,9 @@ def git_state() -> tuple[str, bool]:
     """The commit that is checked out, and whether files differ from it; ('unknown', False) outside a repository."""
     command = ["git", "-C", str(REPOSITORY)]
     try:
-        commit = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        commit = subprocess.run(
+            [*command, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
         changed = subprocess.run([*command, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return "unknown", False

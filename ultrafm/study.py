@@ -18,7 +18,16 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 PROFILES = NOTEBOOKS / "profiles"
 
 # Rooms whose code every step depends on; a change there runs everything again.
-COMMON_CODE = ("__init__.py", "errors.py", "files.py", "seeds.py", "study.py", "reporting/records.py", "reporting/figures.py")
+COMMON_CODE = (
+    "downstream/auc.py",
+    "__init__.py",
+    "errors.py",
+    "files.py",
+    "seeds.py",
+    "study.py",
+    "reporting/records.py",
+    "reporting/figures.py",
+)
 
 
 @dataclass(frozen=True)
@@ -36,8 +45,10 @@ STEPS = (
     StepPlan("20_pretrain", ("10_curate",), ("curation", "manifests", "pretraining", "federation")),
     StepPlan("30_diagnosis", ("10_curate", "20_pretrain"), ("curation", "manifests", "pretraining", "downstream")),
     StepPlan("40_segmentation", ("10_curate", "20_pretrain"), ("curation", "manifests", "pretraining", "downstream")),
-    StepPlan("50_reader_study", ("30_diagnosis",), ("readers", "downstream")),
-    StepPlan("60_privacy", ("10_curate", "20_pretrain"), ("curation", "manifests", "pretraining", "federation", "downstream")),
+    StepPlan("50_reader_study", ("30_diagnosis",), ("readers",)),
+    StepPlan(
+        "60_privacy", ("10_curate", "20_pretrain"), ("curation", "manifests", "pretraining", "federation", "downstream")
+    ),
     StepPlan(
         "90_report",
         ("10_curate", "20_pretrain", "30_diagnosis", "40_segmentation", "50_reader_study", "60_privacy"),
@@ -111,7 +122,9 @@ def only_run(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UltraFMError(str(folder), "another run at work in it", "one run at a time", "wait for it to end") from error
+            raise UltraFMError(
+                str(folder), "another run at work in it", "one run at a time", "wait for it to end"
+            ) from error
         yield
 
 
@@ -169,7 +182,9 @@ def step_code(plan: StepPlan) -> str:
 
 def hash_code(room: Path) -> str:
     """Fingerprint of a room's source files; compiled files do not count."""
-    lines = sorted(f"{path.relative_to(room).as_posix()} {hash_file(path)}" for path in room.rglob("*") if is_source(path))
+    lines = sorted(
+        f"{path.relative_to(room).as_posix()} {hash_file(path)}" for path in room.rglob("*") if is_source(path)
+    )
     return hash_text("\n".join(lines))
 
 
@@ -180,7 +195,9 @@ def is_source(path: Path) -> bool:
 
 def step_key(plan: StepPlan, parameters: dict[str, Any], inputs: list[str]) -> str:
     """Fingerprint of everything that a step's result depends on: code, parameters, inputs. Workers do not count."""
-    deciding = {name: value for name, value in sorted(parameters.items()) if name not in ("out", "workers", "data_root")}
+    deciding = {
+        name: value for name, value in sorted(parameters.items()) if name not in ("out", "workers", "data_root")
+    }
     return hash_text(f"{step_code(plan)} {deciding!r} {' '.join(inputs)}")
 
 

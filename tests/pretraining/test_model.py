@@ -15,7 +15,9 @@ from ultrafm.pretraining.model import (
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return MaskedAutoencoder(image_size=32, patch_size=8, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1).eval()
+    return MaskedAutoencoder(
+        image_size=32, patch_size=8, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1
+    ).eval()
 
 
 def test_patches_go_row_by_row():

@@ -1,11 +1,11 @@
 """The area under the ROC curve (AUROC) and the covariance of several of them over the same cases; NumPy only.
 
 Everything comes from placement values: for a diseased case, the share of healthy cases that it outranks (a tie counts
-one half); for a healthy case, the share of diseased cases that outrank it. Their mean is the AUROC. They cost two binary
-searches in sorted scores, so K cases take K log K steps and ties are exact.
+one half); for a healthy case, the share of diseased cases that outrank it. Their mean is the AUROC. They cost two
+binary searches in sorted scores, so K cases take K log K steps and ties are exact.
 
-Sources: DeLong, DeLong, Clarke-Pearson, Biometrics 1988, 44:837; Sun and Xu, IEEE Signal Processing Letters 2014, 21:1389;
-Obuchowski, Biometrics 1997, 53:567 (clusters).
+Sources: DeLong, DeLong, Clarke-Pearson, Biometrics 1988, 44:837; Sun and Xu, IEEE Signal Processing Letters 2014,
+21:1389; Obuchowski, Biometrics 1997, 53:567 (clusters).
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class ClusterDeviations(NamedTuple):
 def placements(scores: ArrayLike, truth: ArrayLike) -> Placements:
     """Placement values and AUROC of C score lists over the same K cases; a higher score means more suspicious.
 
-    scores: (C, K), or (K,) for one curve; truth: (K,), 1 or True for diseased. Raises UltraFMError for shapes that do not
-    match, for a score that is not a number, and when all cases are of one class.
+    scores: (C, K), or (K,) for one curve; truth: (K,), 1 or True for diseased. Raises UltraFMError for shapes that do
+    not match, for a score that is not a number, and when all cases are of one class.
     """
     values, diseased = _checked(scores, truth)
     pairs = [_outranked(row[diseased], row[~diseased]) for row in values]
@@ -60,10 +60,10 @@ def auc_covariance(
     """AUROC (C,) of C score lists over the same K cases, and their covariance (C, C) due to the sampling of cases.
 
     scores: (C, K); truth: (K,), 1 for diseased; clusters: (K,) names such as patients.
-    method "delong": cases are independent, closed form (DeLong 1988). "jackknife": leave one case out, or one whole cluster
-    where clusters are given. "clustered": Obuchowski 1997, equal to "delong" when every cluster holds one case.
-    Raises UltraFMError for one class, for fewer than two cases (clusters) of a class, for an unknown method, and for
-    "clustered" without clusters or "delong" with them.
+    method "delong": cases are independent, closed form (DeLong 1988). "jackknife": leave one case out, or one whole
+    cluster where clusters are given. "clustered": Obuchowski 1997, equal to "delong" when every cluster holds one
+    case. Raises UltraFMError for one class, for fewer than two cases (clusters) of a class, for an unknown method,
+    and for "clustered" without clusters or "delong" with them.
     """
     _check_method(method, clusters)
     values, diseased = _checked(scores, truth)
@@ -91,8 +91,8 @@ def cluster_deviations(
 ) -> ClusterDeviations:
     """Sums over each cluster of (placement value - AUROC), divided by the number of cases of that class.
 
-    diseased: (K,) bool; units: (K,) cluster numbers below `count`. Raises UltraFMError when fewer than two clusters hold a
-    diseased case, or fewer than two a healthy one.
+    diseased: (K,) bool; units: (K,) cluster numbers below `count`. Raises UltraFMError when fewer than two clusters
+    hold a diseased case, or fewer than two a healthy one.
     """
     centre = found.aucs[:, None]
     with_diseased, with_healthy = np.unique(units[diseased]).size, np.unique(units[~diseased]).size
@@ -122,11 +122,11 @@ def deviation_covariance(first: ClusterDeviations, second: ClusterDeviations, cl
 def jackknife_deviations(
     scores: NDArray[np.float64], diseased: NDArray[np.bool_], units: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Deviations (C, G) of the leave-one-cluster-out AUROC from its mean, scaled so that their product is the covariance.
+    """Deviations (C, G) of the leave-one-cluster-out AUROC from its mean, scaled: their product is the covariance.
 
-    The leave-one-out AUROC has a closed form: take the wins of the cluster's diseased and of its healthy cases away, and
-    give back once what is counted twice, the pairs inside the cluster. Raises UltraFMError when a class has fewer than two
-    clusters.
+    The leave-one-out AUROC has a closed form: take the wins of the cluster's diseased and of its healthy cases away,
+    and give back once what is counted twice, the pairs inside the cluster. Raises UltraFMError when a class has fewer
+    than two clusters.
     """
     count = int(units.max()) + 1
     _check_counts(np.unique(units[diseased]).size, np.unique(units[~diseased]).size)
@@ -141,7 +141,9 @@ def jackknife_deviations(
     return (left_out - left_out.mean(axis=1, keepdims=True)) * np.sqrt((count - 1) / count)
 
 
-def _outranked(diseased: NDArray[np.float64], healthy: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _outranked(
+    diseased: NDArray[np.float64], healthy: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Twice the number of healthy cases below each diseased case, and of diseased cases above each healthy one."""
     low, high = np.sort(healthy), np.sort(diseased)
     above = np.searchsorted(low, diseased, "left") + np.searchsorted(low, diseased, "right")
@@ -159,8 +161,10 @@ def _inner_wins(
 ) -> NDArray[np.float64]:
     """Wins (C, count) among the pairs inside each cluster; zero for a cluster of one class."""
     inner = np.zeros((scores.shape[0], count))
+    members = np.split(np.argsort(units, kind="stable"), np.cumsum(np.bincount(units, minlength=count))[:-1])
     for unit in np.intersect1d(units[diseased], units[~diseased]):
-        ours, theirs = scores[:, diseased & (units == unit), None], scores[:, None, ~diseased & (units == unit)]
+        ill = diseased[members[unit]]
+        ours, theirs = scores[:, members[unit][ill], None], scores[:, None, members[unit][~ill]]
         inner[:, unit] = ((ours > theirs) + 0.5 * (ours == theirs)).sum(axis=(1, 2))
     return inner
 
@@ -175,7 +179,9 @@ def _checked(scores: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.float64], 
     """Scores as (C, K) floats and truth as (K,) booleans, or UltraFMError."""
     values, labels = np.atleast_2d(np.asarray(scores, dtype=np.float64)), np.asarray(truth)
     if values.ndim != 2 or labels.shape != values.shape[1:]:
-        raise UltraFMError("scores of an AUROC", f"shapes {values.shape} and {labels.shape}", "(curves, cases) and (cases,)")
+        raise UltraFMError(
+            "scores of an AUROC", f"shapes {values.shape} and {labels.shape}", "(curves, cases) and (cases,)"
+        )
     if np.isnan(values).any():
         curve, case = np.argwhere(np.isnan(values))[0]
         raise UltraFMError(f"scores of an AUROC, curve {curve}, case {case}", "no number", "a score for every case")

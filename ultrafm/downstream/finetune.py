@@ -37,7 +37,7 @@ def fine_tune(
     kept, the first of equals. Else (cross-validation): the number of epochs is fixed and the last is kept.
     Classes weigh alike in the loss. The images of `turn.predict` are read once, at the end.
     """
-    encoder, head = copy.deepcopy(encoder), head_from(start)
+    encoder, head = training.trainable_copy(encoder), head_from(start)
     optimizer = training.make_optimizer(encoder, head)
     held = _held_out(turn, data.truth)
     best, kept = -1.0, None

@@ -133,7 +133,7 @@ def fine_tune_segmentation(
     The epoch with the best mean Dice (at 0.5) on the held-out rows is kept, then the threshold is chosen on them.
     Neither `encoder` nor `start` is changed.
     """
-    encoder, head = copy.deepcopy(encoder), copy.deepcopy(start)
+    encoder, head = training.trainable_copy(encoder), copy.deepcopy(start)
     fit, held = fitting_rows(turn)
     optimizer = training.make_optimizer(encoder, head)
     best, kept = -1.0, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 
@@ -17,6 +18,15 @@ from ultrafm.pretraining.augmentation import random_crop_and_flip, random_gain
 BATCH = 32
 LEARNING_RATE, WEIGHT_DECAY, LAYER_DECAY = 3e-4, 0.05, 0.75
 SMALLEST_CROP, GAIN_SPREAD = 0.85, 0.2
+
+
+def trainable_copy(encoder: VisionTransformer) -> VisionTransformer:
+    """A copy to be trained. Its attention is computed by plain matrix products: for the few tokens of these pictures
+    that is a third faster backwards on a processor than the fused kernel."""
+    encoder = copy.deepcopy(encoder)
+    for block in encoder.blocks:
+        block.attn.fused_attn = False
+    return encoder
 
 
 def make_optimizer(encoder: VisionTransformer, head: nn.Module) -> torch.optim.AdamW:

@@ -146,7 +146,9 @@ def pretrain_comparisons(
         ProcessPoolExecutor(max(min(workers, 2), 1), mp_context=spawn, initializer=start_worker) as pool,
         tqdm(total=total, unit="round", desc="pooled and one site", mininterval=2) as bar,
     ):
-        running = {arm: pool.submit(pretrain_arm, place, arm, who, grey_scale, pictures) for arm, who in members.items()}
+        running = {
+            arm: pool.submit(pretrain_arm, place, arm, who, grey_scale, pictures) for arm, who in members.items()
+        }
         while wait(running.values(), timeout=1).not_done:
             bar.update(sum(rounds_done(place.folder / arm) for arm in members) - bar.n)
         histories = {arm: future.result() for arm, future in running.items()}

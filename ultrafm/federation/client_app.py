@@ -31,7 +31,9 @@ def describe(message: Message, context: Context) -> Message:
     """Which site this node is, how many training images it holds, and their grey sums."""
     site = str(context.node_config["site"])
     images, grey, squares = describe_site(str(context.node_config["curated"]), site)
-    metrics = MetricRecord({"number": int(context.node_config["number"]), "images": images, "grey": grey, "squares": squares})
+    metrics = MetricRecord(
+        {"number": int(context.node_config["number"]), "images": images, "grey": grey, "squares": squares}
+    )
     return Message(RecordDict({"metrics": metrics}), reply_to=message)
 
 

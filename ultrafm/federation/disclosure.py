@@ -60,7 +60,9 @@ def membership_losses(
             )
             for draw in range(draws)
         ]  # fmt: skip
-        tables.append(pictures.table[["site", "patient", "simulated"]].assign(member=member, loss=np.mean(losses, axis=0)))
+        tables.append(
+            pictures.table[["site", "patient", "simulated"]].assign(member=member, loss=np.mean(losses, axis=0))
+        )
     return pd.concat(tables, ignore_index=True)
 
 
@@ -81,7 +83,13 @@ def membership_table(losses: pd.DataFrame) -> pd.DataFrame:
         rows.append((site, len(table), table["patient"].nunique(), areas[0], covariance[0, 0]))
     found = pd.DataFrame(rows, columns=["site", "images", "patients", "auroc", "variance"])
     if len(found):
-        mean = ("mean over sites", found.images.sum(), found.patients.sum(), found.auroc.mean(), found.variance.sum() / len(found) ** 2)
+        mean = (
+            "mean over sites",
+            found.images.sum(),
+            found.patients.sum(),
+            found.auroc.mean(),
+            found.variance.sum() / len(found) ** 2,
+        )
         found.loc[len(found)] = mean
     half = 1.96 * np.sqrt(found.pop("variance"))
     return found.assign(low=(found.auroc - half).clip(0, 1), high=(found.auroc + half).clip(0, 1))

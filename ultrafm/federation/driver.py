@@ -79,7 +79,9 @@ def describe_sites(grid: Grid, sites: list[str], timeout: float) -> dict[int, Si
     found: dict[int, tuple[int, SiteDescription]] = {}
     for node, reply in zip(nodes, in_order(grid, messages, timeout)):
         if reply.has_error():
-            raise UltraFMError(f"node {node}", reply.error.reason, "a description of the site", "mend the site, run again")
+            raise UltraFMError(
+                f"node {node}", reply.error.reason, "a description of the site", "mend the site, run again"
+            )
         metrics = reply.content["metrics"]
         number = int(metrics["number"])
         description = SiteDescription(sites[number], int(metrics["images"]), metrics["grey"], metrics["squares"])
@@ -155,9 +157,7 @@ def site_rows(number: int, strategy: StreamingAverage) -> list[dict[str, float |
     ]  # fmt: skip
 
 
-def describe_settings(
-    config: ConfigRecord, federation: Federation, descriptions: dict[int, SiteDescription]
-) -> str:
+def describe_settings(config: ConfigRecord, federation: Federation, descriptions: dict[int, SiteDescription]) -> str:
     """A fingerprint of everything that the weights depend on; a state with another one is not continued."""
     rows = [asdict(description) for description in descriptions.values()]
     return hash_text(json.dumps([sorted(config.items()), asdict(federation), rows]))

@@ -28,7 +28,9 @@ def arm_curves(rounds: pd.DataFrame, comparisons: pd.DataFrame, images: str) -> 
     """Validation loss by round of the federated model beside one site alone and all sites pooled."""
     held_out = rounds.dropna(subset=["validation_loss"])
     weights = held_out["validation_images"]
-    total = (held_out["validation_loss"] * weights).groupby(held_out["round"]).sum() / weights.groupby(held_out["round"]).sum()
+    total = (held_out["validation_loss"] * weights).groupby(held_out["round"]).sum() / weights.groupby(
+        held_out["round"]
+    ).sum()
     federated = total.rename("loss").reset_index().assign(site="federated")
     others = comparisons.rename(columns={"arm": "site", "loss": "training_loss", "validation_loss": "loss"})
     table = pd.concat([federated, others[["round", "site", "loss"]]], ignore_index=True)
@@ -85,4 +87,6 @@ def membership_figure(table: pd.DataFrame, images: str) -> Figure | None:
     if table.empty:
         return None
     title = f"Membership inference by loss ({images} images, sites with at least {FEWEST_PATIENTS} patients a side)"
-    return interval_plot(table, "auroc", "low", "high", "site", None, title, "AUROC (0.5: nothing learnt)", reference=0.5)
+    return interval_plot(
+        table, "auroc", "low", "high", "site", None, title, "AUROC (0.5: nothing learnt)", reference=0.5
+    )

@@ -90,7 +90,9 @@ def train_site(
     optimizer = make_optimizer(model, recipe.weight_decay)
     if plan.site_optimizer == "kept" and plan.round > 1:
         restore_optimizer(optimizer, kept_moments(folder, plan.round - 1, site))
-    batches = list(epoch_batches(len(images), recipe.batch_size, plan.local_epochs, spawn(plan.seed, "batches", site, plan.round)))
+    batches = list(
+        epoch_batches(len(images), recipe.batch_size, plan.local_epochs, spawn(plan.seed, "batches", site, plan.round))
+    )
     rate = LearningRate(recipe.learning_rate, recipe.warmup)
     loss = train(
         model, optimizer, images, sectors, iter(batches),

@@ -79,7 +79,9 @@ class MaskedAutoencoder(nn.Module):
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_width))
         self.decoder_positions = nn.Parameter(sine_positions(decoder_width, grid)[None], requires_grad=False)
         decoder_heads = max(decoder_width // 32, 1)
-        self.decoder = nn.Sequential(*[Block(decoder_width, decoder_heads, qkv_bias=True) for _ in range(decoder_depth)])
+        self.decoder = nn.Sequential(
+            *[Block(decoder_width, decoder_heads, qkv_bias=True) for _ in range(decoder_depth)]
+        )
         self.decoder_norm = nn.LayerNorm(decoder_width)
         self.to_pixels = nn.Linear(decoder_width, patch_size * patch_size)
 

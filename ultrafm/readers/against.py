@@ -14,7 +14,7 @@ from ultrafm.readers.covariance import joint_covariance, macro_average
 from ultrafm.readers.inference import Inference, holm, non_inferiority
 from ultrafm.readers.levels import LevelResult, by_level, every_reader, few_readers, one_auc
 from ultrafm.readers.one_treatment import AgainstReaders, ai_versus_readers, mean_auc
-from ultrafm.readers.ratings import Crossed, cross, find_ai, natural_order
+from ultrafm.readers.ratings import Crossed, cross, find_ai, level_order, natural_order
 from ultrafm.readers.tables import auc_entry, common_warnings, counts, endpoint, reader_facts
 
 MODEL = (
@@ -68,13 +68,18 @@ def against_readers(
 
 
 def _reader_curves(table: pd.DataFrame, ai: str, source: str) -> list[tuple[str, str]]:
-    """Reader and modality of everyone but the AI; UltraFMError without readers or with several modalities."""
+    """Reader and modality of everyone but the AI, by level and name; UltraFMError unless in one modality."""
     others = table[table["reader"] != ai]
     modalities = natural_order(others["modality"])
     if len(modalities) != 1:
         found = f"the modalities {', '.join(modalities)}" if modalities else f"no reader but {ai!r}"
         raise UltraFMError(f"{source}, readers", found, "readers of one modality", "keep the rows of one modality")
-    return [(reader, modalities[0]) for reader in natural_order(others["reader"])]
+    readers = natural_order(others["reader"])
+    if "level" in others:
+        levels = others.drop_duplicates("reader").set_index("reader")["level"]
+        order = {level: place for place, level in enumerate(level_order(levels))}
+        readers.sort(key=lambda reader: order[levels[reader]])
+    return [(reader, modalities[0]) for reader in readers]
 
 
 def _groups(table: pd.DataFrame, readers: Sequence[str], by: str | None) -> list[str]:

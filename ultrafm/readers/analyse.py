@@ -47,12 +47,13 @@ def analyse(
 ) -> dict[str, Any]:
     """Multi-reader multi-case analysis of a ratings table.
 
-    ai: name of the reader that is the AI; it is compared with all others (AI minus readers). Without it the modalities are
-    compared (earlier minus later in order of name), or, if there is one only, its mean AUROC is given. cluster: column that
-    binds cases together (patient). covariance: "delong" (clustered: Obuchowski 1997) or "jackknife". margin: non-inferiority
-    margin on AI minus readers, 0..1, tested one-sided. by: column of the readers (level) for secondary results. With several
-    diseases the endpoint is the unweighted mean of their AUROCs. The dictionary holds None where something is not
-    estimable, with the reason beside it. Raises UltraFMError for anything in the table or the options that does not fit.
+    ai: name of the reader that is the AI; it is compared with all others (AI minus readers). Without it the
+    modalities are compared (earlier minus later in order of name), or, if there is one only, its mean AUROC is given.
+    cluster: column that binds cases together (patient). covariance: "delong" (clustered: Obuchowski 1997) or
+    "jackknife". margin: non-inferiority margin on AI minus readers, 0..1, tested one-sided. by: column of the readers
+    (level) for secondary results. With several diseases the endpoint is the unweighted mean of their AUROCs. The
+    dictionary holds None where something is not estimable, with the reason beside it. Raises UltraFMError for
+    anything in the table or the options that does not fit.
     """
     check_covariance(covariance)
     _check_margin(margin, ai)
@@ -100,12 +101,14 @@ def who_reads(table: pd.DataFrame, ai: str | None) -> str | None:
 
 def versions() -> dict[str, str]:
     """Versions of what computed the result."""
-    names = ("numpy", "scipy", "pandas", "statsmodels")
-    return {"ultrafm": ultrafm.__version__, "python": platform.python_version()} | {name: version(name) for name in names}
+    names = ("numpy", "scipy", "pandas")
+    return {"ultrafm": ultrafm.__version__, "python": platform.python_version()} | {
+        name: version(name) for name in names
+    }
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON holds it: dataclasses as dictionaries, tuples as lists, NumPy numbers as numbers, NaN as None."""
+    """The value as JSON holds it: dataclasses as dictionaries, tuples as lists, NumPy numbers plain, NaN as None."""
     if hasattr(value, "__dataclass_fields__"):
         return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, dict):
@@ -122,6 +125,8 @@ def _check_margin(margin: float | None, ai: str | None) -> None:
     if margin is None:
         return
     if ai is None:
-        raise UltraFMError("--margin", f"{margin} without an AI", "--ai NAME as well", "non-inferiority is AI minus readers")
+        raise UltraFMError(
+            "--margin", f"{margin} without an AI", "--ai NAME as well", "non-inferiority is AI minus readers"
+        )
     if not 0 < margin < 1:
         raise UltraFMError("--margin", f"{margin}", "a difference of AUROCs above 0 and below 1, such as 0.05")

@@ -35,7 +35,10 @@ class StudyCases:
         """How many cases, diseased and healthy, and patients each disease has."""
         groups = self.cases.groupby("disease")
         table = groups.agg(
-            cases=("case", "nunique"), diseased=("truth", "sum"), patients=("patient", "nunique"), sites=("site", "nunique")
+            cases=("case", "nunique"),
+            diseased=("truth", "sum"),
+            patients=("patient", "nunique"),
+            sites=("site", "nunique"),
         )
         return table.assign(images=[self.images[disease] for disease in table.index]).reset_index()
 
@@ -46,15 +49,17 @@ def study_cases(
     """The out-of-sample predictions of one encoder and method as cases, one disease per task.
 
     predictions: the columns of the diagnosis step (task, method, encoder, image_id, site, patient, truth, score,
-    difficulty); tasks: {task: {"disease": ..., "images": "real" or "simulated"}}. Two tasks of one disease are two diseases
-    here, since their scores come from two classifiers. A task needs two patients of each class, else it is dropped with its
-    reason. Raises UltraFMError for a missing column, an encoder or method without predictions, a task that `tasks` does not
-    know, or when nothing is left.
+    difficulty); tasks: {task: {"disease": ..., "images": "real" or "simulated"}}. Two tasks of one disease are two
+    diseases here, since their scores come from two classifiers. A task needs two patients of each class, else it is
+    dropped with its reason. Raises UltraFMError for a missing column, an encoder or method without predictions, a
+    task that `tasks` does not know, or when nothing is left.
     """
     rows = _chosen(predictions, encoder, method)
     unknown = sorted(set(rows["task"]) - set(tasks))
     if unknown:
-        raise UltraFMError("predictions of the diagnosis step", f"the task {unknown[0]!r}", f"one of {', '.join(tasks)}")
+        raise UltraFMError(
+            "predictions of the diagnosis step", f"the task {unknown[0]!r}", f"one of {', '.join(tasks)}"
+        )
     names = _disease_names(tasks)
     kept, dropped = [], []
     for task, group in rows.groupby("task", sort=True):
@@ -114,7 +119,7 @@ def _chosen(predictions: pd.DataFrame, encoder: str, method: str) -> pd.DataFram
     rows = predictions[(predictions["encoder"] == encoder) & (predictions["method"] == method)].copy()
     if rows.empty:
         raise UltraFMError("predictions of the diagnosis step", f"none for {encoder} with {method}", "at least one")
-    rows["site"] = rows["site"] if "site" in rows else ""
+    rows["site"] = rows.get("site", "")
     rows["truth"] = rows["truth"].astype(int)
     return rows
 

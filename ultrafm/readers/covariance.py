@@ -17,7 +17,9 @@ COVARIANCES = ("delong", "jackknife")
 def check_covariance(covariance: str) -> None:
     """UltraFMError for a covariance that is not offered."""
     if covariance not in COVARIANCES:
-        raise UltraFMError("--covariance", repr(covariance) + nearest(covariance, COVARIANCES), " or ".join(COVARIANCES))
+        raise UltraFMError(
+            "--covariance", repr(covariance) + nearest(covariance, COVARIANCES), " or ".join(COVARIANCES)
+        )
 
 
 def describe_covariance(covariance: str, cluster: str | None) -> str:
@@ -33,7 +35,8 @@ def joint_covariance(
     """AUROCs (D, C) of C curves for D diseases and their covariance (D, C, D, C) due to cases.
 
     Inside a disease this is `auc_covariance` over the units (cases, or patients). Between two diseases only the units
-    that occur in both count; diseases without a common unit are independent. Raises UltraFMError as `auc_covariance` does.
+    that occur in both count; diseases without a common unit are independent. Raises UltraFMError as `auc_covariance`
+    does.
     """
     check_covariance(covariance)
     names = np.unique(np.concatenate([disease.units for disease in diseases]).astype(str))
@@ -71,7 +74,7 @@ def _clustered_blocks(
 def _jackknife_blocks(
     diseases: Sequence[Crossed], codes: Sequence[NDArray[np.intp]], count: int
 ) -> list[tuple[tuple[int, int], NDArray[np.float64]]]:
-    """Blocks of the jackknife covariance for every pair of diseases; a unit that a disease lacks deviates by nothing."""
+    """Blocks of the jackknife covariance for every pair of diseases; a unit that one lacks deviates by nothing."""
     parts = []
     for disease, units in zip(diseases, codes, strict=True):
         own, inside = np.unique(units, return_inverse=True)

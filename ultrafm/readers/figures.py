@@ -28,13 +28,11 @@ def reader_forest(found: Mapping[str, Any], images: str | None = None) -> Figure
 
     found: what `analyse` returned for AI against readers; images: "real" or "simulated", told in the title where given.
     """
-    readers = pd.DataFrame([_auc_row(entry["reader"], entry.get("level"), entry["auc"]) for entry in found["individual_readers"]])
-    order = {level: place for place, level in enumerate(level_order(readers["level"]))}
-    readers = readers.sort_values("level", key=lambda levels: levels.map(order), kind="stable")
     ai = found["auc"]["ai"]
-    table = pd.concat([pd.DataFrame([_auc_row(found["ai"], found["ai"], ai)]), readers], ignore_index=True)
-    title = f"{found['endpoint']}: AI and {said(found)}{_images(images)}"
-    unit = f"AUROC, {found['confidence']:.0%} interval ({found['covariance']})"
+    rows = [_auc_row(entry["reader"], entry.get("level"), entry["auc"]) for entry in found["individual_readers"]]
+    table = pd.DataFrame([_auc_row(found["ai"], found["ai"], ai), *rows])
+    title = f"AI and {said(found)}{_images(images)}"
+    unit = f"{found['endpoint']}\n{found['confidence']:.0%} interval, {found['covariance']}; band: the AI's interval"
     figure = interval_plot(table, "auc", "low", "high", "reader", "level", title, unit, reference=ai["auc"])
     if ai["ci_low"] is not None:
         figure.axes[0].axvspan(ai["ci_low"], ai["ci_high"], color=PALETTE[0], alpha=0.10, linewidth=0, zorder=0)
@@ -42,7 +40,7 @@ def reader_forest(found: Mapping[str, Any], images: str | None = None) -> Figure
 
 
 def difference_plot(found: Mapping[str, Any], images: str | None = None) -> Figure:
-    """AI minus readers with interval: all readers, each level, each disease; zero is marked, and the margin if there is one."""
+    """AI minus readers with interval: all readers, each level, each disease; zero and the margin are marked."""
     rows = [_difference_row("all readers (primary)", "all readers", found["primary"])]
     by = found["by"] or "level"
     rows += [
@@ -57,7 +55,7 @@ def difference_plot(found: Mapping[str, Any], images: str | None = None) -> Figu
     figure = interval_plot(table, "estimate", "low", "high", "label", "group", title, unit, reference=0.0)
     if found["non_inferiority"] is not None:
         margin = found["non_inferiority"]["margin"]
-        figure.axes[0].axvline(-margin, color=PALETTE[1], linestyle=":", linewidth=1.2, zorder=0)
+        figure.axes[0].axvline(-margin, color=PALETTE[1], linestyle=":", linewidth=1.6, zorder=1)
         figure.axes[0].set_xlabel(f"{unit}\ndotted line: non-inferiority margin -{margin}")
     return figure
 
@@ -110,7 +108,13 @@ def _roc_panel(axes: Axes, disease: Crossed, levels: Sequence[str]) -> None:
         for alarms, hits in members:
             axes.plot(alarms, hits, color=colour, linewidth=0.5, alpha=0.35)
         mean = np.mean([np.interp(GRID, alarms, hits) for alarms, hits in members], axis=0)
-        axes.plot(GRID, mean, color=colour, linewidth=1.8, label=f"{level}, mean of {len(members)}")
+        axes.plot(
+            np.append(0, GRID),
+            np.append(0, mean),
+            color=colour,
+            linewidth=1.8,
+            label=f"{level}, mean of {len(members)}",
+        )
     axes.plot(*curves[0], color=PALETTE[0], linewidth=2.4, label="AI")
     cases = f"{int(disease.truth.sum())} diseased, {int((~disease.truth).sum())} healthy"
     axes.set_title(f"{disease.disease}\n{cases}", fontsize="small", loc="left")
@@ -119,9 +123,8 @@ def _roc_panel(axes: Axes, disease: Crossed, levels: Sequence[str]) -> None:
 
 
 def _auc_row(reader: str, level: str | None, entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {"reader": reader, "level": level or "reader", "auc": entry["auc"], "low": _nan(entry["ci_low"])} | {
-        "high": _nan(entry["ci_high"])
-    }
+    ends = {"low": _nan(entry["ci_low"]), "high": _nan(entry["ci_high"])}
+    return {"reader": reader, "level": level or "reader", "auc": entry["auc"]} | ends
 
 
 def _difference_row(label: str, group: str, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Secondary results: the AI against each level of experience, and against every reader alone, with Holm's correction."""
+"""Secondary results: the AI against each level of experience and every reader alone, with Holm's correction."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def by_level(
 ) -> list[LevelResult]:
     """The AI (first AUROC) against the readers of each level, levels in order of experience.
 
-    aucs: (1 + J,); covariance: (1 + J, 1 + J); levels: the J readers' levels. A level of fewer than five readers carries a
-    warning: with three readers the test rejects 6 to 8% at a nominal 5%, with two 10 to 12%.
+    aucs: (1 + J,); covariance: (1 + J, 1 + J); levels: the J readers' levels. A level of fewer than five readers
+    carries a warning: with three readers the test rejects 6 to 8% at a nominal 5%, with two 10 to 12%.
     """
     found = []
     for level in level_order(levels):
@@ -87,7 +87,8 @@ def few_readers(group: str, readers: int) -> str | None:
         return None
     if readers == 1:
         return f"{group} has one reader: the result holds for this reader only, not for readers of this kind"
-    return f"{group} has {readers} readers, fewer than {FEW_READERS}: its test rejects too often and its interval is too short"
+    few = f"{group} has {readers} readers, fewer than {FEW_READERS}"
+    return f"{few}: its test rejects too often and its interval is too short"
 
 
 def _against(

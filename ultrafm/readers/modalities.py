@@ -39,7 +39,9 @@ def between_modalities(
         "by": by,
         "levels": levels,
         "individual_readers": [
-            reader_facts(table, reader) | {"modality": modality} | {"auc": auc_entry(one_auc(aucs, spread, i, confidence))}
+            reader_facts(table, reader)
+            | {"modality": modality}
+            | {"auc": auc_entry(one_auc(aucs, spread, i, confidence))}
             for i, (reader, modality) in enumerate(curves)
         ],
         "warnings": [text for text in warned if text] + common_warnings(table, cluster, names, aucs),

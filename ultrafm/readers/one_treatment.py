@@ -1,9 +1,9 @@
 """Artificial intelligence (AI) alone against J readers of the same cases.
 
 One-treatment Obuchowski-Rockette analysis of the differences AI minus reader, with random readers, random cases and
-Hillis' degrees of freedom (Hillis, Statistics in Medicine 2007, 26:596; Chakraborty 2017, chapter 22). The sign is always
-AI minus readers. It takes AUROCs and their covariance from wherever they come: DeLong, jackknife, clustered by patient, one
-disease or the average of several.
+Hillis' degrees of freedom (Hillis, Statistics in Medicine 2007, 26:596; Chakraborty 2017, chapter 22). The sign is
+always AI minus readers. It takes AUROCs and their covariance from wherever they come: DeLong, jackknife, clustered by
+patient, one disease or the average of several.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ def ai_versus_readers(
 ) -> AgainstReaders:
     """Compare the first AUROC (the AI) with the mean of the others (J readers).
 
-    aucs: (1 + J,), covariance: (1 + J, 1 + J) due to cases. One reader: the DeLong test of two curves, labelled as fixed
-    reader. No spread among the readers: normal instead of t. Negative covariance between readers counts as zero.
+    aucs: (1 + J,), covariance: (1 + J, 1 + J) due to cases. One reader: the DeLong test of two curves, labelled as
+    fixed reader. No spread among the readers: normal instead of t. Negative covariance between readers counts as
+    zero.
     """
     differences, spread = reader_differences(aucs, covariance)
     readers = differences.size
@@ -76,7 +77,7 @@ def reader_differences(
 
 
 def components(values: NDArray[np.float64], covariance: NDArray[np.float64]) -> Components:
-    """MS, mean variance, mean covariance (Cov2) and MS + J max(Cov2, 0) of J values; None where J = 1 leaves nothing."""
+    """MS, mean variance, mean covariance (Cov2) and MS + J max(Cov2, 0) of J values; None where J = 1."""
     readers, variance = values.size, float(np.trace(covariance)) / values.size
     if readers < 2:
         return Components(None, variance, None, None)

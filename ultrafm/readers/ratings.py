@@ -1,8 +1,8 @@
 """The ratings table: one row per reader, modality, case and disease; loading, checking, and turning it into arrays.
 
-Columns reader, modality, case, truth (0 or 1) and rating (higher is more suspicious) are required. Columns disease, level,
-years, patient, site and simulated are known where present; others are carried along. Names are text, so reader "10" is not
-a number, and they sort as people count: 2 before 10.
+Columns reader, modality, case, truth (0 or 1) and rating (higher is more suspicious) are required. Columns disease,
+level, years, patient, site and simulated are known where present; others are carried along. Names are text, so reader
+"10" is not a number, and they sort as people count: 2 before 10.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ LEVELS = ("junior", "mid-level", "expert")
 class Crossed:
     """The ratings of one disease as arrays: every curve (a reader with a modality) rated every case.
 
-    cases: (K,) text, sorted; truth: (K,) bool; scores: (C, K); units: (K,) text, the patient of each case where cases are
-    clustered, else the case itself.
+    cases: (K,) text, sorted; truth: (K,) bool; scores: (C, K); units: (K,) text, the patient of each case where cases
+    are clustered, else the case itself.
     """
 
     disease: str
@@ -57,8 +57,9 @@ def load_ratings(path: Path) -> pd.DataFrame:
 def check_ratings(table: pd.DataFrame, source: str = "ratings") -> pd.DataFrame:
     """Check a ratings table and return it clean: names as text, truth 0/1, rating as a finite number, a disease column.
 
-    Raises UltraFMError naming `source` and the row for a missing column, an empty name, a rating that is no number, a truth
-    that is not 0 or 1, the same cell twice, a case with two truths or patients, a reader with two levels, or one class only.
+    Raises UltraFMError naming `source` and the row for a missing column, an empty name, a rating that is no number, a
+    truth that is not 0 or 1, the same cell twice, a case with two truths or patients, a reader with two levels, or
+    one class only.
     """
     _check_columns(table, source)
     clean = table.reset_index(drop=True).copy()
@@ -67,7 +68,7 @@ def check_ratings(table: pd.DataFrame, source: str = "ratings") -> pd.DataFrame:
     for name in ("reader", "modality", "case", "disease"):
         clean[name] = _names(clean[name], source)
     for name in set(clean.columns) & {"level", "patient", "site", "simulated"}:
-        clean[name] = clean[name].map(_text)
+        clean[name] = _texts(clean[name])
     clean["rating"] = _numbers(clean["rating"], source, "a finite number")
     clean["truth"] = _truths(clean["truth"], source)
     _check_repeats(clean, source)
@@ -93,7 +94,9 @@ def natural_order(names: Sequence[str]) -> list[str]:
 
 def level_order(levels: Sequence[str]) -> list[str]:
     """Different levels: junior, mid-level, expert, then any others as people count."""
-    return sorted(set(levels), key=lambda name: (LEVELS.index(name) if name in LEVELS else len(LEVELS), natural_key(name)))
+    return sorted(
+        set(levels), key=lambda name: (LEVELS.index(name) if name in LEVELS else len(LEVELS), natural_key(name))
+    )
 
 
 def find_ai(table: pd.DataFrame, ai: str, source: str = "ratings") -> tuple[str, str]:
@@ -105,7 +108,10 @@ def find_ai(table: pd.DataFrame, ai: str, source: str = "ratings") -> tuple[str,
     modalities = natural_order(table.loc[table["reader"] == ai, "modality"])
     if len(modalities) > 1:
         raise UltraFMError(
-            f"{source}, reader {ai!r}", f"the modalities {', '.join(modalities)}", "one modality", "leave one in the file"
+            f"{source}, reader {ai!r}",
+            f"the modalities {', '.join(modalities)}",
+            "one modality",
+            "leave one in the file",
         )
     return ai, modalities[0]
 
@@ -154,7 +160,7 @@ def _crossed(
             "every reader to have rated every case in every modality",
             "add the rating or leave the case (or the reader) out; if one of the readers is the AI, name it with --ai",
         )
-    units = cases if cluster is None else first[cluster].map(_text).to_numpy(dtype=object)
+    units = cases if cluster is None else _texts(first[cluster]).to_numpy(dtype=object)
     return Crossed(disease, cases, first["truth"].to_numpy() == 1, scores, units)
 
 
@@ -163,6 +169,12 @@ def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+
+
+def _texts(column: pd.Series) -> pd.Series:
+    """A column of names as text; each different name is looked at once."""
+    codes, names = pd.factorize(column, use_na_sentinel=False)
+    return pd.Series(np.array([_text(name) for name in names], dtype=object)[codes], column.index, name=column.name)
 
 
 def _place(source: str, row: int) -> str:
@@ -174,15 +186,17 @@ def _check_columns(table: pd.DataFrame, source: str) -> None:
     """UltraFMError when a required column is missing or there are no rows."""
     for name in REQUIRED:
         if name not in table.columns:
-            found = f"the columns {', '.join(map(str, table.columns))}{nearest(name, map(str, table.columns))}"
-            raise UltraFMError(source, found, f"a column {name!r}", f"columns needed: {', '.join(REQUIRED)}")
+            found = f"the columns {', '.join(map(str, table.columns))}"
+            near = nearest(name, set(map(str, table.columns)) - set(REQUIRED))
+            mend = f"add it, or rename the column that holds it{near}; columns needed: {', '.join(REQUIRED)}"
+            raise UltraFMError(source, found, f"a column {name!r}", mend)
     if table.empty:
         raise UltraFMError(source, "no rows", "one row per reader, modality and case")
 
 
 def _names(column: pd.Series, source: str) -> pd.Series:
     """A column of names as text, none empty."""
-    text = column.map(_text)
+    text = _texts(column)
     empty = np.flatnonzero(text == "")
     if empty.size:
         raise UltraFMError(_place(source, int(empty[0])), f"no {column.name}", f"a {column.name} in every row")
@@ -244,8 +258,10 @@ def _check_cluster(table: pd.DataFrame, cluster: str, source: str) -> None:
     """UltraFMError when the cluster column is absent or has empty cells."""
     if cluster not in table.columns:
         known = [str(name) for name in table.columns]
-        raise UltraFMError(f"{source}, --cluster", repr(cluster) + nearest(cluster, known), f"one of {', '.join(known)}")
-    empty = np.flatnonzero(table[cluster].map(_text) == "")
+        raise UltraFMError(
+            f"{source}, --cluster", repr(cluster) + nearest(cluster, known), f"one of {', '.join(known)}"
+        )
+    empty = np.flatnonzero(_texts(table[cluster]) == "")
     if empty.size:
         place = f"{_place(source, int(empty[0]))}, column {cluster!r}"
         raise UltraFMError(place, "an empty cell", f"a {cluster} for every case", "fill it in or leave --cluster out")

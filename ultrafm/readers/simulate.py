@@ -1,13 +1,13 @@
 """Simulated sonographers: their skill is set by stated parameters, so that the analysis can be run and checked.
 
-What comes out follows from the parameters and says nothing about sonographers. Model: reader j looks at case k of disease t
-and feels a suspicion
+What comes out follows from the parameters and says nothing about sonographers. Model: reader j looks at case k of
+disease t and feels a suspicion
 
     x = truth * separation_jt * (1 - difficulty_effect * (difficulty_k - 0.5)) + patient_k + case_k + noise_jk,
 
 where the last three are normal with variances that add up to 1. `patient` and `case` are the same for all readers, so
-readers err on the same cases. At difficulty 0.5 a reader's expected AUROC is Phi(separation / sqrt 2) (binormal model, Green
-and Swets 1966; variance structure of Roe and Metz, Academic Radiology 1997, 4:298).
+readers err on the same cases. At difficulty 0.5 a reader's expected AUROC is Phi(separation / sqrt 2) (binormal
+model, Green and Swets 1966; variance structure of Roe and Metz, Academic Radiology 1997, 4:298).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from ultrafm.errors import UltraFMError
-from ultrafm.readers.ratings import COLUMNS
+from ultrafm.readers.ratings import COLUMNS, ONE_DISEASE
 
 
 @dataclass(frozen=True)
 class Level:
-    """Readers of one level of experience: mean separation (d') and its spread between readers; years as (least, most)."""
+    """Readers of one level: mean separation (d') and its spread between readers; years as (least, most)."""
 
     name: str
     separation: float
@@ -42,9 +42,10 @@ EXPERT = Level("expert", separation=1.9, reader_sd=0.20, years=(10, 25))
 class ReaderDesign:
     """Everything that decides what simulated readers do.
 
-    disease_sd: spread of a reader's separation over diseases. patient_share, case_share: shares (0..1) of the variance that
-    all readers have in common per patient and per case; the rest is each reader's own noise. difficulty_effect: share of the
-    separation that is lost from difficulty 0 to difficulty 1. threshold_sd: spread of how cautious readers are.
+    disease_sd: spread of a reader's separation over diseases. patient_share, case_share: shares (0..1) of the
+    variance that all readers have in common per patient and per case; the rest is each reader's own noise.
+    difficulty_effect: share of the separation that is lost from difficulty 0 to difficulty 1. threshold_sd: spread of
+    how cautious readers are.
     """
 
     readers_per_level: int = 6
@@ -60,7 +61,9 @@ class ReaderDesign:
         """Refuse numbers that make no sense."""
         shares = (self.patient_share, self.case_share)
         if self.readers_per_level < 1 or not self.levels:
-            raise UltraFMError("reader design", f"{self.readers_per_level} readers per level", "at least one, and a level")
+            raise UltraFMError(
+                "reader design", f"{self.readers_per_level} readers per level", "at least one, and a level"
+            )
         if min(shares) < 0 or sum(shares) >= 1:
             raise UltraFMError("reader design", f"shares {shares}", "shares of at least 0 that add up to less than 1")
         if min(self.disease_sd, self.threshold_sd, *(level.reader_sd for level in self.levels)) < 0:
@@ -85,9 +88,9 @@ class ReaderDesign:
 def simulate_readers(cases: pd.DataFrame, design: ReaderDesign, generator: np.random.Generator) -> pd.DataFrame:
     """Ratings of simulated readers for every case, in the ratings format; ratings are whole numbers from 0 to 100.
 
-    cases: one row per case and disease with columns case and truth (0/1); disease, patient, site and difficulty (0 clear ..
-    1 hard; missing counts as 0.5) where known. The result does not depend on the order of the rows. Raises UltraFMError for
-    missing columns.
+    cases: one row per case and disease with columns case and truth (0/1); disease, patient, site and difficulty (0
+    clear .. 1 hard; missing counts as 0.5) where known. The result does not depend on the order of the rows. Raises
+    UltraFMError for missing columns.
     """
     cases = _sorted_cases(cases)
     common = _common_effects(cases, design, generator)
@@ -111,16 +114,14 @@ def _sorted_cases(cases: pd.DataFrame) -> pd.DataFrame:
         if name not in cases:
             raise UltraFMError("cases to read", f"the columns {', '.join(cases.columns)}", f"a column {name!r}")
     full = cases.copy()
-    full["disease"] = full["disease"] if "disease" in full else "all cases"
-    full["patient"] = full["patient"] if "patient" in full else full["case"]
+    full["disease"] = full.get("disease", ONE_DISEASE)
+    full["patient"] = full.get("patient", full["case"])
     difficulty = full["difficulty"] if "difficulty" in full else pd.Series(np.nan, index=full.index)
     full["difficulty"] = difficulty.astype(float).fillna(0.5)
     return full.sort_values(["disease", "case"], kind="stable").reset_index(drop=True)
 
 
-def _common_effects(
-    cases: pd.DataFrame, design: ReaderDesign, generator: np.random.Generator
-) -> NDArray[np.float64]:
+def _common_effects(cases: pd.DataFrame, design: ReaderDesign, generator: np.random.Generator) -> NDArray[np.float64]:
     """What all readers share: one number per patient plus one per case."""
     names, codes = np.unique(cases["patient"].astype(str), return_inverse=True)
     patients = np.sqrt(design.patient_share) * generator.standard_normal(names.size)

@@ -13,7 +13,7 @@ WIDTH = 34
 
 
 def summarise(found: Mapping[str, Any]) -> str:
-    """Plain-text summary of what `analyse` returned: design, primary result, labelled others, levels, readers, warnings."""
+    """Plain-text summary of what `analyse` returned: design, primary result, others, levels, readers, warnings."""
     lines = [*_design(found), ""]
     lines += _against(found) if found["kind"] == "ai_versus_readers" else _modalities(found)
     lines += ["", "Readers", *(_reader(entry) for entry in found["individual_readers"])]
@@ -26,11 +26,16 @@ def number(value: float | None, digits: int = 4) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def p_number(value: float | None) -> str:
+    """A p value for a table."""
+    return "< 0.0001" if value is not None and value < 0.0001 else number(value)
+
+
 def p_text(value: float | None) -> str:
     """A p value as journals print it."""
     if value is None:
         return "p not estimable"
-    return "p < 0.0001" if value < 0.0001 else f"p = {value:.4f}"
+    return f"p {p_number(value)}" if value < 0.0001 else f"p = {p_number(value)}"
 
 
 def inference_text(found: Mapping[str, Any]) -> str:
@@ -39,7 +44,8 @@ def inference_text(found: Mapping[str, Any]) -> str:
         return f"{number(found['estimate'])} ({found['status']})"
     law = "normal" if found["df"] is None else f"df {found['df']:.1f}"
     interval = f"{found['confidence']:.0%} CI {number(found['ci_low'])} to {number(found['ci_high'])}"
-    return f"{number(found['estimate'])} ({interval}, SE {number(found['standard_error'])}, {law}, {p_text(found['p_value'])})"
+    error = number(found["standard_error"])
+    return f"{number(found['estimate'])} ({interval}, SE {error}, {law}, {p_text(found['p_value'])})"
 
 
 def non_inferiority_text(found: Mapping[str, Any]) -> str:
@@ -47,7 +53,9 @@ def non_inferiority_text(found: Mapping[str, Any]) -> str:
     if found["p_value"] is None:
         return f"not estimable ({found['status']})"
     verdict = "non-inferior" if found["non_inferior"] else "not shown to be non-inferior"
-    return f"{verdict} (margin {found['margin']}, {found['sidedness']} alpha {found['alpha']}, {p_text(found['p_value'])})"
+    return (
+        f"{verdict} (margin {found['margin']}, {found['sidedness']} alpha {found['alpha']}, {p_text(found['p_value'])})"
+    )
 
 
 def _design(found: Mapping[str, Any]) -> list[str]:
@@ -57,7 +65,8 @@ def _design(found: Mapping[str, Any]) -> list[str]:
     clusters = "" if counts["clusters"] is None else f", {counts['clusters']} clusters ({found['cluster']})"
     return [
         f"Data        {found['source']}: {counts['readers']} {said}, {counts['cases']} cases{clusters}, "
-        f"{counts['diseased']} diseased and {counts['healthy']} healthy readings per reader, {counts['diseases']} disease(s)",
+        f"{counts['diseased']} diseased and {counts['healthy']} healthy readings per reader, "
+        f"{counts['diseases']} disease(s)",
         f"Endpoint    {found['endpoint']}",
         f"Model       {found['model']}",
         f"Covariance  {found['covariance']}; tests {found['sidedness']}, alpha {found['alpha']}",
@@ -120,7 +129,7 @@ def _level_line(level: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
 
 def _reader(entry: Mapping[str, Any]) -> str:
     """One reader's AUROC, with level, years and modality where known."""
-    facts = [entry.get("level"), f"{entry['years']} years" if entry.get("years") else None]
+    facts = [entry.get("level"), f"years {entry['years']}" if entry.get("years") else None]
     facts.append(f"modality {entry['modality']}" if "modality" in entry else None)
     known = ", ".join(fact for fact in facts if fact)
     return _row(entry["reader"] + (f" ({known})" if known else ""), _auc(entry["auc"]))
@@ -137,17 +146,26 @@ def conclusion(found: Mapping[str, Any]) -> str:
     if test is not None:
         said.append(f"Non-inferiority of the AI: {non_inferiority_text(test)}.")
     if found["readers"] == "simulated":
-        said.append("The readers are simulated: this follows from their stated parameters and says nothing about sonographers.")
+        said.append(
+            "The readers are simulated: this follows from their stated parameters and says nothing about sonographers."
+        )
     return " ".join(said)
 
 
 def difference_table(found: Mapping[str, Any]) -> pd.DataFrame:
     """AI minus readers for all readers, each level and each disease, as text for a page; Holm inside each family."""
-    rows = [_table_row("all readers", "primary", found["auc"]["readers"], found["primary"], None, found["non_inferiority"])]
+    rows = [
+        _table_row("all readers", "primary", found["auc"]["readers"], found["primary"], None, found["non_inferiority"])
+    ]
     for family, name in (("levels", "level"), ("diseases", "disease")):
         rows += [
             _table_row(
-                entry[name], f"by {name}", entry["auc_readers"], entry["difference"], entry["p_holm"], entry["non_inferiority"]
+                entry[name],
+                f"by {name}",
+                entry["auc_readers"],
+                entry["difference"],
+                entry["p_holm"],
+                entry["non_inferiority"],
             )
             for entry in found[family]
         ]
@@ -161,7 +179,7 @@ def reader_table(found: Mapping[str, Any]) -> pd.DataFrame:
         | {
             "AUROC (95% CI)": _auc(entry["auc"]),
             "AI minus reader": interval_text(*_ends(entry["difference"])),
-            "p, Holm": number(entry["p_holm"]),
+            "p, Holm": p_number(entry["p_holm"]),
         }
         for entry in found["individual_readers"]
     ]
@@ -171,7 +189,9 @@ def reader_table(found: Mapping[str, Any]) -> pd.DataFrame:
 def _direction(primary: Mapping[str, Any]) -> str:
     """What the interval says about the sign."""
     if primary["ci_low"] > 0:
-        return "The interval lies above zero: the AI ranks cases better than these kinds of readers on cases like these."
+        return (
+            "The interval lies above zero: the AI ranks cases better than these kinds of readers on cases like these."
+        )
     if primary["ci_high"] < 0:
         return "The interval lies below zero: the AI ranks cases worse than these kinds of readers on cases like these."
     return "The interval includes zero: a difference in either direction is compatible with the data."
@@ -197,7 +217,7 @@ def _table_row(
         "AUROC of readers": interval_text(auc["auc"], auc["ci_low"], auc["ci_high"]),
         "AI minus readers": interval_text(*_ends(difference)),
         "df": number(difference["df"], 1),
-        "p": number(difference["p_value"]),
-        "p, Holm": number(p_holm),
+        "p": p_number(difference["p_value"]),
+        "p, Holm": p_number(p_holm),
     }
-    return row if test is None else row | {f"p, non-inferior by {test['margin']}": number(test["p_value"])}
+    return row if test is None else row | {f"p, non-inferior by {test['margin']}": p_number(test["p_value"])}

@@ -26,7 +26,7 @@ def auc_entry(found: Inference) -> dict[str, Any]:
 
 
 def counts(diseases: Sequence[Crossed], modalities: int, readers: int, cluster: str | None) -> dict[str, Any]:
-    """I, J, K, m, n and how many units (patients); a case that is read for two diseases counts once in K, twice in m + n."""
+    """I, J, K, m, n and how many units (patients); a case read for two diseases counts once in K, twice in m + n."""
     return {
         "modalities": modalities,
         "readers": readers,

@@ -1,8 +1,8 @@
 """Two or more modalities (aided and unaided, say) read by the same readers on the same cases.
 
 Obuchowski-Rockette analysis with Hillis' degrees of freedom. With the jackknife covariance it equals the analysis of
-Dorfman, Berbaum and Metz. Sources: Obuchowski and Rockette, Communications in Statistics 1995, 24:285; Hillis, Statistics
-in Medicine 2007, 26:596; Hillis 2014, 33:330. Differences are the earlier modality minus the later one.
+Dorfman, Berbaum and Metz. Sources: Obuchowski and Rockette, Communications in Statistics 1995, 24:285; Hillis,
+Statistics in Medicine 2007, 26:596; Hillis 2014, 33:330. Differences are the earlier modality minus the later one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import chdtrc, fdtrc
 
 from ultrafm.errors import UltraFMError
 from ultrafm.readers.inference import NO_SPREAD, Inference, infer, missing
@@ -71,9 +71,10 @@ def compare_modalities(
 ) -> Comparison:
     """Compare I >= 2 modalities read by J readers, fully crossed.
 
-    aucs: (I, J); covariance: (I*J, I*J) due to cases, modality by modality. floor_fixed: count a negative Cov2 - Cov3 as
-    zero in the fixed-reader test, as the Iowa program and RJafroc do and MRMCaov does not; without it that test is exactly
-    the variance of the mean difference. Raises UltraFMError for fewer than two modalities or shapes that do not match.
+    aucs: (I, J); covariance: (I*J, I*J) due to cases, modality by modality. floor_fixed: count a negative Cov2 - Cov3
+    as zero in the fixed-reader test, as the Iowa program and RJafroc do and MRMCaov does not; without it that test is
+    exactly the variance of the mean difference. Raises UltraFMError for fewer than two modalities or shapes that do
+    not match.
     """
     if aucs.ndim != 2 or aucs.shape[0] < 2 or covariance.shape != (aucs.size, aucs.size):
         raise UltraFMError(
@@ -114,7 +115,17 @@ def variances(aucs: NDArray[np.float64], covariance: NDArray[np.float64]) -> Var
     interaction = interaction if interaction > NO_SPREAD else 0.0
     ms_reader = modalities * columns.var(ddof=1)
     reader = (ms_reader - interaction) / modalities - cov1 + cov3
-    values = (ms_modality, ms_reader, interaction, same, cov1, cov2, cov3, reader, interaction - same + cov1 + cov2 - cov3)
+    values = (
+        ms_modality,
+        ms_reader,
+        interaction,
+        same,
+        cov1,
+        cov2,
+        cov3,
+        reader,
+        interaction - same + cov1 + cov2 - cov3,
+    )
     return Variances(*(float(value) for value in values))
 
 
@@ -152,14 +163,14 @@ def _fixed_cases(aucs: NDArray[np.float64], parts: Variances, confidence: float)
 
 
 def _f_test(model: str, mean_square: float, denominator: float, df1: int, df2: float | None) -> Equality:
-    """F test, or chi-squared (df1 times the ratio) where df2 is None; only a reason where the denominator is not positive."""
+    """F test, or chi-squared (df1 times the ratio) where df2 is None; a reason where there is no variance."""
     if not denominator > NO_SPREAD:
         kind = "zero" if abs(denominator) <= NO_SPREAD else "negative"
         return Equality(model, denominator, None, df1, df2, None, f"no test: the estimated variance is {kind}")
     ratio = mean_square / denominator
     if df2 is None:
-        return Equality(model, denominator, df1 * ratio, df1, None, float(stats.chi2.sf(df1 * ratio, df1)))
-    return Equality(model, denominator, ratio, df1, df2, float(stats.f.sf(ratio, df1, df2)))
+        return Equality(model, denominator, df1 * ratio, df1, None, float(chdtrc(df1, df1 * ratio)))
+    return Equality(model, denominator, ratio, df1, df2, float(fdtrc(df1, df2, ratio)))
 
 
 def _pairs(
@@ -167,7 +178,9 @@ def _pairs(
 ) -> tuple[Inference, ...]:
     """Differences of the modality means for every pair."""
     means = aucs.mean(axis=1)
-    return tuple(infer(model, means[i] - means[k], variance, df, confidence) for i, k in combinations(range(len(means)), 2))
+    return tuple(
+        infer(model, means[i] - means[k], variance, df, confidence) for i, k in combinations(range(len(means)), 2)
+    )
 
 
 def _nothing(model: str, aucs: NDArray[np.float64], reason: str, confidence: float) -> Model:

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ultrafm.errors import UltraFMError
+from ultrafm.reporting.records import interval_text
 
 # Okabe and Ito's colours without yellow, which is too pale on white; the first is the one for the main subject.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555")
@@ -77,12 +78,13 @@ def interval_plot(
     title: str,
     unit: str,
     reference: float | None = None,
+    first_colour: int = 0,
 ) -> Figure:
     """Estimates with their intervals, one line each: dots from left to right, the numbers written at the right.
 
     `estimate`, `low`, `high`, `label` and `group` name columns of `table`. Rows with the same label stand together;
     the group (None: no groups) gives colour and marker. `unit` labels the horizontal axis. `reference` draws a vertical
-    line (chance, or no difference). An estimate of NaN is written "not defined"; an end of NaN leaves that side open.
+    line (chance, or no difference). `first_colour` is the place in PALETTE where the groups' colours begin. An estimate of NaN is written "not defined"; an end of NaN leaves that side open.
     Raises UltraFMError when a column is missing or the table is empty.
     """
     _need_columns(table, [name for name in (estimate, low, high, label, group) if name], title)
@@ -95,10 +97,10 @@ def interval_plot(
         if reference is not None:
             axes.axvline(reference, color=QUIET, linestyle="--", linewidth=1, zorder=0)
         for place, name, row in zip(rows["place"], rows["group"], values.itertuples(index=False), strict=True):
-            _draw_interval(axes, place, row, groups.index(name))
+            _draw_interval(axes, place, row, first_colour + groups.index(name))
         _label_rows(axes, rows)
         axes.set(xlabel=unit, title=title)
-        _group_legend(figure, groups)
+        _group_legend(figure, groups, first_colour)
     figure.alt = _describe(title, unit, rows, values)
     return figure
 
@@ -158,14 +160,6 @@ def loss_curves(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def interval_text(estimate: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
-    """An estimate with its interval, "0.912 [0.880, 0.941]"; "not defined" for NaN; an open side is written "–"."""
-    if estimate is None or pd.isna(estimate):
-        return "not defined"
-    ends = ["–" if end is None or pd.isna(end) else f"{end:.{digits}f}" for end in (low, high)]
-    return f"{estimate:.{digits}f}" + ("" if ends == ["–", "–"] else f" [{ends[0]}, {ends[1]}]")
-
-
 def _context() -> dict:
     """The house style's settings for one figure, so that figures look the same when nobody called house_style."""
     return {**seaborn.axes_style("ticks"), **seaborn.plotting_context("notebook", font_scale=0.9), **STYLE}
@@ -209,12 +203,12 @@ def _label_rows(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_ylim(rows["place"].max() + 0.7, -0.7)
 
 
-def _group_legend(figure: Figure, groups: Sequence[str]) -> None:
+def _group_legend(figure: Figure, groups: Sequence[str], first: int) -> None:
     if len(groups) < 2:
         return
     handles = [
         Line2D([], [], color=PALETTE[number % len(PALETTE)], marker=MARKERS[number % len(MARKERS)])
-        for number in range(len(groups))
+        for number in range(first, first + len(groups))
     ]
     figure.legend(handles, groups, loc="outside lower center", ncols=min(4, len(groups)), fontsize="small")
 

@@ -121,6 +121,26 @@ def read_results(path: Path) -> dict[str, Any]:
     return merge_records([results["records"]])
 
 
+def interval_text(estimate: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
+    """An estimate with its interval, "0.912 [0.880, 0.941]"; "not defined" without estimate; an open end is "…"."""
+    if _is_missing(estimate):
+        return "not defined"
+    text = _digits(estimate, digits)
+    if _is_missing(low) and _is_missing(high):
+        return text
+    return f"{text} [{', '.join('…' if _is_missing(end) else _digits(end, digits) for end in (low, high))}]"
+
+
+def _is_missing(value: float | None) -> bool:
+    return value is None or math.isnan(value)
+
+
+def _digits(value: float, digits: int) -> str:
+    """Rounded, with a true minus sign, and without one before zero."""
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:.{digits}f}".replace("-", "−")
+
+
 def _checked(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     records = list(records)
     for found in records:

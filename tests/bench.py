@@ -1,0 +1,225 @@
+"""Benchmarks: `make bench` writes reports/bench/*.json with medians, each beside a reference measured in the same run.
+
+Machines are noisy, so what counts is the ratio to the reference, and how a cost grows.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ultrafm.files import write_json
+from ultrafm.pretraining.loop import GreyScale, epoch_batches, make_optimizer, train
+from ultrafm.pretraining.recipe import Recipe, build_model
+from ultrafm.seeds import spawn, spawn_torch
+from ultrafm.study import REPOSITORY
+
+OUT = REPOSITORY / "reports" / "bench"
+
+
+def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
+    """Median wall time of `work` after one warm-up."""
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def side_by_side(
+    first: Callable[[], object], second: Callable[[], object], repeats: int = 5
+) -> tuple[float, float, float]:
+    """Medians of both, taken in turn, and the median of the ratios first / second."""
+    first(), second()
+    pairs = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        first()
+        middle = time.perf_counter()
+        second()
+        pairs.append((middle - start, time.perf_counter() - middle))
+    return (*(statistics.median(column) for column in zip(*pairs)), statistics.median(a / b for a, b in pairs))
+
+
+def pictures(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random pictures of the laptop profile's size."""
+    return spawn(0, "bench").integers(0, 256, (count, 64, 64), dtype=np.uint8), np.ones((count, 64, 64), bool)
+
+
+def matrix_work(recipe: Recipe, images: int) -> float:
+    """Multiply-adds of forward and backward over `images`: the arithmetic that no implementation can leave out."""
+    patches = (recipe.image_size // recipe.patch_size) ** 2
+    seen = 1 + round(patches * (1 - recipe.mask_ratio))
+    block = lambda tokens, width: tokens * 12 * width**2 + 2 * tokens**2 * width  # noqa: E731
+    forward = recipe.depth * block(seen, recipe.width) + recipe.decoder_depth * block(patches, recipe.decoder_width)
+    return 3.0 * forward * images
+
+
+def bench_pretraining() -> dict:
+    """Training pictures per second on one thread, beside the time of bare matrix products of the same arithmetic."""
+    recipe, count = Recipe(batch_size=16), 128
+    images, sectors = pictures(count)
+    model = build_model(recipe, 0)
+    optimizer = make_optimizer(model, 0.05)
+    square = torch.randn(512, 512)
+    products = max(round(matrix_work(recipe, count) / 512**3), 1)
+
+    def one_epoch() -> None:
+        batches = epoch_batches(count, recipe.batch_size, 1, spawn(0, "batches"))
+        train(
+            model,
+            optimizer,
+            images,
+            sectors,
+            batches,
+            lambda step: 1e-4,
+            GreyScale(0.5, 0.3),
+            0.75,
+            "fp32",
+            spawn_torch(0, "t"),
+        )
+
+    def bare_products() -> None:
+        for _ in range(products):
+            square @ square
+
+    ours, limit, ratio = side_by_side(one_epoch, bare_products)
+    return {"pictures_per_second": count / ours, "seconds": ours, "matrix_product_limit_seconds": limit, "ratio": ratio}
+
+
+def bench_federation() -> dict:
+    """Seconds that a round costs beyond training, per site: a round trip of weights without training, against a copy."""
+    from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+
+    from ultrafm.federation.grid import identify_process
+    from ultrafm.federation.strategy import StreamingAverage
+
+    identify_process()
+    state = build_model(Recipe(), 0).state_dict()
+    result = {}
+    for sites in (4, 16):
+        strategy = StreamingAverage({node: f"site_{node}" for node in range(2, 2 + sites)})
+
+        def one_round(strategy: StreamingAverage = strategy) -> None:
+            metrics = {"images": 1, "loss": 0.0, "validation_images": 0, "validation_loss": 0.0}
+            asked = strategy.configure_train(1, ArrayRecord(state), ConfigRecord({}), None)
+            replies = (
+                Message(
+                    RecordDict(
+                        {
+                            "arrays": ArrayRecord(m.content["arrays"].to_torch_state_dict()),
+                            "metrics": MetricRecord(metrics),
+                        }
+                    ),
+                    reply_to=m,
+                )
+                for m in asked
+            )
+            strategy.aggregate_train(1, replies)
+
+        def copies(sites: int = sites) -> None:
+            for _ in range(sites):
+                {name: tensor.double() for name, tensor in state.items()}
+
+        ours, copying, ratio = side_by_side(one_round, copies)
+        result[f"{sites}_sites"] = {
+            "seconds_per_site": ours / sites,
+            "copy_seconds_per_site": copying / sites,
+            "ratio": ratio,
+        }
+    return result
+
+
+def bench_curation() -> dict:
+    """Seconds per picture to simulate and to curate a site, beside decoding the same files only; growth with pictures."""
+    from PIL import Image
+
+    from ultrafm.curation import curate_site
+    from ultrafm.manifests import choose_source, load_sites
+    from ultrafm.phantom import archive_as_folder, write_archive
+
+    manifest = load_sites(REPOSITORY / "data_manifests")[0]
+    _name, source = choose_source(manifest, "phantom")
+    result = {}
+    for share in (0.1, 0.3):
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            start = time.perf_counter()
+            write_archive(manifest, source, folder / "archive", 0, share)
+            simulated = time.perf_counter() - start
+            files = sorted((folder / "archive").rglob("images/*.png"))
+            kept = archive_as_folder(manifest, source)
+            ours = median_seconds(lambda: curate_site(manifest, kept, folder / "out", folder / "archive", 0, 64), 3)
+            decode = median_seconds(lambda: [decode_only(Image, path) for path in files], 3)
+            result[f"{len(files)}_pictures"] = {
+                "simulate_seconds_per_picture": simulated / len(files), "curate_seconds_per_picture": ours / len(files),
+                "decode_seconds_per_picture": decode / len(files), "ratio_to_decoding": ours / decode,
+            }  # fmt: skip
+    return result
+
+
+def decode_only(image_module, path: Path) -> None:
+    """Decode one file; a planted broken one counts as an attempt."""
+    try:
+        image_module.open(path).load()
+    except OSError:
+        return
+
+
+def bench_readers() -> dict:
+    """AI against 9 readers on 200 and 2,000 cases, beside sorting all ratings, which every rank statistic must do."""
+    import pandas as pd
+
+    from ultrafm.readers import analyse
+
+    result = {}
+    for cases in (200, 2000):
+        generator = spawn(0, "bench readers")
+        truth = generator.random(cases) < 0.4
+        names = ["AI", *(f"reader {number}" for number in range(1, 10))]
+        rows = [
+            pd.DataFrame(
+                {
+                    "reader": name,
+                    "modality": "standalone" if name == "AI" else "unaided",
+                    "case": range(cases),
+                    "truth": truth.astype(int),
+                    "rating": truth + generator.normal(size=cases),
+                }
+            )
+            for name in names
+        ]
+        table = pd.concat(rows, ignore_index=True)
+        ratings = table["rating"].to_numpy().reshape(len(names), cases)
+        ours, sorting, ratio = side_by_side(
+            lambda table=table: analyse(table, ai="AI", cluster=None, covariance="delong", margin=None, by=None),
+            lambda ratings=ratings: np.sort(ratings, axis=1),
+        )
+        result[f"{cases}_cases"] = {"seconds": ours, "sort_seconds": sorting, "ratio": ratio}
+    return result
+
+
+def main() -> None:
+    """Run all benchmarks, one file each."""
+    torch.set_num_threads(1)
+    for name, work in (
+        ("pretraining", bench_pretraining),
+        ("federation", bench_federation),
+        ("curation", bench_curation),
+        ("readers", bench_readers),
+    ):
+        found = work()
+        write_json(OUT / f"{name}.json", found)
+        print(name, found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import made_tasks
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from ultrafm.downstream.features import as_pictures, coverage, extract_features, extract_patch_features, pool_tokens
+from ultrafm.downstream.finetune import fine_tune, head_from
+from ultrafm.downstream.metrics import Cases, auroc, interval
+from ultrafm.downstream.probe import DEFAULT_PENALTY, PENALTIES, choose_penalty, fit_probe, probe_turn
+from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS, Turn, turns
+
+
+def test_mean_patch_counts_only_the_scan_sector():
+    sectors = torch.zeros(2, 1, 16, 16)
+    sectors[0, :, :8, :8], sectors[0, :, :8, 8:12] = 1, 1  # patch 0 wholly inside, patch 1 by half
+    weights = coverage(sectors, 8)
+    assert weights[0].tolist() == pytest.approx([2 / 3, 1 / 3, 0, 0])
+    assert weights[1].tolist() == [0.25] * 4  # no sector: all alike
+    tokens = torch.arange(10.0).reshape(1, 5, 2)
+    pooled = pool_tokens(tokens, weights[:1])
+    assert pooled[0].tolist() == pytest.approx([0, 1, 2 + 2 / 3, 3 + 2 / 3])
+
+
+def test_features_are_deterministic_do_not_depend_on_the_batch_and_have_the_right_shape():
+    data, encoder = made_tasks.made_diagnosis(np.random.default_rng(0), patients=4), made_tasks.tiny_encoder()
+    features = extract_features(encoder, data.images, data.sectors)
+    assert features.shape == (8, 48) and features.dtype == np.float32
+    assert (features == extract_features(encoder, data.images, data.sectors)).all()
+    assert features == pytest.approx(extract_features(encoder, data.images, data.sectors, batch=3), abs=1e-5)
+    assert extract_patch_features(encoder, data.images).shape == (8, 16, 48)
+    assert as_pictures(data.images).max() <= 1
+
+
+def test_probe_standardises_with_training_images_only():
+    generator = np.random.default_rng(0)
+    features, truth = generator.normal(5, 3, size=(40, 6)), np.arange(40) % 2
+    probe = fit_probe(features[:30], truth[:30], 0.1)
+    assert probe.mean == pytest.approx(features[:30].mean(axis=0))
+    changed = features.copy()
+    changed[30:] += 100
+    assert (fit_probe(changed[:30], truth[:30], 0.1).weights == probe.weights).all()
+
+
+def test_a_constant_feature_does_no_harm():
+    features = np.c_[np.arange(10.0), np.full(10, 7.0)]
+    assert np.isfinite(fit_probe(features, np.arange(10) // 5, 1.0).score(features)).all()
+
+
+def test_penalty_ties_go_to_the_stronger_one():
+    features, truth = np.repeat(np.arange(20.0)[:, None], 2, axis=1), np.arange(20) // 10
+    turn = Turn(np.arange(0, 20, 2), ((np.arange(0, 20, 2), np.arange(1, 20, 2)),), np.arange(0), "test")
+    assert choose_penalty(features, truth, turn) == PENALTIES[0]  # every penalty ranks perfectly
+
+
+def test_nothing_to_choose_on_gives_the_default():
+    features, truth = np.random.default_rng(0).normal(size=(12, 3)), np.arange(12) // 6
+    turn = Turn(np.arange(12), ((np.arange(0, 12, 2), np.arange(1, 6, 2)),), np.arange(0), "test")
+    assert choose_penalty(features, truth, turn) == DEFAULT_PENALTY
+    assert choose_penalty(features, truth, Turn(np.arange(12), (), np.arange(0), "test")) == DEFAULT_PENALTY
+
+
+@pytest.mark.parametrize("design", [FIXED_FOLDS, CROSS_VALIDATION])
+def test_test_labels_and_test_images_change_neither_penalty_nor_probe(design):
+    data = made_tasks.made_diagnosis(np.random.default_rng(0), design, brightness=6)
+    features = extract_features(made_tasks.tiny_encoder(), data.images, data.sectors)
+    for turn in turns(data):
+        probe = probe_turn(features, data.truth, turn)
+        truth, changed = data.truth.copy(), features.copy()
+        truth[turn.predict] = 1 - truth[turn.predict]
+        changed[turn.predict] = 1e6
+        again = probe_turn(changed, truth, turn)
+        assert again.penalty == probe.penalty and (again.weights == probe.weights).all()
+
+
+@pytest.mark.parametrize("design", [FIXED_FOLDS, CROSS_VALIDATION])
+def test_an_obvious_sign_is_found(design):
+    data = made_tasks.made_diagnosis(np.random.default_rng(0), design)
+    features = extract_features(made_tasks.tiny_encoder(), data.images, data.sectors)
+    made = turns(data)
+    scores = np.concatenate([probe_turn(features, data.truth, turn).score(features[turn.predict]) for turn in made])
+    truth = data.truth[np.concatenate([turn.predict for turn in made])]
+    assert roc_auc_score(truth, scores) > 0.99
+
+
+def test_random_labels_in_unequal_groups_are_not_below_chance():
+    # Pooled cross-validation is biased below 0.5 unless classes weigh alike: a group short of positives leaves a
+    # training part rich in them, and so a high score.
+    aurocs, covered = [], 0
+    for seed in range(12):
+        data = made_tasks.made_diagnosis(np.random.default_rng(seed), CROSS_VALIDATION, patients=60, brightness=0)
+        generator = np.random.default_rng(100 + seed)
+        truth = (generator.random(60) < (0.2 + 0.3 * (np.arange(60) // 2 % 3))).repeat(2).astype(int)
+        features, made = generator.normal(size=(120, 8)), turns(data)
+        scores = np.concatenate([probe_turn(features, truth, turn).score(features[turn.predict]) for turn in made])
+        order = np.concatenate([turn.predict for turn in made])
+        found = interval(auroc([Cases(scores[None], truth[order], data.patients[order].astype(str))]), np.array([1.0]))
+        aurocs.append(found.estimate)
+        covered += found.low <= 0.5 <= found.high
+    assert covered >= 9 and np.mean(aurocs) == pytest.approx(0.5, abs=0.05)
+
+
+def test_head_starts_as_the_probe():
+    generator = np.random.default_rng(0)
+    features, truth = generator.normal(2, 4, size=(30, 5)).astype(np.float32), np.arange(30) % 2
+    probe = fit_probe(features, truth, 0.1)
+    with torch.inference_mode():
+        scores = head_from(probe)(torch.from_numpy(features))[:, 0].sigmoid().numpy()
+    assert scores == pytest.approx(probe.score(features), abs=1e-5)
+
+
+@pytest.mark.parametrize("design", [FIXED_FOLDS, CROSS_VALIDATION])
+def test_fine_tuning_is_deterministic_blind_to_test_labels_and_leaves_the_encoder_alone(design):
+    data = made_tasks.made_diagnosis(np.random.default_rng(0), design, brightness=40)
+    encoder, turn = made_tasks.tiny_encoder(), turns(data)[0]
+    before = {name: weight.clone() for name, weight in encoder.state_dict().items()}
+    start = probe_turn(extract_features(encoder, data.images, data.sectors), data.truth, turn)
+    scores = fine_tune(encoder, start, data, turn, 2, "fp32", torch.Generator().manual_seed(3))
+    flipped = data.truth.copy()
+    flipped[turn.predict] = 1 - flipped[turn.predict]
+    blind = type(data)(**{**vars(data), "truth": flipped})
+    torch.manual_seed(99)  # the global state plays no part
+    assert (scores == fine_tune(encoder, start, blind, turn, 2, "fp32", torch.Generator().manual_seed(3))).all()
+    assert (scores != fine_tune(encoder, start, data, turn, 2, "fp32", torch.Generator().manual_seed(4))).any()
+    assert all((weight == before[name]).all() for name, weight in encoder.state_dict().items())
+    assert roc_auc_score(data.truth[turn.predict], scores) > 0.9

@@ -1,0 +1,119 @@
+"""Three small sites federated in this process; their images are put in place of stores on disk."""
+
+import numpy as np
+import pytest
+import torch
+
+from ultrafm.errors import UltraFMError
+from ultrafm.federation import site as site_room
+from ultrafm.federation.driver import Federation, federate
+from ultrafm.pretraining.recipe import Recipe
+from ultrafm.pretraining.weights import load_facts
+
+RECIPE = Recipe(image_size=32, width=32, depth=1, heads=1, decoder_width=32, decoder_depth=1, batch_size=4)
+SITES = ["site_01_a", "site_02_b", "site_03_c"]
+
+
+@pytest.fixture
+def images(monkeypatch):
+    """Stripes of another angle at each site; 6, 8 and 10 training images, 2 for validation; site c has none of those."""
+
+    def pictures(_curated, site, fold):
+        number = SITES.index(site)
+        count = {"train": 6 + 2 * number, "validation": 0 if number == 2 else 2}[fold]
+        y, x = np.mgrid[:32, :32]
+        shift = np.arange(count)[:, None, None]
+        waves = np.sin((x * np.cos(number) + y * np.sin(number)) / 2 + shift)
+        return ((waves + 1) * 127).astype(np.uint8), np.ones((count, 32, 32), bool)
+
+    monkeypatch.setattr(site_room, "site_images", pictures)
+
+
+def run(folder, rounds=3, **changes):
+    federation = Federation(rounds=rounds, **{"site_optimizer": "kept", "server_momentum": 0.5} | changes)
+    return federate(folder, SITES, folder, RECIPE, federation, seed=5)
+
+
+def weights(model):
+    return torch.cat([weight.flatten() for weight in model.state_dict().values()])
+
+
+def test_training_together_lowers_the_loss(tmp_path, images):
+    _, _, history = run(tmp_path, rounds=10, server_momentum=0.0)
+    losses = [np.mean([row["loss"] for row in history if row["round"] == number]) for number in (1, 10)]
+    assert losses[1] < losses[0]
+    assert [row["site"] for row in history[:3]] == SITES
+    assert history[2]["validation_loss"] is None and history[0]["validation_loss"] > 0
+
+
+@pytest.mark.parametrize("site_optimizer", ["kept", "reset"])
+def test_a_killed_run_ends_with_the_same_weights(tmp_path, images, site_optimizer):
+    class Killed(Exception):
+        pass
+
+    def kill(number, _loss):
+        if number == 2:
+            raise Killed
+
+    whole, _, history = run(tmp_path / "whole", rounds=4, site_optimizer=site_optimizer)
+    federation = Federation(4, 1, site_optimizer, 0.5)
+    with pytest.raises(Killed):
+        federate(tmp_path, SITES, tmp_path / "cut", RECIPE, federation, seed=5, on_round=kill)
+    assert load_facts(tmp_path / "cut" / "state.safetensors")["round"] == 2
+    resumed, _, again = run(tmp_path / "cut", rounds=4, site_optimizer=site_optimizer)
+    assert torch.equal(weights(whole), weights(resumed)) and history == again
+
+
+def test_a_round_that_was_cut_short_is_repeated_from_the_same_moments(tmp_path, images, monkeypatch):
+    """Site c fails in round 3 after a and b have trained and kept new moments."""
+    whole, _, _ = run(tmp_path / "whole", rounds=3)
+    honest, calls = site_room.epoch_batches, []
+
+    def fail_once(*arguments):
+        calls.append(1)
+        if len(calls) == 9:
+            raise RuntimeError("power cut")
+        return honest(*arguments)
+
+    monkeypatch.setattr(site_room, "epoch_batches", fail_once)
+    with pytest.raises(UltraFMError, match=r"round 3, site site_03_c.*power cut"):
+        run(tmp_path / "cut", rounds=3)
+    resumed, _, _ = run(tmp_path / "cut", rounds=3)
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_kept_and_reset_moments_differ_from_the_second_round_on(tmp_path, images):
+    kept, reset = run(tmp_path / "kept", 1)[0], run(tmp_path / "reset", 1, site_optimizer="reset")[0]
+    assert torch.equal(weights(kept), weights(reset))
+    kept, reset = run(tmp_path / "kept2", 2)[0], run(tmp_path / "reset2", 2, site_optimizer="reset")[0]
+    assert not torch.equal(weights(kept), weights(reset))
+
+
+def test_a_state_of_other_settings_is_not_continued(tmp_path, images):
+    run(tmp_path, rounds=1, server_momentum=0.0)
+    changed = run(tmp_path, rounds=1, server_momentum=0.9)[0]
+    fresh = run(tmp_path / "fresh", rounds=1, server_momentum=0.9)[0]
+    assert torch.equal(weights(changed), weights(fresh))
+
+
+def test_lost_moments_are_named_and_not_made_up(tmp_path, images):
+    class Killed(Exception):
+        pass
+
+    def kill(number, _loss):
+        raise Killed
+
+    federation = Federation(2, 1, "kept", 0.0)
+    with pytest.raises(Killed):
+        federate(tmp_path, SITES, tmp_path, RECIPE, federation, seed=5, on_round=kill)
+    (tmp_path / "sites" / "site_02_b" / "moments_0001.safetensors").unlink()
+    with pytest.raises(UltraFMError, match=r"site_02_b.*moments_0001"):
+        federate(tmp_path, SITES, tmp_path, RECIPE, federation, seed=5)
+
+
+def test_a_site_without_training_images_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        site_room, "site_images", lambda *_: (np.zeros((0, 32, 32), np.uint8), np.zeros((0, 32, 32), bool))
+    )
+    with pytest.raises(UltraFMError, match="site_01_a: found no training image"):
+        run(tmp_path)

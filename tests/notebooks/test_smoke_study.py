@@ -1,0 +1,127 @@
+"""The whole study at its smallest: every notebook runs, every page is complete, a second run has nothing to do."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import papermill
+import pytest
+
+from ultrafm.cli import main
+from ultrafm.files import hash_file, hash_folder, read_json
+from ultrafm.profiles import load_profile
+from ultrafm.reporting.html import external_references
+from ultrafm.reporting.records import read_results
+from ultrafm.study import NOTEBOOKS, REPOSITORY, STEP_NAMES
+
+ULTRAFM = [sys.executable, "-m", "ultrafm"]
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The folder of a finished smoke study."""
+    folder = tmp_path_factory.mktemp("study") / "smoke"
+    assert main(["study", "--profile", "smoke", "--out", str(folder)]) == 0
+    return folder
+
+
+def test_every_step_leaves_a_page_that_opens_without_a_network(smoke):
+    for name in ("index", *STEP_NAMES):
+        page = (smoke / f"{name}.html").read_text()
+        assert external_references(page) == [], name
+        assert "simulated" in page.lower(), name
+
+
+def test_results_cover_every_section_and_say_simulated(smoke):
+    records = read_results(smoke / "results.json")["records"]
+    sections = {record["section"] for record in records}
+    assert {"curation", "pretraining", "diagnosis", "segmentation", "reader_study", "privacy"} <= sections
+    assert {record["images"] for record in records} == {"simulated"}
+    assert {record["readers"] for record in records if record["section"] == "reader_study"} == {"simulated"}
+
+
+def test_headline_comparisons_have_intervals(smoke):
+    records = read_results(smoke / "results.json")["records"]
+    differences = [one for one in records if one["comparator"] and one["metric"] in ("auroc", "dice")]
+    assert differences and all(one["ci_low"] <= one["estimate"] <= one["ci_high"] for one in differences if one["estimate"] is not None)
+
+
+def test_no_path_of_this_machine_is_in_the_results(smoke):
+    text = (smoke / "results.json").read_text()
+    assert str(smoke) not in text and str(REPOSITORY) not in text
+
+
+def test_the_run_is_accounted_for(smoke):
+    run = read_json(smoke / "run.json")
+    assert set(run["steps"]) == set(STEP_NAMES)
+    assert all(step["status"] == "finished" for step in run["steps"].values())
+    assert max(step["peak_memory_bytes"] for step in run["steps"].values()) < 4 * 2**30
+    assert run["seed"] == 0 and len(run["manifests"]) == 17 and run["versions"]["torch"]
+
+
+def test_a_second_run_has_nothing_to_do(smoke, capsys):
+    before = hash_file(smoke / "results.json")
+    assert main(["study", "--profile", "smoke", "--out", str(smoke)]) == 0
+    assert capsys.readouterr().out.count("finished before, skipped") == len(STEP_NAMES)
+    assert hash_file(smoke / "results.json") == before
+
+
+def test_another_seed_in_the_same_folder_is_an_error(smoke, capsys):
+    assert main(["study", "--profile", "smoke", "--out", str(smoke), "--seed", "1"]) == 1
+    assert "another study (seed 0)" in capsys.readouterr().err
+
+
+def test_plain_papermill_with_a_profile_file_runs_a_notebook(smoke, tmp_path):
+    parameters = load_profile("smoke") | {"out": str(smoke)}
+    papermill.execute_notebook(
+        NOTEBOOKS / "00_start_here.ipynb", tmp_path / "out.ipynb", parameters, kernel_name="python3", progress_bar=False
+    )  # fmt: skip
+    assert "site_16" in (tmp_path / "out.ipynb").read_text()
+
+
+def run_smoke(folder, *more):
+    command = [*ULTRAFM, "study", "--profile", "smoke", "--out", str(folder), *more]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_bytes(smoke, tmp_path):
+    assert run_smoke(tmp_path / "again").returncode == 0
+    assert hash_file(smoke / "results.json") == hash_file(tmp_path / "again" / "results.json")
+
+
+@pytest.mark.slow
+def test_kill_in_pretraining_and_the_weights_are_the_same(smoke, tmp_path):
+    """Kill the whole process group as soon as a federated round is saved; run the same command again."""
+    folder = tmp_path / "killed"
+    state = folder / "20_pretrain" / "federated" / "state.safetensors"
+    command = [*ULTRAFM, "study", "--profile", "smoke", "--out", str(folder)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True, stdout=subprocess.DEVNULL)
+    for _ in range(3000):
+        if state.exists():
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    subprocess.run(["pkill", "-9", "-f", str(folder)], check=False)
+    assert state.exists()
+    again = run_smoke(folder)
+    assert again.returncode == 0 and re.search("10_curate: finished before", again.stdout)
+    for arm in ("random", "one_site", "pooled", "federated"):
+        encoder = f"20_pretrain/encoders/{arm}"
+        assert hash_folder(folder / encoder) == hash_folder(smoke / encoder), arm
+    assert hash_file(folder / "results.json") == hash_file(smoke / "results.json")
+
+
+@pytest.mark.slow
+def test_real_sites_run_through_the_whole_study(real_data, tmp_path):
+    manifests = ["--manifests", str(REPOSITORY / "tests" / "real_sites"), "--data-root", str(real_data)]
+    done = run_smoke(tmp_path / "real", *manifests)
+    assert done.returncode == 0, done.stderr
+    records = read_results(tmp_path / "real" / "results.json")["records"]
+    assert {record["images"] for record in records} == {"real"}
+    tasks = {record["task"] for record in records}
+    assert {"breast_mass", "liver_mass", "pneumonia", "breast_lesion", "liver_lesion", "nerve"} <= tasks

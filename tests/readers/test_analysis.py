@@ -1,0 +1,271 @@
+"""The whole analysis: what stands in the result, options, warnings, figures, records."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ultrafm.errors import UltraFMError
+from ultrafm.readers import analyse, analyse_file, summarise
+from ultrafm.readers.cases import study_cases, study_records
+from ultrafm.readers.figures import difference_plot, reader_forest, roc_curve, roc_figure
+from ultrafm.readers.summary import conclusion, difference_table, reader_table
+from ultrafm.reporting.records import merge_records
+
+
+def analysed(table: pd.DataFrame, **options: object) -> dict:
+    chosen = {"ai": "AI", "cluster": "patient", "margin": 0.05, "by": "level"} | options
+    return analyse(table, **chosen)
+
+
+def test_result_names_everything(small_study: pd.DataFrame) -> None:
+    found = analysed(small_study)
+    assert found["kind"] == "ai_versus_readers"
+    assert found["sign"] == "AI minus readers"
+    assert found["covariance"] == "clustered by patient (Obuchowski 1997)"
+    assert found["counts"] == {
+        "modalities": 1, "readers": 4, "diseases": 2, "cases": 96, "diseased": 48, "healthy": 48, "clusters": 36,
+    }  # fmt: skip
+    assert [level["level"] for level in found["levels"]] == ["junior", "expert"]
+    assert [disease["disease"] for disease in found["diseases"]] == ["goitre", "gout"]
+    assert found["versions"]["numpy"] == np.__version__
+    assert any("4 readers" in text for text in found["warnings"])
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_macro_average_is_the_mean_of_the_diseases(small_study: pd.DataFrame) -> None:
+    found = analysed(small_study)
+    assert found["primary"]["estimate"] == pytest.approx(
+        np.mean([disease["difference"]["estimate"] for disease in found["diseases"]])
+    )
+    level = [entry["difference"]["estimate"] for entry in found["levels"]]
+    assert np.mean(level) == pytest.approx(found["primary"]["estimate"])
+
+
+def test_strictly_rising_ratings_and_row_order_change_nothing(small_study: pd.DataFrame) -> None:
+    changed = small_study.sample(frac=1, random_state=2)
+    changed["rating"] = np.where(changed["reader"] == "bob", np.exp(changed["rating"]), changed["rating"])
+    one, other = analysed(small_study), analysed(changed)
+    assert one["primary"] == pytest.approx(other["primary"])
+    assert one["individual_readers"][1]["reader"] == other["individual_readers"][1]["reader"]
+
+
+def test_renaming_the_readers_changes_nothing(small_study: pd.DataFrame) -> None:
+    renamed = small_study.replace({"reader": {"ann": "10", "bob": "9", "cem": "1", "dan": "2"}})
+    assert analysed(renamed)["primary"]["p_value"] == pytest.approx(
+        analysed(small_study)["primary"]["p_value"], rel=1e-9
+    )
+    assert [entry["reader"] for entry in analysed(renamed)["individual_readers"]] == ["9", "10", "1", "2"]
+
+
+def test_jackknife_is_near_delong(small_study: pd.DataFrame) -> None:
+    for cluster in (None, "patient"):
+        one, other = (analysed(small_study, cluster=cluster, covariance=name) for name in ("delong", "jackknife"))
+        assert other["primary"]["standard_error"] == pytest.approx(one["primary"]["standard_error"], rel=0.15)
+        assert other["primary"] != one["primary"]
+
+
+def test_ignored_patients_are_told(small_study: pd.DataFrame) -> None:
+    found = analysed(small_study, cluster=None)
+    assert any("96 cases come from 36 patients" in text for text in found["warnings"])
+    assert not any("patients" in text for text in analysed(small_study)["warnings"])
+
+
+def test_reversed_ratings_are_told(small_study: pd.DataFrame) -> None:
+    small_study["rating"] = np.where(small_study["reader"] == "cem", -small_study["rating"], small_study["rating"])
+    assert any(text.startswith("cem has an AUROC of 0.") for text in analysed(small_study)["warnings"])
+
+
+def test_a_perfect_reader_is_told(small_study: pd.DataFrame) -> None:
+    small_study["rating"] = np.where(small_study["reader"] == "cem", small_study["truth"], small_study["rating"])
+    found = analysed(small_study)
+    entry = next(entry for entry in found["individual_readers"] if entry["reader"] == "cem")
+    assert entry["auc"]["auc"] == 1
+    assert entry["auc"]["ci_low"] is None
+    assert "variance is zero" in entry["auc"]["status"]
+    assert any("cem has an AUROC of 1" in text for text in found["warnings"])
+
+
+def test_one_reader_is_labelled_as_such(small_study: pd.DataFrame) -> None:
+    found = analysed(small_study[small_study["reader"].isin(["AI", "bob"])], by=None)
+    assert found["model"].startswith("fixed readers")
+    assert found["primary"]["p_value"] is not None
+    assert any("one reader" in text for text in found["warnings"])
+    assert "one reader says nothing about readers" in found["fixed_cases"]["status"]
+
+
+def test_without_ai_the_missing_readings_point_to_it(small_study: pd.DataFrame) -> None:
+    with pytest.raises(UltraFMError, match="name it with --ai"):
+        analyse(small_study)
+
+
+def test_one_modality_alone(small_study: pd.DataFrame) -> None:
+    found = analyse(small_study[small_study["reader"] != "AI"], by="level")
+    assert found["kind"] == "one_modality"
+    assert found["modalities"][0]["modality"] == "unaided"
+    assert found["modalities"][0]["ci_low"] < found["modalities"][0]["auc"]
+    assert "AUROC of modality unaided" in summarise(found)
+
+
+def test_two_modalities_by_level(small_study: pd.DataFrame) -> None:
+    readers = small_study[small_study["reader"] != "AI"]
+    aided = readers.assign(modality="aided", rating=readers["rating"] + readers["truth"])
+    found = analyse(pd.concat([readers, aided]), by="level", cluster="patient")
+    assert found["kind"] == "modalities"
+    assert found["primary"]["differences"][0]["first"] == "aided"
+    assert found["primary"]["differences"][0]["difference"]["estimate"] > 0
+    assert [level["level"] for level in found["levels"]] == ["junior", "expert"]
+    assert "aided minus unaided (primary)" in summarise(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ai": "Ai"}, "--ai"),
+        ({"cluster": "patiens"}, "did you mean 'patient'"),
+        ({"covariance": "delongs"}, "did you mean 'delong'"),
+        ({"margin": 1.5}, "--margin"),
+        ({"margin": 0.0}, "--margin"),
+        ({"by": "levels"}, "did you mean 'level'"),
+        ({"by": "case"}, "one case for each reader"),
+        ({"ai": None}, "margin"),
+    ],
+)
+def test_bad_options(small_study: pd.DataFrame, options: dict, words: str) -> None:
+    with pytest.raises(UltraFMError, match=words):
+        analysed(small_study, **options)
+
+
+def test_readers_of_two_modalities_cannot_meet_an_ai(small_study: pd.DataFrame) -> None:
+    aided = small_study[small_study["reader"] != "AI"].assign(modality="aided")
+    with pytest.raises(UltraFMError, match="aided, unaided"):
+        analysed(pd.concat([small_study, aided]))
+
+
+def test_file_in_and_json_out(small_study: pd.DataFrame, tmp_path: Path) -> None:
+    small_study.to_csv(tmp_path / "r.csv", index=False)
+    found = analyse_file(
+        tmp_path / "r.csv", ai="AI", cluster="patient", margin=0.05, by="level", json_out=tmp_path / "o.json"
+    )
+    assert json.loads((tmp_path / "o.json").read_text()) == found
+    assert found["primary"] == analysed(small_study)["primary"]
+    assert found["source"] == "r.csv"
+
+
+def test_summary_says_what_matters(small_study: pd.DataFrame) -> None:
+    text = summarise(analysed(small_study.assign(simulated="yes")))
+    for words in (
+        "SIMULATED readers",
+        "AI minus readers",
+        "Obuchowski 1997",
+        "one-sided alpha 0.025",
+        "Holm",
+        "Warning",
+    ):
+        assert words in text
+    assert "nan" not in text.lower()
+
+
+def test_tables_and_conclusion(small_study: pd.DataFrame) -> None:
+    found = analysed(small_study.assign(simulated="yes"))
+    assert len(difference_table(found)) == 1 + 2 + 2
+    assert reader_table(found)["reader"].tolist() == ["ann", "bob", "cem", "dan"]
+    assert "simulated" in conclusion(found)
+
+
+def test_figures_say_simulated(small_study: pd.DataFrame) -> None:
+    table = small_study.assign(simulated="yes")
+    found = analysed(table)
+    forest, differences = reader_forest(found, "simulated"), difference_plot(found, "simulated")
+    curves = roc_figure(table, "AI", "simulated", "simulated")
+    for figure in (forest, differences, curves):
+        assert "simulated readers" in figure.alt
+    assert "simulated readers (simulated images)" in forest.axes[0].get_title(loc="left")
+    assert len(curves.axes) == 2
+    assert "margin" in differences.axes[0].get_xlabel()
+
+
+def test_roc_curve_has_the_area_of_the_auroc() -> None:
+    alarms, hits = roc_curve([3.0, 2.0, 1.0, 2.0], [1, 1, 0, 0])
+    assert alarms.tolist() == [0, 0, 0.5, 1]
+    assert hits.tolist() == [0, 0.5, 1, 1]
+    assert np.trapezoid(hits, alarms) == 0.875
+
+
+def predictions() -> pd.DataFrame:
+    """Two tasks of one disease, a task with one class, two encoders."""
+    generator, rows = np.random.default_rng(0), []
+    for task, truths in (("a", (0, 1)), ("b", (0, 1)), ("c", (1, 1))):
+        for encoder in ("federated", "random"):
+            for number in range(24):
+                truth = truths[number % 2]
+                row = {"task": task, "method": "linear_probe", "encoder": encoder, "image_id": f"{task}{number}"}
+                row |= {"site": "s", "patient": f"{task}p{number // 2 * 2 + truth}", "fold": "test", "truth": truth}
+                rows.append(row | {"score": generator.normal() + truth, "difficulty": 0.5})
+    return pd.DataFrame(rows)
+
+
+TASKS = {
+    "a": {"disease": "gout", "images": "real"},
+    "b": {"disease": "gout", "images": "simulated"},
+    "c": {"disease": "mumps", "images": "real"},
+}
+
+
+def test_cases_from_predictions() -> None:
+    found = study_cases(predictions(), TASKS, "federated", "linear_probe")
+    assert set(found.cases["disease"]) == {"gout (a)", "gout (b)"}
+    assert len(found.dropped) == 1
+    assert "mumps" in found.dropped[0]
+    assert "0 healthy" in found.dropped[0]
+    assert found.images == {"gout (a)": "real", "gout (b)": "simulated"}
+    assert found.overall_images() == "simulated"
+
+
+@pytest.mark.parametrize(
+    ("encoder", "method", "tasks", "words"),
+    [
+        ("federatd", "linear_probe", TASKS, "did you mean 'federated'"),
+        ("federated", "probe", TASKS, "linear_probe"),
+        ("federated", "linear_probe", {"a": TASKS["a"]}, "task 'b'"),
+    ],
+)
+def test_cases_that_cannot_be_had(encoder: str, method: str, tasks: dict, words: str) -> None:
+    with pytest.raises(UltraFMError, match=words):
+        study_cases(predictions(), tasks, encoder, method)
+
+
+def test_no_task_left() -> None:
+    rows = predictions()
+    with pytest.raises(UltraFMError, match="two patients of each class"):
+        study_cases(rows[rows["task"] == "c"], TASKS, "federated", "linear_probe")
+
+
+def test_records_are_unique_and_labelled(small_study: pd.DataFrame) -> None:
+    from ultrafm.readers.cases import StudyCases
+
+    found = analysed(small_study.assign(simulated="yes"))
+    made = study_records(
+        found, StudyCases(small_study, {"gout": "real", "goitre": "simulated"}, ()), "linear_probe/federated"
+    )
+    records = merge_records([made])["records"]
+    assert {record["readers"] for record in records} == {"simulated"}
+    primary = [record for record in records if record["comparator"] == "readers" and record["task"] == "macro average"]
+    (one,) = [record for record in primary if record["level"] == "all" and record["metric"] == "auroc"]
+    assert one["estimate"] == found["primary"]["estimate"]
+    assert one["images"] == "simulated"
+    assert one["n_patients"] == 36
+    assert {record["images"] for record in records if record["task"] == "gout"} == {"real"}
+
+
+def test_no_torch() -> None:
+    code = (
+        "import sys, ultrafm.readers, ultrafm.readers.figures, ultrafm.readers.cases; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[2])

@@ -1,0 +1,130 @@
+"""The ratings table: each thing that can be wrong is told with file, row and a way to mend it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ultrafm.errors import UltraFMError
+from ultrafm.readers.ratings import (
+    check_ratings,
+    cross,
+    find_ai,
+    level_order,
+    load_ratings,
+    natural_order,
+    standalone_ratings,
+)
+
+GOOD = """reader,modality,case,truth,rating,patient
+2,a,x,1,3,p1
+2,a,y,0,1,p2
+10,a,x,1,2,p1
+10,a,y,0,2.5,p2
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "ratings.csv"
+    path.write_text(text)
+    return path
+
+
+def test_names_stay_text_and_sort_as_people_count(tmp_path: Path) -> None:
+    table = load_ratings(written(tmp_path, GOOD))
+    assert natural_order(table["reader"]) == ["2", "10"]
+    (found,) = cross(table, [("2", "a"), ("10", "a")])
+    assert found.cases.tolist() == ["x", "y"]
+    assert found.scores.tolist() == [[3, 1], [2, 2.5]]
+    assert found.truth.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("rating,patient", "ratings,patient", "a column 'rating'.*did you mean 'ratings'"),
+        (
+            "10,a,y,0,2.5,p2\n",
+            "10,a,x,1,2,p1\n",
+            "row 5: found a second rating of case 'x' by reader '10' .first in row 4",
+        ),
+        ("2,a,y,0,1,p2", "2,a,y,0,,p2", "row 3, column 'rating': found ''"),
+        ("2,a,y,0,1,p2", "2,a,y,0,nan,p2", "row 3, column 'rating'"),
+        ("2,a,y,0,1,p2", "2,a,y,0,inf,p2", "row 3, column 'rating'"),
+        ("2,a,y,0,1,p2", "2,a,y,2,1,p2", "row 3, column 'truth': found '2'"),
+        ("2,a,y,0,1,p2", "2,a,y,yes,1,p2", "row 3, column 'truth': found 'yes'.*0 .healthy. or 1"),
+        ("2,a,y,0,1,p2", ",a,y,0,1,p2", "row 3: found no reader"),
+        ("10,a,x,1,2,p1", "10,a,x,0,2,p1", "row 4: found case 'x' with truth 0 and 1"),
+        ("10,a,x,1,2,p1", "10,a,x,1,2,p9", "row 4: found case 'x' with patient p1 and p9"),
+        (",0,", ",1,", "only diseased cases"),
+    ],
+)
+def test_problems_are_told_with_their_row(tmp_path: Path, old: str, new: str, words: str) -> None:
+    with pytest.raises(UltraFMError, match=words) as caught:
+        load_ratings(written(tmp_path, GOOD.replace(old, new)))
+    assert "ratings.csv" in str(caught.value)
+
+
+def test_missing_cells_name_reader_and_case(tmp_path: Path) -> None:
+    table = load_ratings(written(tmp_path, GOOD.replace("10,a,y,0,2.5,p2\n", "") + "3,a,x,1,2,p1\n3,a,y,0,1,p2\n"))
+    with pytest.raises(UltraFMError, match=r"1 missing ratings, the first by reader '10' .* of case 'y'"):
+        cross(table, [("2", "a"), ("3", "a"), ("10", "a")])
+
+
+@pytest.mark.parametrize("text", ["", "reader,modality,case,truth,rating\n"])
+def test_empty_files(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UltraFMError):
+        load_ratings(written(tmp_path, text))
+
+
+def test_absent_file(tmp_path: Path) -> None:
+    with pytest.raises(UltraFMError, match="no such file"):
+        load_ratings(tmp_path / "nothing.csv")
+
+
+def test_unknown_ai_gets_the_nearest_name(small_study: pd.DataFrame) -> None:
+    with pytest.raises(UltraFMError, match="did you mean 'bob'"):
+        find_ai(check_ratings(small_study), "bobb")
+
+
+def test_unknown_or_empty_cluster(small_study: pd.DataFrame) -> None:
+    table = check_ratings(small_study)
+    with pytest.raises(UltraFMError, match="did you mean 'patient'"):
+        cross(table, [("ann", "unaided")], "patients")
+    small_study.loc[small_study["case"] == "gout 3 1", "patient"] = ""
+    with pytest.raises(UltraFMError, match="row 37, column 'patient'"):
+        cross(check_ratings(small_study), [("ann", "unaided")], "patient")
+
+
+def test_a_reader_has_one_level(small_study: pd.DataFrame) -> None:
+    small_study.loc[7, "level"] = "expert" if small_study.loc[7, "level"] == "junior" else "junior"
+    with pytest.raises(UltraFMError, match="with level expert and junior"):
+        check_ratings(small_study)
+
+
+def test_row_order_does_not_matter(small_study: pd.DataFrame) -> None:
+    curves = [("AI", "standalone"), ("ann", "unaided")]
+    one = cross(check_ratings(small_study), curves, "patient")
+    other = cross(check_ratings(small_study.sample(frac=1, random_state=3)), curves, "patient")
+    for first, second in zip(one, other, strict=True):
+        assert first.disease == second.disease
+        np.testing.assert_array_equal(first.scores, second.scores)
+        assert first.units.tolist() == second.units.tolist()
+
+
+def test_levels_are_ordered_by_experience() -> None:
+    assert level_order(["expert", "resident 10", "junior", "resident 2", "mid-level"]) == [
+        "junior", "mid-level", "expert", "resident 2", "resident 10",
+    ]  # fmt: skip
+
+
+def test_rows_of_the_ai_have_the_shared_columns() -> None:
+    cases = pd.DataFrame({"case": ["x", "y"], "truth": [0, 1], "disease": "gout", "score": [0.25, 0.5], "patient": "p"})
+    rows = standalone_ratings(cases)
+    assert rows["rating"].tolist() == [0.25, 0.5]
+    assert set(rows["reader"]) == {"AI"}
+    assert set(rows["modality"]) == {"standalone"}
+    assert set(rows["simulated"]) == {"no"}

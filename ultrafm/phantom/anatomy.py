@@ -1,0 +1,74 @@
+"""The 19 organs: how each is drawn, where a lesion may lie in it, and with which modalities it is sensibly scanned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ultrafm.errors import UltraFMError, nearest
+from ultrafm.phantom import abdominal, cavities, superficial
+from ultrafm.phantom.grid import Grid
+from ultrafm.phantom.tissue import Tissue, blank_tissue, texture
+
+ALWAYS = ("B-mode", "harmonic B-mode")
+FLOW = ("colour Doppler", "power Doppler")
+
+
+@dataclass(frozen=True)
+class Organ:
+    """How an organ is drawn. A lesion's middle lies within `lesion_x` (shares of the scan's half width) and `lesion_y`.
+
+    `modalities` are those that make sense for the organ besides B-mode and harmonic B-mode.
+    """
+
+    draw: Callable[[Tissue, Grid, np.random.Generator], None]
+    lesion_x: tuple[float, float]
+    lesion_y: tuple[float, float]
+    modalities: tuple[str, ...]
+
+
+ORGANS: dict[str, Organ] = {
+    "breast": Organ(superficial.draw_breast, (-0.5, 0.5), (0.36, 0.58), (*FLOW, "strain elastography", "3-D sweep")),
+    "thyroid": Organ(superficial.draw_thyroid, (-0.4, 0.4), (0.40, 0.54), (*FLOW, "strain elastography")),
+    "carotid artery": Organ(superficial.draw_carotid, (-0.5, 0.5), (0.36, 0.60), (*FLOW, "spectral Doppler")),
+    "skeletal muscle": Organ(superficial.draw_muscle, (-0.5, 0.5), (0.36, 0.62), (*FLOW, "strain elastography", "M-mode")),
+    "peripheral nerve": Organ(superficial.draw_nerve, (-0.5, 0.5), (0.36, 0.60), FLOW),
+    "lymph node": Organ(superficial.draw_lymph_node, (-0.5, 0.5), (0.36, 0.62), (*FLOW, "strain elastography", "contrast-enhanced")),
+    "liver": Organ(abdominal.draw_liver, (-0.45, 0.45), (0.38, 0.66), (*FLOW, "spectral Doppler", "contrast-enhanced", "3-D sweep", "strain elastography")),
+    "gallbladder": Organ(abdominal.draw_gallbladder, (-0.4, 0.4), (0.40, 0.62), (*FLOW, "contrast-enhanced")),
+    "pancreas": Organ(abdominal.draw_pancreas, (-0.4, 0.4), (0.40, 0.60), (*FLOW, "contrast-enhanced", "endoscopic")),
+    "kidney": Organ(abdominal.draw_kidney, (-0.4, 0.4), (0.40, 0.64), (*FLOW, "spectral Doppler", "contrast-enhanced")),
+    "appendix": Organ(abdominal.draw_appendix, (-0.4, 0.4), (0.38, 0.60), FLOW),
+    "colorectum": Organ(abdominal.draw_colorectum, (-0.35, 0.35), (0.36, 0.56), ("endoscopic", "strain elastography", *FLOW)),
+    "heart": Organ(cavities.draw_heart, (-0.4, 0.4), (0.38, 0.66), ("colour Doppler", "spectral Doppler", "M-mode", "contrast-enhanced")),
+    "lung": Organ(cavities.draw_lung, (-0.3, 0.3), (0.34, 0.48), ("M-mode",)),
+    "brain": Organ(cavities.draw_brain, (-0.4, 0.4), (0.38, 0.66), ("3-D sweep", "colour Doppler", "spectral Doppler")),
+    "fetus": Organ(cavities.draw_fetus, (-0.35, 0.35), (0.42, 0.66), ("3-D sweep", "colour Doppler", "spectral Doppler", "M-mode")),
+    "prostate": Organ(cavities.draw_prostate, (-0.35, 0.35), (0.36, 0.56), (*FLOW, "strain elastography", "3-D sweep", "endoscopic")),
+    "ovary": Organ(cavities.draw_ovary, (-0.35, 0.35), (0.38, 0.58), (*FLOW, "spectral Doppler", "3-D sweep")),
+    "cervix": Organ(cavities.draw_cervix, (-0.35, 0.35), (0.40, 0.62), ("3-D sweep", "colour Doppler")),
+}  # fmt: skip
+
+
+def organ_of(name: str, where: str) -> Organ:
+    """The organ of that name; raises UltraFMError naming `where` when the phantom cannot draw it."""
+    if name not in ORGANS:
+        raise UltraFMError(where, f"organ {name!r}", f"one of {', '.join(ORGANS)}{nearest(name, ORGANS)}")
+    return ORGANS[name]
+
+
+def sensible_modalities(organ: str, offered: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the offered modalities that suit the organ; all of them when none does."""
+    suiting = tuple(name for name in offered if name in ALWAYS or name in ORGANS[organ].modalities)
+    return suiting or offered
+
+
+def draw_body(organ: str, grid: Grid, generator: np.random.Generator) -> Tissue:
+    """The tissue of one body around one organ. The same generator state and another grid show the same body otherwise."""
+    tissue = blank_tissue(grid)
+    ORGANS[organ].draw(tissue, grid, generator)
+    tissue.echo_db += 1.6 * texture(grid, generator, 0.35, 0.25)
+    tissue.mirror *= np.clip(0.8 + 0.45 * texture(grid, generator, 0.1, 0.1), 0.05, 1.8)  # interfaces fade in places
+    return tissue

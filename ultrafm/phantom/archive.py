@@ -1,0 +1,161 @@
+"""A simulated site written to disk as a hospital's archive: pictures, masks and a table, with planted faults."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ultrafm.errors import UltraFMError, nearest
+from ultrafm.files import write_bytes, write_json, write_text
+from ultrafm.geometry import LinearGeometry, fit
+from ultrafm.manifests.schema import Columns, FolderSource, PhantomSource, SiteManifest
+from ultrafm.phantom.grid import geometry_of
+from ultrafm.phantom.lesions import LESION_LABELS
+from ultrafm.phantom.modalities import COMPOSITE, MODALITIES
+from ultrafm.phantom.overlays import frame_of
+from ultrafm.phantom.patients import Patient, Photo, draw_patient, photos_of
+from ultrafm.seeds import spawn
+
+LABELS = ("normal", *LESION_LABELS)
+FEWEST_PATIENTS = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of metadata.csv. `difficulty` from 0 to 1; `mask` is empty where there is no lesion."""
+
+    file: str
+    patient: str
+    label: str
+    mask: str
+    organ: str
+    modality: str
+    scan_mode: str
+    clip: str
+    device: str
+    simulated: str
+    difficulty: str
+
+
+def _check(manifest: SiteManifest, source: PhantomSource, patients_share: float) -> None:
+    """Raise UltraFMError for what the phantom cannot simulate."""
+    if not 0 < patients_share <= 1:
+        raise UltraFMError(f"{manifest.site}, patients_share", f"{patients_share:g}", "above 0, at most 1")
+    for field, words, known in (("findings", source.findings, LABELS), ("modalities", manifest.modalities, MODALITIES)):
+        for word in words:
+            if word not in known:
+                raise UltraFMError(f"{manifest.site}, {field}", repr(word), f"one of {', '.join(known)}{nearest(word, known)}")
+
+
+def encode_png(image: Image.Image) -> bytes:
+    """PNG bytes with light compression; the same image always gives the same bytes."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def count_patients(source: PhantomSource, patients_share: float) -> int:
+    """How many patients a share stands for: at least 3, but no more than there are."""
+    return min(max(round(source.patients * patients_share), FEWEST_PATIENTS), source.patients)
+
+
+def _write_photo(folder: Path, source: PhantomSource, patient: Patient, number: int, photo: Photo) -> Row:
+    """Write picture and mask; returns their row of the table."""
+    name = f"{patient.name}_{number + 1}.png"
+    write_bytes(folder / "images" / name, encode_png(photo.image))
+    mask = f"masks/{name}" if photo.mask.any() else ""
+    if mask:
+        write_bytes(folder / mask, encode_png(Image.fromarray(photo.mask.astype(np.uint8))))
+    return Row(
+        f"images/{name}", patient.name, patient.label, mask, patient.organ, photo.modality, source.device.scan_mode,
+        photo.clip, source.device.name, "yes", f"{patient.difficulty:.3f}",
+    )  # fmt: skip
+
+
+def _brightened(data: bytes, gain: float) -> bytes:
+    """The same picture, a little brighter and encoded anew, as a second export would give it."""
+    image = Image.open(io.BytesIO(data))
+    brighter = np.clip(np.asarray(image, np.float32) * gain + 1, 0, 255)
+    return encode_png(Image.fromarray(np.rint(brighter).astype(np.uint8)))
+
+
+def _plant_faults(folder: Path, source: PhantomSource, rows: list[Row], generator: np.random.Generator) -> list[Row]:
+    """Write exact doubles, near doubles and cut-off files of pictures already there; returns their rows."""
+    planted = source.planted
+    kinds = ["exact"] * planted.exact_duplicates + ["near"] * planted.near_duplicates + ["cut"] * planted.truncated_files
+    order = generator.permutation(len(rows))
+    added = []
+    for number, kind in enumerate(kinds):
+        original = rows[order[number % len(rows)]]
+        data = (folder / original.file).read_bytes()
+        gain = generator.uniform(1.02, 1.05)
+        changed = {"exact": data, "near": _brightened(data, gain), "cut": data[: len(data) // 2]}[kind]
+        name = f"images/{original.patient}_export_{number + 1:02d}.png"
+        write_bytes(folder / name, changed)
+        added.append(replace(original, file=name))
+    return added
+
+
+def _describe_geometry(source: PhantomSource) -> dict:
+    """The scan geometry of the archive's B-mode pictures, in millimetres and pixels of the whole picture."""
+    device, geometry, frame = source.device, geometry_of(source.device), frame_of(source.device)
+    place = fit(geometry, frame.scan_height, frame.scan_width)
+    return {
+        "type": "linear" if isinstance(geometry, LinearGeometry) else "curved",
+        **asdict(geometry),
+        "image_size_px": [device.picture_width, device.picture_height],
+        "mm_per_pixel": place.mm_per_pixel,
+        "origin_px_xy": [place.origin_column, place.origin_row + frame.top],
+        "origin_meaning": "where the middle of the probe's face touches the skin, y down",
+        "not_for_modalities": [*COMPOSITE, "endoscopic"],
+        "source": "simulated",
+    }
+
+
+def _table_text(rows: list[Row]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(Row.__dataclass_fields__), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return buffer.getvalue()
+
+
+def write_archive(
+    manifest: SiteManifest, source: PhantomSource, folder: Path, seed: int, patients_share: float = 1.0
+) -> Path:
+    """Simulate a site and write it as an archive into `folder`; returns `folder`.
+
+    Writes images/*.png, masks/*.png (0 background, 1 lesion; only where there is one), metadata.csv and geometry.json.
+    The planted faults are files of their own; the pictures they copy stay as they are. The same arguments give the same
+    bytes, and a patient's own files do not depend on `patients_share` (above 0, at most 1).
+
+    Raises UltraFMError for organs, modalities and labels that the phantom does not know, and for a wrong share.
+    """
+    _check(manifest, source, patients_share)
+    folder = Path(folder)
+    rows = []
+    for number in range(1, count_patients(source, patients_share) + 1):
+        patient = draw_patient(manifest, source, seed, number)
+        photos = photos_of(manifest, source, seed, patient)
+        rows += [_write_photo(folder, source, patient, index, photo) for index, photo in enumerate(photos)]
+    rows += _plant_faults(folder, source, rows, spawn(seed, "phantom faults", manifest.site))
+    write_json(folder / "geometry.json", _describe_geometry(source))
+    write_text(folder / "metadata.csv", _table_text(rows))
+    return folder
+
+
+def archive_as_folder(manifest: SiteManifest, source: PhantomSource) -> FolderSource:
+    """The archive that `write_archive` writes, described as any hospital's folder: curation needs no other code for it.
+
+    Its path is "." because the archive's own folder is what paths are relative to.
+    """
+    named = {name: name for name in ("label", "mask", "organ", "modality", "scan_mode", "clip")}
+    return FolderSource(
+        kind="folder", country=source.country, licence=source.licence, citation=source.citation, checked=source.checked,
+        publisher=source.institution, columns=Columns(**named),
+    )  # fmt: skip

@@ -1,0 +1,188 @@
+"""Simulated patients: what they have, and the pictures that are taken of them.
+
+A patient depends on the seed, the site and its number only, so it looks the same however many others are simulated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ultrafm.geometry import CurvedGeometry, Geometry, fit
+from ultrafm.manifests.schema import Device, PhantomSource, SiteManifest
+from ultrafm.phantom.acoustics import gaussian_scatterers
+from ultrafm.phantom.anatomy import ORGANS, draw_body, organ_of, sensible_modalities
+from ultrafm.phantom.grid import Grid, View, geometry_of, grid_of, moved
+from ultrafm.phantom.lesions import LESION_LABELS, Lesion, draw_lesion, paint_decoy, paint_lesion
+from ultrafm.phantom.modalities import MODALITIES, Shown, geometry_for, scan_height, scene_of
+from ultrafm.phantom.overlays import draw_overlays, frame_of, to_image
+from ultrafm.phantom.tissue import Tissue
+from ultrafm.seeds import spawn
+
+SWEEP = "3-D sweep"
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One simulated patient. `place` and `diameter` are those of the lesion, or of a harmless patch in a normal patient;
+    `pose` is how the organ lies in this body.
+    """
+
+    number: int
+    organ: str
+    label: str
+    difficulty: float
+    place: tuple[float, float]
+    diameter: float
+    lesion: Lesion | None
+    modalities: tuple[str, ...]
+    pose: View
+    views: tuple[View, ...]
+
+    @property
+    def name(self) -> str:
+        return f"P{self.number:04d}"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One finished picture: image as exported, mask (height, width) bool, and what it shows."""
+
+    image: Image.Image
+    mask: np.ndarray
+    modality: str
+    clip: str
+
+
+def draw_label(source: PhantomSource, seed: int, site: str, number: int) -> str:
+    """A patient's label. Shares of labels are kept by any first so many patients (multiples of the golden ratio)."""
+    start = spawn(seed, "phantom labels", site).random()
+    position = (start + number * _GOLDEN) % 1
+    names = sorted(source.findings)
+    reached = np.cumsum([source.findings[name] for name in names])
+    return names[min(int(np.searchsorted(reached, position, side="right")), len(names) - 1)]
+
+
+def _scan_width(geometry: Geometry) -> float:
+    """Width of the scan, in shares of its depth, but not wider than an eye takes in at once."""
+    left, _top, right, _bottom = geometry.bounds_mm()
+    return min((right - left) / geometry.depth_mm, 1.3)
+
+
+def _draw_place(organ: str, geometry: Geometry, diameter: float, generator: np.random.Generator) -> tuple[float, float]:
+    """Where a lesion lies: by organ and size, never by label; wholly inside the scan where it fits."""
+    across, down = ORGANS[organ].lesion_x, ORGANS[organ].lesion_y
+    y = generator.uniform(*down)
+    if isinstance(geometry, CurvedGeometry):
+        half = (geometry.radius_mm / geometry.depth_mm + y) * math.sin(math.radians(min(geometry.half_angle_degrees, 70)))
+    else:
+        half = geometry.width_mm / geometry.depth_mm / 2
+    room = max(half - 0.55 * diameter, 0.02)
+    x = float(np.clip(generator.uniform(*across) * half, -room, room))
+    return x, y
+
+
+def _draw_modalities(organ: str, offered: tuple[str, ...], count: int, generator: np.random.Generator) -> tuple[str, ...]:
+    """One modality per picture; a 3-D sweep takes all pictures of its patient."""
+    suiting = sensible_modalities(organ, offered)
+    first = str(generator.choice(suiting))
+    if first == SWEEP:
+        return (SWEEP,) * count
+    others = [name for name in suiting if name != SWEEP]
+    return (first, *(str(name) for name in generator.choice(others, count - 1)))
+
+
+def _draw_views(modalities: tuple[str, ...], generator: np.random.Generator) -> tuple[View, ...]:
+    """How the probe is held for each picture: anew for each, or in steps for a sweep."""
+    if modalities[0] == SWEEP:
+        steps = np.linspace(-0.6, 0.6, len(modalities)) if len(modalities) > 1 else np.zeros(1)
+        drift = generator.normal(0, 0.03, 2)
+        return tuple(View(drift[0] * step, drift[1] * step, 1.0, 0.0, float(step)) for step in steps)
+    return tuple(
+        View(
+            float(np.clip(generator.normal(0, 0.04), -0.08, 0.08)), float(np.clip(generator.normal(0, 0.02), -0.04, 0.04)),
+            math.exp(generator.normal(0, 0.06)), float(np.clip(generator.normal(0, 0.05), -0.1, 0.1)),
+        )
+        for _modality in modalities
+    )  # fmt: skip
+
+
+def _draw_pose(generator: np.random.Generator) -> View:
+    """How an organ lies: bodies differ in size, side and tilt."""
+    return View(
+        float(np.clip(generator.normal(0, 0.05), -0.1, 0.1)), float(np.clip(generator.normal(0, 0.025), -0.05, 0.05)),
+        float(np.clip(math.exp(generator.normal(0, 0.1)), 0.8, 1.25)), float(np.clip(generator.normal(0, 0.12), -0.25, 0.25)),
+        mirrored=bool(generator.random() < 0.5),
+    )  # fmt: skip
+
+
+def draw_patient(manifest: SiteManifest, source: PhantomSource, seed: int, number: int) -> Patient:
+    """Patient `number` (from 1) of a site. Label, organ, place, size, difficulty and views are drawn independently.
+
+    Raises UltraFMError when the phantom cannot draw an organ of the manifest.
+    """
+    generator = spawn(seed, "phantom", manifest.site, number)
+    label = draw_label(source, seed, manifest.site, number)
+    organ = str(generator.choice(manifest.organs))
+    organ_of(organ, f"{manifest.site}, organs")
+    geometry = geometry_of(source.device)
+    diameter = generator.uniform(0.19, 0.34) * _scan_width(geometry)
+    place = _draw_place(organ, geometry, diameter, generator)
+    difficulty = float(generator.beta(1.2, 1.6))
+    modalities = _draw_modalities(organ, manifest.modalities, source.images_per_patient, generator)
+    pose, views = _draw_pose(generator), _draw_views(modalities, generator)
+    lesion = draw_lesion(label, difficulty, place, diameter, generator) if label in LESION_LABELS else None
+    return Patient(number, organ, label, difficulty, place, diameter, lesion, modalities, pose, views)
+
+
+def _image_tissue(
+    patient: Patient, geometry: Geometry, view: View, frequency_mhz: float, body: np.random.Generator
+) -> tuple[Grid, Tissue]:
+    """Grid and tissue of one view; the same state of `body` gives the same body."""
+    grid = grid_of(geometry, view)
+    tissue = draw_body(patient.organ, moved(grid, patient.pose), body)
+    if patient.lesion is None:
+        paint_decoy(tissue, grid, patient.place, patient.diameter, patient.difficulty)
+    else:
+        paint_lesion(tissue, grid, patient.lesion, frequency_mhz, view, body)
+    return grid, tissue
+
+
+def _framed(shown: Shown, device: Device) -> Shown:
+    """The scan inside the whole picture, with margins for overlays."""
+    frame = frame_of(device)
+    margins = ((frame.top, 0), (0, frame.width - frame.right))
+    rest = ((0, 0),) * (shown.picture.ndim - 2)
+    return Shown(np.pad(shown.picture, (*margins, *rest)), np.pad(shown.mask, margins))
+
+
+def take_photo(
+    manifest: SiteManifest, source: PhantomSource, seed: int, patient: Patient, number: int
+) -> Photo:
+    """Picture `number` (from 0) of a patient."""
+    device, site, modality, view = source.device, manifest.site, patient.modalities[number], patient.views[number]
+    key = patient.number * 100 + number
+    geometry, frame = geometry_for(device, modality), frame_of(device)
+    grid, tissue = _image_tissue(patient, geometry, view, device.frequency_mhz, spawn(seed, "phantom body", site, patient.number))
+    generator = spawn(seed, "phantom picture", site, key)
+    scatterers = None
+    if modality == SWEEP:  # neighbouring slices are thicker than their distance: they share scatterers
+        common = gaussian_scatterers(spawn(seed, "phantom sweep", site, patient.number))
+        scatterers = 0.8 * common + 0.6 * gaussian_scatterers(generator)
+    scene = scene_of(device, modality, tissue, grid, generator, scatterers)
+    shown = _framed(MODALITIES[modality](scene, frame.scan_height, frame.scan_width, generator), device)
+    place = fit(geometry, scan_height(modality, frame.scan_height), frame.scan_width)
+    ink = spawn(seed, "phantom overlay", site, key)
+    image = draw_overlays(to_image(shown.picture, device.tint), device, source.institution, patient.organ, place, ink)
+    return Photo(image, shown.mask, modality, f"{patient.name}-sweep" if modality == SWEEP else "")
+
+
+def photos_of(manifest: SiteManifest, source: PhantomSource, seed: int, patient: Patient) -> Iterator[Photo]:
+    """All pictures of a patient, in order."""
+    for number in range(len(patient.views)):
+        yield take_photo(manifest, source, seed, patient, number)

@@ -1,0 +1,208 @@
+"""The whole study: every step's notebook in order, skipping what is finished, ending in index.html.
+
+A step is skipped when its code, parameters and inputs are unchanged and its files are as it left them. A step that
+failed keeps its notebook and page, with a banner; the next run begins with it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ultrafm.errors import UltraFMError, nearest
+from ultrafm.files import hash_folder, hash_text, read_json, write_json, write_text
+from ultrafm.manifests import choose_source, is_simulated, load_sites
+from ultrafm.profiles import load_profile
+from ultrafm.provenance import describe_run
+from ultrafm.reporting.html import Page, write_page
+from ultrafm.reporting.index import write_index
+from ultrafm.reporting.records import write_results
+from ultrafm.reporting.runner import check_parameters, declared_parameters, run_notebook
+from ultrafm.study import (
+    NOTEBOOKS,
+    STEP_NAMES,
+    STEPS,
+    Identity,
+    StepPlan,
+    claim_folder,
+    find_manifests,
+    only_run,
+    plan_of,
+    step_key,
+    step_output,
+)
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A study as asked for: where it goes, where its data are, and the parameters of its profile."""
+
+    folder: Path
+    profile: str
+    seed: int
+    source: str
+    manifests: Path
+    data_root: Path | None
+    parameters: dict[str, Any]
+
+
+def plan_study(profile: str, folder: Path, seed: int, manifests: str, data_root: str, source: str | None) -> StudyPlan:
+    """Check everything that can be checked before the first step: profile, manifests, sources, data root.
+
+    Raises UltraFMError at the first problem.
+    """
+    parameters = load_profile(profile)
+    wanted = source or str(parameters.get("source", "default"))
+    manifest_folder = find_manifests(manifests)
+    root = Path(data_root).resolve() if data_root else None
+    check_data_root(manifest_folder, wanted, root)
+    check_profile(profile, parameters)
+    return StudyPlan(folder, profile, seed, wanted, manifest_folder, root, parameters)
+
+
+def check_data_root(manifests: Path, source: str, root: Path | None) -> None:
+    """Every site has the source that is asked for, and sites with real images find their data root."""
+    real = [site.site for site in load_sites(manifests) if not is_simulated(choose_source(site, source)[1])]
+    if real and root is None:
+        raise UltraFMError(
+            f"site {real[0]}", "no data root", "the folder that holds its images", "name it with --data-root"
+        )
+    if real and not root.is_dir():
+        raise UltraFMError(
+            f"data root {root}", "no such folder", "the folder that holds the images", "check --data-root"
+        )
+
+
+def check_profile(profile: str, parameters: dict[str, Any]) -> None:
+    """Every value of a profile is a parameter of some notebook, with the right type."""
+    declared = {step.name: declared_parameters(NOTEBOOKS / f"{step.name}.ipynb") for step in STEPS}
+    known = {name for names in declared.values() for name in names}
+    for name in parameters:
+        if name not in known:
+            raise UltraFMError(
+                f"profile {profile}", f"parameter {name!r}", f"a parameter of a notebook{nearest(name, known)}"
+            )
+    for step, names in declared.items():
+        values = {name: value for name, value in parameters.items() if name in names}
+        check_parameters(values, NOTEBOOKS / f"{step}.ipynb")
+
+
+def step_parameters(plan: StudyPlan, step: StepPlan) -> dict[str, Any]:
+    """The parameters of one notebook: those of the profile that it declares, and those of the study."""
+    study = {
+        "out": str(plan.folder), "profile": plan.profile, "seed": plan.seed, "source": plan.source,
+        "manifests": str(plan.manifests), "data_root": str(plan.data_root or ""),
+    }  # fmt: skip
+    declared = declared_parameters(NOTEBOOKS / f"{step.name}.ipynb")
+    return {name: value for name, value in (plan.parameters | study).items() if name in declared}
+
+
+def outside_inputs(plan: StudyPlan, step: StepPlan) -> list[str]:
+    """Fingerprints of what a step reads from outside the study: manifests, and real images where it reads them."""
+    if "manifests" not in step.rooms:
+        return []
+    found = [hash_folder(plan.manifests)]
+    if step.name == "10_curate" and plan.data_root:
+        sources = [choose_source(site, plan.source)[1] for site in load_sites(plan.manifests)]
+        folders = sorted({source.path for source in sources if not is_simulated(source)})
+        found += [hash_folder(plan.data_root / folder) for folder in folders]
+    return found
+
+
+def current_key(plan: StudyPlan, step: StepPlan, run: dict[str, Any]) -> str:
+    """The step's fingerprint now. Paths are left out: only what is in them counts."""
+    parameters = {name: value for name, value in step_parameters(plan, step).items() if name != "manifests"}
+    inputs = [run["steps"].get(name, {}).get("output", "") for name in step.needs]
+    extra = [hash_text(str(run["steps"]))] if step.name == "90_report" else []
+    return step_key(step, parameters, outside_inputs(plan, step) + inputs + extra)
+
+
+def is_finished(plan: StudyPlan, step: StepPlan, run: dict[str, Any], key: str) -> bool:
+    """Did this very step run to its end, and are its files as it left them?"""
+    entry = run["steps"].get(step.name, {})
+    page = (plan.folder / f"{step.name}.html").exists()
+    return (
+        page
+        and entry.get("status") == "finished"
+        and entry["key"] == key
+        and entry["output"] == step_output(plan.folder, step)
+    )
+
+
+def run_study(plan: StudyPlan, only: Sequence[str] = (), tell: Tell = lambda line: None) -> Path:
+    """Run the steps (all, or those in `only`) and write results.json, run.json and index.html; the path of the index.
+
+    `tell` is called with a line for each step and, on a terminal, for its cells. Raises UltraFMError when a step fails,
+    after its notebook and page have been kept.
+    """
+    chosen = [plan_of(name) for name in only] or list(STEPS)
+    claim_folder(plan.folder, Identity(plan.profile, plan.seed, plan.source, plan.manifests.name))
+    with only_run(plan.folder):
+        run = open_run(plan)
+        for step in chosen:
+            key = current_key(plan, step, run)
+            if is_finished(plan, step, run, key):
+                tell(f"{step.name}: finished before, skipped")
+                continue
+            run_step(plan, step, run, key, tell)
+            if run["steps"][step.name]["status"] != "finished":
+                finish_study(plan, run)
+                raise UltraFMError(
+                    f"step {step.name}", run["steps"][step.name]["error"], "a notebook that runs to its end",
+                    f"see {step.name}.html in {plan.folder}, then run the same command again",
+                )  # fmt: skip
+        return finish_study(plan, run)
+
+
+def open_run(plan: StudyPlan) -> dict[str, Any]:
+    """run.json of this study: what is known of this run, with the steps that an earlier run finished."""
+    run = describe_run(plan.profile, plan.seed, plan.source, str(plan.parameters.get("precision", "fp32")))
+    run["manifests"] = {site.stem: hash_text(site.read_text()) for site in sorted(plan.manifests.glob("*.yaml"))}
+    path = plan.folder / "run.json"
+    run["steps"] = read_json(path)["steps"] if path.exists() else {}
+    write_json(path, run)
+    return run
+
+
+def run_step(plan: StudyPlan, step: StepPlan, run: dict[str, Any], key: str, tell: Tell) -> None:
+    """Run one notebook and note in run.json how it went. Partial work of the same step is kept, of another one removed."""
+    folder = plan.folder / step.name
+    started = run["steps"].get(step.name, {})
+    if started.get("key") != key:
+        shutil.rmtree(folder, ignore_errors=True)
+    (folder / "records.json").unlink(missing_ok=True)
+    run["steps"][step.name] = {"status": "running", "key": key}
+    write_json(plan.folder / "run.json", run)
+    target = plan.folder / f"{step.name}.ipynb"
+    result = run_notebook(
+        NOTEBOOKS / f"{step.name}.ipynb", target, step_parameters(plan, step),
+        on_cell=lambda cell, cells: tell(f"{step.name}: cell {cell} of {cells}\r"),
+    )  # fmt: skip
+    entry = {"key": key, "seconds": round(result.seconds, 1), "peak_memory_bytes": result.peak_memory_bytes}
+    entry |= (
+        {"status": "finished", "output": step_output(plan.folder, step)}
+        if result.ok
+        else {"status": "failed", "error": result.error}
+    )
+    run["steps"][step.name] = entry
+    write_json(plan.folder / "run.json", run)
+    write_page(target, target.with_suffix(".html"), run, pages(plan))
+    tell(f"{step.name}: {entry['status']} in {result.seconds:.0f} s, {result.peak_memory_bytes / 2**30:.1f} GiB")
+
+
+def pages(plan: StudyPlan) -> list[Page]:
+    """The pages of the study, in order, for the navigation."""
+    return [Page(step.name, f"{step.name}.html") for step in STEPS]
+
+
+def finish_study(plan: StudyPlan, run: dict[str, Any]) -> Path:
+    """Gather the records of all finished steps into results.json and write the index page."""
+    finished = [name for name in STEP_NAMES if run["steps"].get(name, {}).get("status") == "finished"]
+    found = [read_json(plan.folder / name / "records.json") for name in finished]
+    results = write_results(plan.folder / "results.json", found)
+    return write_index(plan.folder, results, run, pages(plan))
