@@ -149,7 +149,7 @@ def run_study(plan: StudyPlan, only: Sequence[str] = (), tell: Tell = lambda lin
             if is_finished(plan, step, run, key):
                 tell(f"{step.name}: finished before, skipped")
                 continue
-            run_step(plan, step, run, key, tell)
+            run_step(plan, step, run, key, pages(plan, chosen), tell)
             if run["steps"][step.name]["status"] != "finished":
                 finish_study(plan, run)
                 raise UltraFMError(
@@ -162,6 +162,7 @@ def run_study(plan: StudyPlan, only: Sequence[str] = (), tell: Tell = lambda lin
 def open_run(plan: StudyPlan) -> dict[str, Any]:
     """run.json of this study: what is known of this run, with the steps that an earlier run finished."""
     run = describe_run(plan.profile, plan.seed, plan.source, str(plan.parameters.get("precision", "fp32")))
+    run["parameters"] = plan.parameters
     run["manifests"] = {site.stem: hash_text(site.read_text()) for site in sorted(plan.manifests.glob("*.yaml"))}
     path = plan.folder / "run.json"
     run["steps"] = read_json(path)["steps"] if path.exists() else {}
@@ -169,7 +170,9 @@ def open_run(plan: StudyPlan) -> dict[str, Any]:
     return run
 
 
-def run_step(plan: StudyPlan, step: StepPlan, run: dict[str, Any], key: str, tell: Tell) -> None:
+def run_step(
+    plan: StudyPlan, step: StepPlan, run: dict[str, Any], key: str, linked: Sequence[Page], tell: Tell
+) -> None:
     """Run one notebook and note in run.json how it went. Partial work of the same step is kept, of another one removed."""
     folder = plan.folder / step.name
     started = run["steps"].get(step.name, {})
@@ -191,13 +194,14 @@ def run_step(plan: StudyPlan, step: StepPlan, run: dict[str, Any], key: str, tel
     )
     run["steps"][step.name] = entry
     write_json(plan.folder / "run.json", run)
-    write_page(target, target.with_suffix(".html"), run, pages(plan))
+    write_page(target, target.with_suffix(".html"), run, linked)
     tell(f"{step.name}: {entry['status']} in {result.seconds:.0f} s, {result.peak_memory_bytes / 2**30:.1f} GiB")
 
 
-def pages(plan: StudyPlan) -> list[Page]:
-    """The pages of the study, in order, for the navigation."""
-    return [Page(step.name, f"{step.name}.html") for step in STEPS]
+def pages(plan: StudyPlan, chosen: Sequence[StepPlan] = ()) -> list[Page]:
+    """The pages that the study has, or will have when the chosen steps have run, in order, for the navigation."""
+    names = [step.name for step in STEPS if step in chosen or (plan.folder / f"{step.name}.html").exists()]
+    return [Page(name, f"{name}.html") for name in names]
 
 
 def finish_study(plan: StudyPlan, run: dict[str, Any]) -> Path:

@@ -74,9 +74,7 @@ def test_linear_pixels_are_square_and_centred():
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.floats(1, 100), st.floats(5, 175), st.floats(10, 200), st.integers(20, 200), st.integers(20, 200)
-)
+@given(st.floats(1, 100), st.floats(5, 175), st.floats(10, 200), st.integers(20, 200), st.integers(20, 200))
 def test_fit_shows_all_of_the_scan_and_wastes_nothing(radius, angle, depth, height, width):
     shape = CurvedGeometry(radius, angle, depth)
     place = fit(shape, height, width)
@@ -118,8 +116,15 @@ def test_data_that_is_no_plane_is_refused(shape):
         to_beams(np.zeros(shape), SHAPES["linear"], 20, 20)
 
 
-@pytest.mark.parametrize("make", [lambda: LinearGeometry(0, 10), lambda: CurvedGeometry(5, 0, 10),
-                                  lambda: CurvedGeometry(5, 200, 10), lambda: LinearGeometry(10, math.nan)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: LinearGeometry(0, 10),
+        lambda: CurvedGeometry(5, 0, 10),
+        lambda: CurvedGeometry(5, 200, 10),
+        lambda: LinearGeometry(10, math.nan),
+    ],
+)
 def test_impossible_shapes_are_refused(make):
     with pytest.raises(UltraFMError, match="Geometry"):
         make()

@@ -25,7 +25,9 @@ SOUND = [
 def save(path: Path, cells: list[tuple[str, str, list[str]]]) -> Path:
     make = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
     made = [make[kind](source, metadata={"tags": tags} if tags else {}) for kind, source, tags in cells]
-    book = nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    book = nbformat.v4.new_notebook(
+        cells=made, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    )
     nbformat.write(book, path)
     return path
 

@@ -60,8 +60,9 @@ def curate_site(
     settings = {"image_size": image_size, "seed": seed}
     sheet = make_datasheet(manifest, source, _described(kept), flow, left_out, settings)
     summary = SiteSummary(
-        manifest.site, manifest.title, sheet["images"], flow, sheet["patients"], sheet["counts"]["fold"], sheet["left_out"]
-    )
+        manifest.site, manifest.title, sheet["images"], flow, sheet["patients"], sheet["counts"]["fold"],
+        sheet["left_out"],
+    )  # fmt: skip
     with replacing(Path(out) / manifest.site) as folder:
         _write_site(folder, kept, left_out, sheet, summary)
     return summary
@@ -92,7 +93,8 @@ def curate_archive(
         write_archive(manifest, source, archive, seed, patients_share)
         return curate_site(manifest, archive_as_folder(manifest, source), out, archive, seed, image_size)
     if data_root is None:
-        raise UltraFMError(manifest.site, "no data root", "the folder that holds its images", "name it with --data-root")
+        expected = "the folder that holds its images"
+        raise UltraFMError(manifest.site, "no data root", expected, "name it with --data-root")
     return curate_site(manifest, source, out, Path(data_root), seed, image_size)
 
 
@@ -122,7 +124,7 @@ def curate_sites(
     if workers > 1 and len(jobs) > 1:
         pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=multiprocessing.get_context("spawn"))
     with pool as executor:
-        results = (curate_archive(*job) for job in jobs) if executor is None else executor.map(curate_archive, *zip(*jobs))
+        results = map(curate_archive, *zip(*jobs)) if executor is None else executor.map(curate_archive, *zip(*jobs))
         summaries = list(tqdm(results, total=len(jobs), desc="curating", unit="site"))
     return summary_table(summaries)
 
@@ -174,7 +176,8 @@ def _keep(manifest: SiteManifest, prepared: Sequence[Prepared], left_out: list[L
 
 def _nothing_left(site: str, rows: int, left_out: Sequence[LeftOut]) -> UltraFMError:
     first = left_out[0]
-    found = f"no usable image among {rows} rows; the first, {first.file or 'without a name'} in row {first.row}: {first.reason}"
+    name = first.file or "without a name"
+    found = f"no usable image among {rows} rows; the first, {name} in row {first.row}: {first.reason}"
     return UltraFMError(site, found, "at least one usable image", "check the table, sources.columns and label_map")
 
 

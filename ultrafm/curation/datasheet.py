@@ -89,7 +89,8 @@ def _notes(manifest: SiteManifest, kept: pd.DataFrame) -> list[str]:
     notes = []
     empty = [fold for fold in FOLDS[manifest.split.rule] if not (kept["fold"] == fold).any()]
     if empty:
-        notes.append(f"No patient fell into the fold {' or '.join(empty)}: patients are dealt by hash, and there are few.")
+        names = " or ".join(empty)
+        notes.append(f"No patient fell into the fold {names}: patients are dealt by hash, and there are few.")
     if kept["patient"].nunique() == 1:
         notes.append("One patient only: nothing can be evaluated within this site.")
     reaching = _masks(kept)["reaching_outside_the_scan_area"]
@@ -130,8 +131,9 @@ def _pictures(sheet: Mapping[str, Any]) -> list[str]:
     lines.append(f"- with mask: {sheet['masks']['with_mask']}")
     for name, unit in MEASURES.items():
         spread = sheet["quality"][name]
-        middle = f"median {spread['median']:g}, middle half {spread['lower_quartile']:g} to {spread['upper_quartile']:g}"
-        lines.append(f"- {name} ({unit}): {middle}, all {spread['lowest']:g} to {spread['highest']:g}")
+        half = f"middle half {spread['lower_quartile']:g} to {spread['upper_quartile']:g}"
+        ends = f"all {spread['lowest']:g} to {spread['highest']:g}"
+        lines.append(f"- {name} ({unit}): median {spread['median']:g}, {half}, {ends}")
     return lines
 
 

@@ -53,7 +53,7 @@ def read_picture(path: Path) -> Decoded:
 
 
 def read_mask(path: Path, width: int, height: int) -> np.ndarray:
-    """Decode one mask as whole numbers (H, W), two-valued ones as 0 and 1; of a palette picture the indices, not the colours, are taken.
+    """Decode one mask as whole numbers (H, W), two-valued ones as 0 and 1; a palette picture by index, not by colour.
 
     Raises Unusable when it cannot be read, or is not `width` x `height` like its picture.
     """
@@ -76,10 +76,10 @@ def _open(path: Path) -> Image.Image:
             return picture.copy()
     except UnidentifiedImageError as error:
         raise Unusable("not a picture", _looks_like(path), STILLS) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise Unusable("damaged file", str(error), "a whole picture") from error
     except Image.DecompressionBombError as error:
         raise Unusable("too many pixels", str(error), f"at most {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels") from error
+    except Exception as error:  # broken bytes make Pillow raise almost anything: OSError, SyntaxError, struct.error ...
+        raise Unusable("damaged file", str(error) or type(error).__name__, "a whole picture") from error
 
 
 def _looks_like(path: Path) -> str:

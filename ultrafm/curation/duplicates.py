@@ -77,7 +77,7 @@ def correlation(one: Likeness, other: Likeness) -> float:
 
 
 def find_duplicates(pictures: Sequence[Likeness]) -> dict[int, Unusable]:
-    """Position -> why that picture is left out. Earlier rows are kept before later ones, so adding rows changes nothing.
+    """Position -> why that picture is left out. Earlier rows go before later ones, so added rows change nothing.
 
     Left out are: the same pixels again; all pictures with the same pixels and different labels; a picture like a kept
     one of another patient in another fold or group (it would leak); a picture like a kept one of the same patient,
@@ -125,10 +125,10 @@ def _first_conflict(picture: Likeness, others: Sequence[Likeness]) -> Unusable |
             continue
         alike = correlation(picture, other)
         if alike >= LEAST_CORRELATION:
-            found = f"a correlation of {alike:.3f} with row {other.row}"
+            found, expected = f"a correlation of {alike:.3f} with row {other.row}", f"less than {LEAST_CORRELATION}"
             if same_patient:
-                return Unusable("near duplicate", found, f"less than {LEAST_CORRELATION} between pictures of a patient")
-            return Unusable("ties two folds", f"{found}, another patient in another fold", f"less than {LEAST_CORRELATION}")
+                return Unusable("near duplicate", found, f"{expected} between pictures of a patient")
+            return Unusable("ties two folds", f"{found}, another patient in another fold", expected)
     return None
 
 

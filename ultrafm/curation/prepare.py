@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL.Image import Resampling
 
 from ultrafm.curation.decode import find_file, read_mask, read_picture
 from ultrafm.curation.duplicates import Likeness, compared, perceptual_hash, pixel_hash
@@ -52,7 +53,7 @@ def prepare(manifest: SiteManifest, source: FolderSource, folder: Path, row: Row
         "sector": encode_png(sector),
         "mask": None if mask is None else encode_png(_fit_mask(crop_to(mask, area), image_size)),
         "structures": json.dumps(_structures(source) if mask is not None else {}, sort_keys=True),
-        "original_width": width, "original_height": height, "crop": list(map(int, area.box)), "colour": decoded.colour,
+        "original_width": width, "original_height": height, "crop": list(area.box), "colour": decoded.colour,
         "blur": measured.blur, "contrast": measured.contrast, "entropy": measured.entropy,
     }  # fmt: skip
     return Prepared(row, cells, likeness, measured, area, None if mask is None else _share_outside(mask, area))
@@ -66,8 +67,6 @@ def _mask(source: FolderSource, folder: Path, row: Row, width: int, height: int)
 
 
 def _fit_mask(mask: np.ndarray, image_size: int) -> np.ndarray:
-    from PIL.Image import Resampling
-
     return fit(np.ascontiguousarray(mask), image_size, Resampling.NEAREST)
 
 

@@ -26,7 +26,10 @@ class Measured:
 
 
 def measure(crop: np.ndarray, area: ScanArea) -> Measured:
-    """Quality of a cropped grey picture (H, W) uint8 inside its scan area (Pech-Pacheco et al. 2000 for the Laplacian)."""
+    """Quality of a cropped grey picture (H, W) uint8 inside its scan area.
+
+    Variance of the Laplacian as a measure of focus: Pech-Pacheco et al. 2000.
+    """
     factor = max(1, round(max(crop.shape) / MEASURING_SIDE))
     small = np.asarray(Image.fromarray(crop).reduce(factor))
     inside = area.inside_at(small.shape[1], small.shape[0])

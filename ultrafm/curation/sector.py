@@ -1,8 +1,8 @@
 """Finding the scan area: the part of a picture that the probe made, without text, scales, logos and empty border.
 
 All work is done on a picture reduced to about `WORK_SIDE` pixels, which keeps it to a few milliseconds. The steps:
-background level from the outer ring, foreground, closing (speckle becomes area), opening (text and ticks vanish), largest
-component, convex outline, rectangle or sector; a sector is completed by its mirror image.
+background level from the outer ring, letters away, foreground, closing (speckle becomes area), opening (thin things
+vanish), largest component, convex outline, rectangle or sector; a sector is completed by its mirror image.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
 WORK_SIDE = 192  # pixels of the longer side while searching
+TEXT_SIDE = 400  # the same while looking for letters, which are finer
+STANDS_OUT = 32  # grey values above the background; letters are brighter, their JPEG ripple is not
+LETTER, WORD = (0.08, 0.12), (0.04, 0.45)  # shares of the picture's height and width; letters of a word may touch
+MOST_TEXT = 0.4  # share of what stands out that may be letters
 NEAR_BLACK = 10  # a background as dark as this needs little evidence
 ABOVE_BACKGROUND = 3  # grey values; JPEG ripple stays below after averaging
 LEAST_SHARE = 0.08  # of the picture; a smaller area is not believed
@@ -55,9 +59,12 @@ class ScanArea:
 def find_scan_area(grey: np.ndarray) -> ScanArea:
     """The scan area of a grey picture (H, W) uint8; the whole picture when nothing darker surrounds it."""
     height, width = grey.shape
-    factor = max(1, round(max(height, width) / WORK_SIDE))
-    small = np.asarray(Image.fromarray(grey).reduce(factor))
-    level = background_level(small)
+    first = max(1, round(max(height, width) / TEXT_SIDE))
+    second = max(1, round(max(height, width) / first / WORK_SIDE))
+    factor = first * second
+    fine = np.asarray(Image.fromarray(grey).reduce(first))
+    level = background_level(fine)
+    small = fine if level is None else np.asarray(Image.fromarray(_without_text(fine, level)).reduce(second))
     area = None if level is None else _main_area(small, level)
     if area is None or area.mean() < LEAST_SHARE:
         return ScanArea((0, 0, width, height), np.ones((1, 1), dtype=bool), "whole")
@@ -85,6 +92,26 @@ def background_level(small: np.ndarray) -> int | None:
         return level
     dark = counts[: ABOVE_BACKGROUND + 1].sum() / ring.size
     return 0 if dark >= 0.1 else None
+
+
+def _without_text(fine: np.ndarray, level: int) -> np.ndarray:
+    """The picture with letters, ticks and small marks replaced by the background.
+
+    Letters are small and bright, and each stands alone. Small bright spots of tissue vanish with them, which does not
+    matter for finding the area. When much would vanish, the picture is no page of text, and nothing is replaced.
+    """
+    bright = np.abs(fine.astype(np.int16) - level) > STANDS_OUT
+    names, count = ndimage.label(bright, structure=np.ones((3, 3)))
+    if count == 0:
+        return fine
+    sides = [(part[0].stop - part[0].start, part[1].stop - part[1].start) for part in ndimage.find_objects(names)]
+    shares = np.array(sides) / fine.shape
+    small = np.any([np.all(shares <= limit, axis=1) for limit in (LETTER, WORD)], axis=0)
+    letters = np.concatenate([[False], small])[names]
+    if letters.sum() > MOST_TEXT * bright.sum():
+        return fine
+    halo = ndimage.maximum_filter(letters.view(np.uint8), 3) > 0
+    return np.where(halo, level, fine).astype(np.uint8)
 
 
 def _ring(small: np.ndarray) -> np.ndarray:
@@ -135,7 +162,7 @@ def _opened(mask: np.ndarray, radius: int) -> np.ndarray:
 def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
     """First row, row after the last, first column, column after the last of the True pixels."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
 def _outline(area: np.ndarray) -> np.ndarray:
@@ -166,7 +193,7 @@ def _both_sides(outline: np.ndarray) -> np.ndarray:
 
     The axis is the middle of the topmost tenth, where the skin is nearly always bright.
     """
-    height, width = outline.shape
+    width = outline.shape[1]
     top, bottom, _left, _right = _bounds(outline)
     skin = np.flatnonzero(outline[top : top + max(1, (bottom - top) // 10)].any(axis=0))
     doubled = skin[0] + skin[-1]  # column x mirrors to doubled - x
@@ -179,11 +206,13 @@ def _both_sides(outline: np.ndarray) -> np.ndarray:
 
 def _without_lens(outline: np.ndarray, area: np.ndarray) -> np.ndarray:
     """Cut away what the convex outline adds above the probe's arc: a lens, at most a seventh of the height deep."""
-    top, bottom, _left, _right = _bounds(outline)
+    top, bottom, left, right = _bounds(outline)
     height = bottom - top
     start = np.where(outline.any(axis=0), outline.argmax(axis=0), len(outline))
     first = np.where(area.any(axis=0), area.argmax(axis=0), 0)
     chord = np.flatnonzero(start <= top + height / 30)
+    if len(chord) < 0.2 * (right - left):  # the tip of a phased sector has no lens
+        return outline
     along = (np.arange(len(start)) - chord[0]) / max(1, chord[-1] - chord[0])
     deepest = height / 7 * 4 * along * (1 - along)  # below 0 outside the chord: nothing is cut there
     lens = np.where((first > start) & (first - start <= deepest + 1) & (deepest >= 0), first, start)

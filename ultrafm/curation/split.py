@@ -19,7 +19,7 @@ class Place:
 
 
 def site_hash(site: str, purpose: str, name: str, digits: int = 16) -> str:
-    """A name that stands for `name` at this site: the same every time, different at another site or for another purpose.
+    """A name that stands for `name` at this site: the same every time, another one elsewhere or for another purpose.
 
     It is a pseudonym, not anonymity: who knows the site and can list all names can also list their hashes.
     """

@@ -80,7 +80,8 @@ def read_table(out: Path, site: str) -> pa.Table:
 def _store_folder(out: Path, site: str) -> Path:
     folder = Path(out) / site / "store"
     if not (folder / "state.json").is_file():
-        raise UltraFMError(f"{site}, store {folder}", "no curated store", "the output of 10_curate", "curate the site first")
+        expected = "the output of 10_curate"
+        raise UltraFMError(f"{site}, store {folder}", "no curated store", expected, "curate the site first")
     return folder
 
 
@@ -103,7 +104,7 @@ def _content_hash(rows: Sequence[dict[str, Any]]) -> str:
 
 @contextmanager
 def _quiet_datasets() -> Iterator[Any]:
-    """The library `datasets`, with its network use off (unless the user decided otherwise) and without progress bars."""
+    """The library `datasets`, without network (unless the user decided otherwise) and without progress bars."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import datasets
 

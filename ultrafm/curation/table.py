@@ -49,11 +49,10 @@ class Words:
 def source_folder(manifest: SiteManifest, source: FolderSource, archive: Path) -> Path:
     """The folder that a table's files are relative to. Raises UltraFMError when it is not there."""
     mend = "check --data-root and sources.path in the manifest"
-    if not Path(archive).is_dir():
-        raise UltraFMError(f"{manifest.site}, data root {archive}", "no such folder", "the folder that holds the images", mend)
-    folder = Path(archive) / source.path
-    if not folder.is_dir():
-        raise UltraFMError(f"{manifest.site}, folder {folder}", "no such folder", "the folder of this site's images", mend)
+    for name, folder in (("data root", Path(archive)), ("folder", Path(archive) / source.path)):
+        if not folder.is_dir():
+            expected = "the folder that holds the images"
+            raise UltraFMError(f"{manifest.site}, {name} {folder}", "no such folder", expected, mend)
     return folder
 
 
@@ -67,8 +66,8 @@ def read_rows(manifest: SiteManifest, source: FolderSource, archive: Path) -> li
     table = _read_table(manifest.site, path)
     where = f"{manifest.site}, table {path.name}"
     columns = source.columns.model_dump()
-    _need_columns(where, table, {f"sources.columns.{field}": name for field, name in columns.items() if name})
-    _need_columns(where, table, {"sources.where": name for name in source.where})
+    _need_columns(where, table, [(f"sources.columns.{field}", name) for field, name in columns.items() if name])
+    _need_columns(where, table, [("sources.where", name) for name in source.where])
     chosen = table
     for column, value in source.where.items():
         if not (chosen[column] == value).any():
@@ -95,17 +94,19 @@ def row_words(row: Row, manifest: SiteManifest) -> Words:
 
 
 def _read_table(site: str, path: Path) -> pd.DataFrame:
-    """All cells as text; comma, semicolon or tab between them; UTF-8, or the old Western code that spreadsheets write."""
+    """All cells as text; comma, semicolon or tab between them; UTF-8, or the Western code that spreadsheets write."""
     if not path.is_file():
-        raise UltraFMError(f"{site}, table {path}", "no such file", "a CSV table", "check sources.table in the manifest")
+        mend = "check sources.table in the manifest"
+        raise UltraFMError(f"{site}, table {path}", "no such file", "a CSV table", mend)
     data = path.read_bytes()
     encoding = "utf-8-sig" if _is_utf8(data) else "cp1252"
     header = data.split(b"\n", 1)[0]
     separator = max(",;\t", key=lambda mark: header.count(mark.encode()))
     try:
         table = pd.read_csv(
-            path, sep=separator, encoding=encoding, dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False
-        )
+            path, sep=separator, encoding=encoding, dtype=str, keep_default_na=False, skip_blank_lines=False,
+            index_col=False,
+        )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         found = f"a file that cannot be read as a table ({error})"
         raise UltraFMError(f"{site}, table {path}", found, "CSV, one row per image") from error
@@ -122,11 +123,12 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _need_columns(where: str, table: pd.DataFrame, wanted: dict[str, str]) -> None:
-    for field, name in wanted.items():
+def _need_columns(where: str, table: pd.DataFrame, wanted: Sequence[tuple[str, str]]) -> None:
+    for field, name in wanted:
         if name not in table:
+            found = f"the columns {', '.join(table.columns)}"
             expected = f"a column {name!r}, which {field} names{nearest(name, table.columns)}"
-            raise UltraFMError(where, f"the columns {', '.join(table.columns)}", expected, f"correct {field} in the manifest")
+            raise UltraFMError(where, found, expected, f"correct {field} in the manifest")
 
 
 def _row(number: int, cells: dict[str, str], columns: dict[str, str | None]) -> Row:

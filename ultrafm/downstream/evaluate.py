@@ -116,7 +116,7 @@ def segment(job: Job) -> Segmentations:
     scores, masks = [], []
     for number, turn in enumerate(turns(data)):
         generator = spawn_torch(job.seed, "segmentation", data.task.name, number)
-        head = fit_head(features, data, turn, encoder.patch_embed.patch_size[0], generator)
+        head = fit_head(features, data, turn, encoder.patch_embed.patch_size[0])
         drawn = {LINEAR_HEAD: draw(head, features, data, turn)}
         if job.epochs:
             drawn[FINE_TUNING] = fine_tune_segmentation(encoder, head, data, turn, job.epochs, job.precision, generator)

@@ -17,6 +17,11 @@ TRUTH_COLOUR, DRAWN_COLOUR = (0.0, 0.85, 0.45), (1.0, 0.45, 0.0)
 ENLARGED = 4
 
 
+def models(table: pd.DataFrame) -> list[str]:
+    """The models of a `records_table` in their order; at least one name, so that there is a figure to say "nothing"."""
+    return list(dict.fromkeys(table["model"])) if len(table) else ["no model"]
+
+
 def draw_intervals(table: pd.DataFrame, model: str, title: str, unit: str, reference: float | None) -> Figure:
     """Intervals of `records_table` rows of one model ("linear probe"): a block of lines a task, encoders in colour."""
     rows = table[table["model"] == model] if len(table) else table
@@ -93,7 +98,7 @@ def draw_outlines(
 
 
 def draw_dice(scores: pd.DataFrame, described: Mapping[str, Mapping[str, str]], method: str) -> Figure:
-    """Share of images with at least a given Dice, one curve an encoder, one panel a task; for one method."""
+    """Dice of every image as a dot, one line of dots an encoder, one panel a task; for one method."""
     rows = scores[scores["method"] == method]
     if rows.empty:
         return _nothing("Dice of single images")

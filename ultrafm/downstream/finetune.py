@@ -21,6 +21,8 @@ from ultrafm.downstream.probe import Probe
 from ultrafm.downstream.tasks import TaskData, Turn
 from ultrafm.pretraining.loop import computing_in
 
+LEARNING_RATE = 3e-4
+
 
 def fine_tune(
     encoder: VisionTransformer,
@@ -38,7 +40,7 @@ def fine_tune(
     Classes weigh alike in the loss. The images of `turn.predict` are read once, at the end.
     """
     encoder, head = training.trainable_copy(encoder), head_from(start)
-    optimizer = training.make_optimizer(encoder, head)
+    optimizer = training.make_optimizer(encoder, head, LEARNING_RATE)
     held = _held_out(turn, data.truth)
     best, kept = -1.0, None
     for epoch in range(epochs):

@@ -1,8 +1,9 @@
 """Segmentation from patch tokens: one linear layer turns each patch's features into the logits of its pixels.
 
-A head this small draws no better than the encoder's tokens allow, which is what is to be measured. Loss: binary cross
-entropy on logits plus soft Dice on their sigmoid, which is applied once (the published code applies it twice, and a
-perfect prediction then costs 0.67).
+A head this small draws no better than the encoder's tokens allow, which is what is to be measured. On the frozen
+encoder it is fitted by ridge regression, which has one solution and needs no learning rate; fine-tuning goes on from
+there. Loss of fine-tuning: binary cross entropy on logits plus soft Dice on their sigmoid, which is applied once (the
+published code applies it twice, and a perfect prediction then costs 0.67).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import copy
 
 import numpy as np
 import torch
+from scipy.special import expit
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.nn import functional
@@ -19,10 +21,13 @@ from ultrafm.downstream import training
 from ultrafm.downstream.features import as_shares, extract_patch_features, patch_features
 from ultrafm.downstream.tasks import TaskData, Turn
 from ultrafm.pretraining.loop import computing_in
-from ultrafm.pretraining.model import unpatchify
+from ultrafm.pretraining.model import patchify, unpatchify
 
-HEAD_EPOCHS, HEAD_RATE, HEAD_DECAY = 40, 3e-3, 0.01
-THRESHOLDS = tuple(round(0.1 * tenth, 1) for tenth in range(1, 10))
+PENALTIES = (1e4, 1e3, 1e2, 1e1, 1e0)
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+# Ridge regression gives shares of the structure; logits are SHARPNESS * (share - cut), gentle enough to be trained on.
+SHARPNESS = 4.0
+LEARNING_RATE = 1e-3
 
 
 class PatchHead(nn.Module):
@@ -36,8 +41,6 @@ class PatchHead(nn.Module):
         super().__init__()
         self.patch = patch
         self.linear = nn.Linear(len(mean), patch * patch)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
         line = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
         self.register_buffer("mean", mean)
         self.register_buffer("deviation", deviation)
@@ -85,28 +88,53 @@ def fitting_rows(turn: Turn) -> tuple[np.ndarray, np.ndarray]:
     return turn.selection[0] if turn.selection else (turn.train, turn.train)
 
 
-def fit_head(features: np.ndarray, data: TaskData, turn: Turn, patch: int, generator: torch.Generator) -> PatchHead:
-    """Train a PatchHead on frozen (N, T, F) patch features; the epoch with the best mean Dice on held rows is kept."""
+def fit_head(features: np.ndarray, data: TaskData, turn: Turn, patch: int) -> PatchHead:
+    """Fit a PatchHead on frozen (N, T, F) patch features by ridge regression on the pixels of the masks.
+
+    Penalty and cut (the share above which a pixel is drawn) are those with the best mean Dice on the held rows of
+    `fitting_rows`, ties going to the stronger penalty; the cut is folded into the head, whose logits are 0 there.
+    """
     fit, held = fitting_rows(turn)
-    tokens, masks = torch.from_numpy(features), as_shares(data.truth)
-    mean, deviation = tokens[fit].mean(dim=(0, 1)), tokens[fit].std(dim=(0, 1)).clamp_min(1e-6)
-    head = PatchHead(mean, deviation, patch)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=HEAD_RATE, weight_decay=HEAD_DECAY)
-    best, kept = -1.0, copy.deepcopy(head.state_dict())
-    for _ in range(HEAD_EPOCHS):
-        for rows in training.shuffled_batches(torch.from_numpy(fit), generator):
-            training.step(optimizer, segmentation_loss(head(tokens[rows]), masks[rows]))
-        score = dice(head_shares(head, features[held]) >= 0.5, data.truth[held]).mean()
+    mean, deviation = features[fit].mean(axis=(0, 1)), features[fit].std(axis=(0, 1)).clip(1e-6)
+    tokens = ((features[fit] - mean) / deviation).reshape(-1, features.shape[-1]).astype(np.float64)
+    pixels = patchify(as_shares(data.truth[fit]), patch).reshape(len(tokens), -1).numpy().astype(np.float64)
+    best, kept = -1.0, None
+    for weights in ridge_solutions(tokens, pixels - pixels.mean(axis=0)):
+        head = _head(mean, deviation, weights, pixels.mean(axis=0), patch)
+        shares = _logits(head, features[held])
+        cut = choose_threshold(shares, data.truth[held])
+        score = dice(shares >= cut, data.truth[held]).mean()
         if score > best:
-            best, kept = score, copy.deepcopy(head.state_dict())
-    head.load_state_dict(kept)
+            best, kept = (
+                score,
+                _head(mean, deviation, SHARPNESS * weights, SHARPNESS * (pixels.mean(axis=0) - cut), patch),
+            )
+    return kept
+
+
+def ridge_solutions(tokens: np.ndarray, pixels: np.ndarray) -> list[np.ndarray]:
+    """Ridge regression weights (F, Q) for each of PENALTIES, from centred tokens (M, F) and centred pixels (M, Q)."""
+    spread, axes = np.linalg.eigh(tokens.T @ tokens)
+    along = axes.T @ (tokens.T @ pixels)
+    return [axes @ (along / (spread.clip(0) + penalty)[:, None]) for penalty in PENALTIES]
+
+
+def _head(mean: np.ndarray, deviation: np.ndarray, weights: np.ndarray, bias: np.ndarray, patch: int) -> PatchHead:
+    head = PatchHead(torch.from_numpy(mean), torch.from_numpy(deviation), patch)
+    with torch.no_grad():
+        head.linear.weight.copy_(torch.from_numpy(weights.T))
+        head.linear.bias.copy_(torch.from_numpy(bias))
     return head
 
 
 @torch.inference_mode()
+def _logits(head: PatchHead, features: np.ndarray) -> np.ndarray:
+    return head(torch.from_numpy(features))[:, 0].numpy()
+
+
 def head_shares(head: PatchHead, features: np.ndarray) -> np.ndarray:
     """(N, S, S) probability of the structure in each pixel, from (N, T, F) patch features."""
-    return head(torch.from_numpy(features)).sigmoid()[:, 0].numpy()
+    return expit(_logits(head, features))
 
 
 def draw(head: PatchHead, features: np.ndarray, data: TaskData, turn: Turn) -> np.ndarray:
@@ -130,17 +158,17 @@ def fine_tune_segmentation(
 ) -> np.ndarray:
     """(P, S, S) 0/1 masks of the images of `turn.predict`, by encoder and head trained together from the fitted head.
 
-    The epoch with the best mean Dice (at 0.5) on the held-out rows is kept, then the threshold is chosen on them.
+    The epoch and threshold with the best mean Dice on the held-out rows are kept.
     Neither `encoder` nor `start` is changed.
     """
     encoder, head = training.trainable_copy(encoder), copy.deepcopy(start)
     fit, held = fitting_rows(turn)
-    optimizer = training.make_optimizer(encoder, head)
+    optimizer = training.make_optimizer(encoder, head, LEARNING_RATE)
     best, kept = -1.0, None
     for epoch in range(epochs):
         _train_epoch(encoder, head, optimizer, data, fit, (epoch, epochs), precision, generator)
         shares = head_shares(head, extract_patch_features(encoder, data.images[held]))
-        score = dice(shares >= 0.5, data.truth[held]).mean()
+        score = dice(shares >= choose_threshold(shares, data.truth[held]), data.truth[held]).mean()
         if score > best:
             best, kept = score, copy.deepcopy((encoder.state_dict(), head.state_dict()))
     if kept is not None:

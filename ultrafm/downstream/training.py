@@ -15,8 +15,8 @@ from ultrafm.downstream.features import as_pictures, as_shares
 from ultrafm.downstream.tasks import TaskData
 from ultrafm.pretraining.augmentation import random_crop_and_flip, random_gain
 
-BATCH = 32
-LEARNING_RATE, WEIGHT_DECAY, LAYER_DECAY = 3e-4, 0.05, 0.75
+BATCH = 16
+WEIGHT_DECAY, LAYER_DECAY = 0.05, 0.75
 SMALLEST_CROP, GAIN_SPREAD = 0.85, 0.2
 
 
@@ -29,17 +29,17 @@ def trainable_copy(encoder: VisionTransformer) -> VisionTransformer:
     return encoder
 
 
-def make_optimizer(encoder: VisionTransformer, head: nn.Module) -> torch.optim.AdamW:
+def make_optimizer(encoder: VisionTransformer, head: nn.Module, rate: float) -> torch.optim.AdamW:
     """AdamW in which each block learns LAYER_DECAY times as fast as the one above it (Clark et al. 2020, section 3).
 
-    The head learns at the full rate. Each group keeps its full rate as "peak" for `set_rate`.
+    The head learns at the full `rate`. Each group keeps its full rate as "peak" for `set_rate`.
     """
     groups = param_groups_layer_decay(encoder, weight_decay=WEIGHT_DECAY, layer_decay=LAYER_DECAY)
     rows = [
-        {"params": group["params"], "weight_decay": group["weight_decay"], "peak": LEARNING_RATE * group["lr_scale"]}
+        {"params": group["params"], "weight_decay": group["weight_decay"], "peak": rate * group["lr_scale"]}
         for group in groups
     ]
-    rows.append({"params": list(head.parameters()), "weight_decay": WEIGHT_DECAY, "peak": LEARNING_RATE})
+    rows.append({"params": list(head.parameters()), "weight_decay": WEIGHT_DECAY, "peak": rate})
     return torch.optim.AdamW(rows, lr=0.0)
 
 

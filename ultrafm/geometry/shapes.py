@@ -1,7 +1,8 @@
 """The shapes that a scan can have, and where a shape lies in a picture.
 
-One system of coordinates everywhere: millimetres, origin where the middle of the probe's face touches the skin, x to the
-right as the viewer sees it, y down into the body. A line is numbered from left to right, a sample from skin to depth.
+One system of coordinates everywhere: millimetres, origin where the middle of the probe's face touches the skin, x to
+the right as the viewer sees it, y down into the body. A line is numbered from left to right, a sample from skin to
+depth.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class CurvedGeometry:
         _require_positive("CurvedGeometry", "radius_mm", self.radius_mm)
         _require_positive("CurvedGeometry", "depth_mm", self.depth_mm)
         if not 0 < self.half_angle_degrees <= 180:
-            raise UltraFMError("CurvedGeometry.half_angle_degrees", f"{self.half_angle_degrees:g}", "above 0, at most 180")
+            raise UltraFMError(
+                "CurvedGeometry.half_angle_degrees", f"{self.half_angle_degrees:g}", "above 0, at most 180"
+            )
 
     def bounds_mm(self) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of the scanned region, in millimetres."""
@@ -100,7 +103,7 @@ class Placement:
 
 
 def fit(geometry: Geometry, height: int, width: int) -> Placement:
-    """The placement that shows the whole scan as large as possible, centred, with square pixels, in `height` x `width`."""
+    """The placement that shows the whole scan as large as possible, centred, with square pixels."""
     left, top, right, bottom = geometry.bounds_mm()
     scale = max((right - left) / width, (bottom - top) / height)
     column = (width - 1) / 2 - (left + right) / 2 / scale

@@ -36,7 +36,7 @@ def diaphragm(tissue: Tissue, grid: Grid, generator: np.random.Generator, side: 
 
 
 def draw_liver(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> None:
-    """Even parenchyma with bright-walled portal and plain hepatic veins, the diaphragm, often part of the gallbladder."""
+    """Even parenchyma, bright-walled portal and plain hepatic veins, the diaphragm, often part of the gallbladder."""
     side = generator.choice([-1.0, 1.0])
     tissue.echo_db += generator.normal(0.5, 1.5) + 0.9 * texture(grid, generator, 0.08, 0.05)
     tissue.attenuation[:] = generator.uniform(0.44, 0.62)
@@ -46,9 +46,19 @@ def draw_liver(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> No
         slope, length = generator.normal(0, 0.6), generator.uniform(0.08, 0.2)
         ends = (start[0] - length, start[0] + length)
         wall = generator.choice([0.3, 4.0])
-        tube(tissue, grid, start, slope, generator.normal(0, 0.6), generator.uniform(0.009, 0.02), 0.2 * side, wall, ends)
+        tube(
+            tissue, grid, start, slope, generator.normal(0, 0.6), generator.uniform(0.009, 0.02), 0.2 * side, wall, ends
+        )
     for _vein in range(generator.integers(2, 6)):
-        vessel(tissue, grid, generator.uniform(-0.45, 0.45), generator.uniform(0.25, 0.8), generator.uniform(0.008, 0.018), -0.2, 2.0)
+        vessel(
+            tissue,
+            grid,
+            generator.uniform(-0.45, 0.45),
+            generator.uniform(0.25, 0.8),
+            generator.uniform(0.008, 0.018),
+            -0.2,
+            2.0,
+        )
     if generator.random() < 0.4:
         vessel(tissue, grid, -side * 0.42, generator.uniform(0.4, 0.6), 0.09, 0.0, 5.0, 1.4, generator.normal(0, 0.6))
     diaphragm(tissue, grid, generator, side)
@@ -76,7 +86,7 @@ def draw_gallbladder(tissue: Tissue, grid: Grid, generator: np.random.Generator)
 
 
 def draw_pancreas(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> None:
-    """A bright band arched over the splenic vein, the great vessels across, the spine with its shadow, liver in front."""
+    """A bright band arched over the splenic vein, the great vessels, the spine with its shadow, liver in front."""
     wall = belly_wall(tissue, grid, generator)
     level, bend = generator.uniform(0.42, 0.48), generator.uniform(0.35, 0.7)
     middle = level + bend * np.square(grid.x) + generator.normal(0, 0.1) * grid.x
@@ -92,7 +102,9 @@ def draw_pancreas(tissue: Tissue, grid: Grid, generator: np.random.Generator) ->
     vessel(tissue, grid, generator.uniform(-0.16, -0.1), level + 0.29, 0.055, -0.2, 2.0, 1.4)
     spine, _facing = oval(grid, 0.0, 0.99, 0.17, 0.12)
     bone(tissue, soft(spine - 1, 0.1))
-    bowel_gas(tissue, grid, generator, generator.choice([-1, 1]) * generator.uniform(0.3, 0.4), generator.uniform(0.25, 0.35))
+    bowel_gas(
+        tissue, grid, generator, generator.choice([-1, 1]) * generator.uniform(0.3, 0.4), generator.uniform(0.25, 0.35)
+    )
 
 
 def draw_kidney(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> None:
@@ -107,14 +119,18 @@ def draw_kidney(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> N
     cosine, sine = math.cos(turn), math.sin(turn)
     for angle in np.linspace(0, 2 * math.pi, generator.integers(8, 11), endpoint=False):
         along, across = 0.68 * long * math.cos(angle), 0.68 * short * math.sin(angle)
-        pyramid, _facing = oval(grid, x + cosine * along - sine * across, y + sine * along + cosine * across, 0.035, 0.03)
+        pyramid, _facing = oval(
+            grid, x + cosine * along - sine * across, y + sine * along + cosine * across, 0.035, 0.03
+        )
         fill(tissue, soft(pyramid - 1, 0.5), -12.0)
     sinus, _facing = oval(grid, x, y, long * 0.62, short * 0.36, turn)
     rough = texture(grid, generator, 0.07, 0.03)
     fill(tissue, soft(sinus + 0.14 * rough - 1, 0.25), 8 + 2 * rough)
     vessel(tissue, grid, x + 0.05, y, 0.014, 0.35, 1.0, 6.0, turn)
     for place in generator.uniform(-0.6, 0.6, 3):
-        vessel(tissue, grid, x + cosine * place * long, y + 0.3 * short * generator.choice([-1, 1]), 0.012, 0.25, 0.5, 1.6)
+        vessel(
+            tissue, grid, x + cosine * place * long, y + 0.3 * short * generator.choice([-1, 1]), 0.012, 0.25, 0.5, 1.6
+        )
     belly_wall(tissue, grid, generator)
 
 

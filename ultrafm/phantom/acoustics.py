@@ -1,12 +1,13 @@
 """From tissue to echoes: random scatterers, interference, attenuation and noise.
 
-Model: at each sample stand many scatterers much smaller than a wavelength, so their sum is a circular complex Gaussian number
-(fully developed speckle; Wagner et al., IEEE Trans. Sonics Ultrasonics 1983, 30:156). It is weighted by the tissue's
-scattering, convolved with the pulse (Gaussian, demodulated) in depth and with the beam's profile across, and the envelope
-is its magnitude: Rayleigh distributed in homogeneous tissue, mean / standard deviation = sqrt(pi / (4 - pi)) = 1.91.
+Model: at each sample stand many scatterers much smaller than a wavelength, so their sum is a circular complex
+Gaussian number (fully developed speckle; Wagner et al., IEEE Trans. Sonics Ultrasonics 1983, 30:156). It is weighted
+by the tissue's scattering, convolved with the pulse (Gaussian, demodulated) in depth and with the beam's profile
+across, and the envelope is its magnitude: Rayleigh distributed in homogeneous tissue, mean / standard deviation =
+sqrt(pi / (4 - pi)) = 1.91.
 
-Simplified: two-dimensional; no refraction, no phase aberration, no side lobes, no multiple echoes but those drawn on purpose;
-attenuation weakens echoes but does not lower their frequency.
+Simplified: two-dimensional; no refraction, no phase aberration, no side lobes, no multiple echoes but those drawn on
+purpose; attenuation weakens echoes but does not lower their frequency.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _SIGMA_PER_WIDTH = 1 / (2 * math.sqrt(2 * math.log(2)))
 
 @dataclass(frozen=True)
 class Beam:
-    """Pulse and focus: MHz, share of the frequency, mm; `width` scales the beam; `clutter_db` is the haze at the skin."""
+    """Pulse and focus: MHz, share of the frequency, mm; `width` scales the beam; `clutter_db`: haze at the skin."""
 
     frequency_mhz: float
     bandwidth: float
@@ -58,8 +59,8 @@ def axial_width_mm(beam: Beam) -> float:
 def lateral_width_mm(beam: Beam, depth_mm: np.ndarray) -> np.ndarray:
     """Half-maximum width of the beam at each depth, in millimetres.
 
-    At the focus wavelength x focal number; away from it the width of a Gaussian beam, kept from growing without bound by
-    receive focusing that follows the echo.
+    At the focus wavelength x focal number; away from it the width of a Gaussian beam, kept from growing without bound
+    by receive focusing that follows the echo.
     """
     wavelength = SPEED_MM_PER_US / beam.frequency_mhz
     waist = wavelength * FOCAL_NUMBER * beam.width

@@ -14,6 +14,7 @@ from ultrafm.phantom.tissue import Tissue, blank_tissue, texture
 
 ALWAYS = ("B-mode", "harmonic B-mode")
 FLOW = ("colour Doppler", "power Doppler")
+SPECTRAL, STRAIN, CONTRAST, SWEEP = "spectral Doppler", "strain elastography", "contrast-enhanced", "3-D sweep"
 
 
 @dataclass(frozen=True)
@@ -30,25 +31,25 @@ class Organ:
 
 
 ORGANS: dict[str, Organ] = {
-    "breast": Organ(superficial.draw_breast, (-0.5, 0.5), (0.36, 0.58), (*FLOW, "strain elastography", "3-D sweep")),
-    "thyroid": Organ(superficial.draw_thyroid, (-0.4, 0.4), (0.40, 0.54), (*FLOW, "strain elastography")),
-    "carotid artery": Organ(superficial.draw_carotid, (-0.5, 0.5), (0.36, 0.60), (*FLOW, "spectral Doppler")),
-    "skeletal muscle": Organ(superficial.draw_muscle, (-0.5, 0.5), (0.36, 0.62), (*FLOW, "strain elastography", "M-mode")),
+    "breast": Organ(superficial.draw_breast, (-0.5, 0.5), (0.36, 0.58), (*FLOW, STRAIN, SWEEP)),
+    "thyroid": Organ(superficial.draw_thyroid, (-0.4, 0.4), (0.40, 0.54), (*FLOW, STRAIN)),
+    "carotid artery": Organ(superficial.draw_carotid, (-0.5, 0.5), (0.36, 0.60), (*FLOW, SPECTRAL)),
+    "skeletal muscle": Organ(superficial.draw_muscle, (-0.5, 0.5), (0.36, 0.62), (*FLOW, STRAIN, "M-mode")),
     "peripheral nerve": Organ(superficial.draw_nerve, (-0.5, 0.5), (0.36, 0.60), FLOW),
-    "lymph node": Organ(superficial.draw_lymph_node, (-0.5, 0.5), (0.36, 0.62), (*FLOW, "strain elastography", "contrast-enhanced")),
-    "liver": Organ(abdominal.draw_liver, (-0.45, 0.45), (0.38, 0.66), (*FLOW, "spectral Doppler", "contrast-enhanced", "3-D sweep", "strain elastography")),
-    "gallbladder": Organ(abdominal.draw_gallbladder, (-0.4, 0.4), (0.40, 0.62), (*FLOW, "contrast-enhanced")),
-    "pancreas": Organ(abdominal.draw_pancreas, (-0.4, 0.4), (0.40, 0.60), (*FLOW, "contrast-enhanced", "endoscopic")),
-    "kidney": Organ(abdominal.draw_kidney, (-0.4, 0.4), (0.40, 0.64), (*FLOW, "spectral Doppler", "contrast-enhanced")),
+    "lymph node": Organ(superficial.draw_lymph_node, (-0.5, 0.5), (0.36, 0.62), (*FLOW, STRAIN, CONTRAST)),
+    "liver": Organ(abdominal.draw_liver, (-0.45, 0.45), (0.38, 0.66), (*FLOW, SPECTRAL, CONTRAST, SWEEP, STRAIN)),
+    "gallbladder": Organ(abdominal.draw_gallbladder, (-0.4, 0.4), (0.40, 0.62), (*FLOW, CONTRAST)),
+    "pancreas": Organ(abdominal.draw_pancreas, (-0.4, 0.4), (0.40, 0.60), (*FLOW, CONTRAST, "endoscopic")),
+    "kidney": Organ(abdominal.draw_kidney, (-0.4, 0.4), (0.40, 0.64), (*FLOW, SPECTRAL, CONTRAST)),
     "appendix": Organ(abdominal.draw_appendix, (-0.4, 0.4), (0.38, 0.60), FLOW),
-    "colorectum": Organ(abdominal.draw_colorectum, (-0.35, 0.35), (0.36, 0.56), ("endoscopic", "strain elastography", *FLOW)),
-    "heart": Organ(cavities.draw_heart, (-0.4, 0.4), (0.38, 0.66), ("colour Doppler", "spectral Doppler", "M-mode", "contrast-enhanced")),
+    "colorectum": Organ(abdominal.draw_colorectum, (-0.35, 0.35), (0.36, 0.56), ("endoscopic", STRAIN, *FLOW)),
+    "heart": Organ(cavities.draw_heart, (-0.4, 0.4), (0.38, 0.66), ("colour Doppler", SPECTRAL, "M-mode", CONTRAST)),
     "lung": Organ(cavities.draw_lung, (-0.3, 0.3), (0.34, 0.48), ("M-mode",)),
-    "brain": Organ(cavities.draw_brain, (-0.4, 0.4), (0.38, 0.66), ("3-D sweep", "colour Doppler", "spectral Doppler")),
-    "fetus": Organ(cavities.draw_fetus, (-0.35, 0.35), (0.42, 0.66), ("3-D sweep", "colour Doppler", "spectral Doppler", "M-mode")),
-    "prostate": Organ(cavities.draw_prostate, (-0.35, 0.35), (0.36, 0.56), (*FLOW, "strain elastography", "3-D sweep", "endoscopic")),
-    "ovary": Organ(cavities.draw_ovary, (-0.35, 0.35), (0.38, 0.58), (*FLOW, "spectral Doppler", "3-D sweep")),
-    "cervix": Organ(cavities.draw_cervix, (-0.35, 0.35), (0.40, 0.62), ("3-D sweep", "colour Doppler")),
+    "brain": Organ(cavities.draw_brain, (-0.4, 0.4), (0.38, 0.66), (SWEEP, "colour Doppler", SPECTRAL)),
+    "fetus": Organ(cavities.draw_fetus, (-0.35, 0.35), (0.42, 0.66), (SWEEP, "colour Doppler", SPECTRAL, "M-mode")),
+    "prostate": Organ(cavities.draw_prostate, (-0.35, 0.35), (0.36, 0.56), (*FLOW, STRAIN, SWEEP, "endoscopic")),
+    "ovary": Organ(cavities.draw_ovary, (-0.35, 0.35), (0.38, 0.58), (*FLOW, SPECTRAL, SWEEP)),
+    "cervix": Organ(cavities.draw_cervix, (-0.35, 0.35), (0.40, 0.62), (SWEEP, "colour Doppler")),
 }  # fmt: skip
 
 
@@ -66,9 +67,10 @@ def sensible_modalities(organ: str, offered: tuple[str, ...]) -> tuple[str, ...]
 
 
 def draw_body(organ: str, grid: Grid, generator: np.random.Generator) -> Tissue:
-    """The tissue of one body around one organ. The same generator state and another grid show the same body otherwise."""
+    """The tissue of one body around one organ. The same generator state on another grid is another view of the body."""
     tissue = blank_tissue(grid)
     ORGANS[organ].draw(tissue, grid, generator)
-    tissue.echo_db += 1.6 * texture(grid, generator, 0.35, 0.25)
+    tissue.echo_db += 2.0 * texture(grid, generator, 0.3, 0.22)
+    tissue.echo_db += 2.0 * texture(grid, generator, 0.9, 0.7)  # fat, pressure and contact differ from place to place
     tissue.mirror *= np.clip(0.8 + 0.45 * texture(grid, generator, 0.1, 0.1), 0.05, 1.8)  # interfaces fade in places
     return tissue

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ultrafm.errors import UltraFMError, nearest
-from ultrafm.files import write_bytes, write_json, write_text
+from ultrafm.files import replacing, write_json, write_text
 from ultrafm.geometry import LinearGeometry, fit
 from ultrafm.manifests.schema import Columns, FolderSource, PhantomSource, SiteManifest
 from ultrafm.phantom.grid import geometry_of
@@ -49,7 +49,15 @@ def _check(manifest: SiteManifest, source: PhantomSource, patients_share: float)
     for field, words, known in (("findings", source.findings, LABELS), ("modalities", manifest.modalities, MODALITIES)):
         for word in words:
             if word not in known:
-                raise UltraFMError(f"{manifest.site}, {field}", repr(word), f"one of {', '.join(known)}{nearest(word, known)}")
+                raise UltraFMError(
+                    f"{manifest.site}, {field}", repr(word), f"one of {', '.join(known)}{nearest(word, known)}"
+                )
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise UltraFMError rather than replace a folder that is not a simulated archive."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "geometry.json").is_file():
+        raise UltraFMError(str(folder), "a folder with other files", "a new or empty folder, or a simulated archive")
 
 
 def encode_png(image: Image.Image) -> bytes:
@@ -67,10 +75,10 @@ def count_patients(source: PhantomSource, patients_share: float) -> int:
 def _write_photo(folder: Path, source: PhantomSource, patient: Patient, number: int, photo: Photo) -> Row:
     """Write picture and mask; returns their row of the table."""
     name = f"{patient.name}_{number + 1}.png"
-    write_bytes(folder / "images" / name, encode_png(photo.image))
+    (folder / "images" / name).write_bytes(encode_png(photo.image))
     mask = f"masks/{name}" if photo.mask.any() else ""
     if mask:
-        write_bytes(folder / mask, encode_png(Image.fromarray(photo.mask.astype(np.uint8))))
+        (folder / mask).write_bytes(encode_png(Image.fromarray(photo.mask.astype(np.uint8))))
     return Row(
         f"images/{name}", patient.name, patient.label, mask, patient.organ, photo.modality, source.device.scan_mode,
         photo.clip, source.device.name, "yes", f"{patient.difficulty:.3f}",
@@ -87,7 +95,9 @@ def _brightened(data: bytes, gain: float) -> bytes:
 def _plant_faults(folder: Path, source: PhantomSource, rows: list[Row], generator: np.random.Generator) -> list[Row]:
     """Write exact doubles, near doubles and cut-off files of pictures already there; returns their rows."""
     planted = source.planted
-    kinds = ["exact"] * planted.exact_duplicates + ["near"] * planted.near_duplicates + ["cut"] * planted.truncated_files
+    kinds = (
+        ["exact"] * planted.exact_duplicates + ["near"] * planted.near_duplicates + ["cut"] * planted.truncated_files
+    )
     order = generator.permutation(len(rows))
     added = []
     for number, kind in enumerate(kinds):
@@ -96,7 +106,7 @@ def _plant_faults(folder: Path, source: PhantomSource, rows: list[Row], generato
         gain = generator.uniform(1.02, 1.05)
         changed = {"exact": data, "near": _brightened(data, gain), "cut": data[: len(data) // 2]}[kind]
         name = f"images/{original.patient}_export_{number + 1:02d}.png"
-        write_bytes(folder / name, changed)
+        (folder / name).write_bytes(changed)
         added.append(replace(original, file=name))
     return added
 
@@ -132,12 +142,23 @@ def write_archive(
 
     Writes images/*.png, masks/*.png (0 background, 1 lesion; only where there is one), metadata.csv and geometry.json.
     The planted faults are files of their own; the pictures they copy stay as they are. The same arguments give the same
-    bytes, and a patient's own files do not depend on `patients_share` (above 0, at most 1).
+    bytes, and a patient's own files do not depend on `patients_share` (above 0, at most 1). An archive that already
+    lies in `folder` is replaced once the new one is complete.
 
-    Raises UltraFMError for organs, modalities and labels that the phantom does not know, and for a wrong share.
+    Raises UltraFMError for organs, modalities and labels that the phantom does not know, for a wrong share, and for a
+    folder that holds something else.
     """
     _check(manifest, source, patients_share)
-    folder = Path(folder)
+    _check_folder(Path(folder))
+    with replacing(Path(folder)) as unfinished:
+        _write_files(manifest, source, unfinished, seed, patients_share)
+    return Path(folder)
+
+
+def _write_files(manifest: SiteManifest, source: PhantomSource, folder: Path, seed: int, patients_share: float) -> None:
+    """Write all files of an archive into a new folder."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
     rows = []
     for number in range(1, count_patients(source, patients_share) + 1):
         patient = draw_patient(manifest, source, seed, number)
@@ -146,7 +167,6 @@ def write_archive(
     rows += _plant_faults(folder, source, rows, spawn(seed, "phantom faults", manifest.site))
     write_json(folder / "geometry.json", _describe_geometry(source))
     write_text(folder / "metadata.csv", _table_text(rows))
-    return folder
 
 
 def archive_as_folder(manifest: SiteManifest, source: PhantomSource) -> FolderSource:

@@ -1,4 +1,4 @@
-"""Heart, lung, brain and the organs of the pelvis with the unborn child. Each is the simplest picture with its landmarks."""
+"""Heart, lung, brain, pelvis and the unborn child. Each is the simplest picture with its landmarks."""
 
 from __future__ import annotations
 
@@ -19,10 +19,17 @@ def draw_heart(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> No
     fill(tissue, soft(heart - 1, 0.05), 1.0, stiffness=3.0, perfusion=0.6)
     reflect(tissue, (heart - 1.03) * 0.4, 0.007, 0.8 + 4 * facing)
     valve = generator.uniform(0.57, 0.63)
-    chambers = ((0.15, 0.40, 0.115, 0.20, 0.4), (-0.15, 0.42, 0.10, 0.165, 0.35), (0.16, 0.76, 0.13, 0.115, -0.3), (-0.16, 0.75, 0.12, 0.11, -0.3))
+    chambers = (
+        (0.15, 0.40, 0.115, 0.20, 0.4),
+        (-0.15, 0.42, 0.10, 0.165, 0.35),
+        (0.16, 0.76, 0.13, 0.115, -0.3),
+        (-0.16, 0.75, 0.12, 0.11, -0.3),
+    )
     for x, y, width, height, speed in chambers:
         spread = generator.uniform(0.9, 1.12)
-        chamber, around = oval(grid, x * size, y, width * size * spread, height * size, tilt + generator.normal(0, 0.06))
+        chamber, around = oval(
+            grid, x * size, y, width * size * spread, height * size, tilt + generator.normal(0, 0.06)
+        )
         rough = 0.06 * texture(grid, generator, 0.06, 0.06)
         fluid(tissue, soft(chamber + rough - 1, 0.1), speed, perfusion=1.0)
         reflect(tissue, (chamber - 1.05) * width, 0.007, 2.5 * around)
@@ -79,7 +86,16 @@ def draw_brain(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> No
         plexus, _facing = oval(grid, x * 1.3, 0.52, 0.05, 0.022, turn)
         fill(tissue, soft(plexus - 1, 0.4), 9.0)
     for _artery in range(4):
-        vessel(tissue, grid, generator.uniform(-0.35, 0.35), generator.uniform(0.25, 0.85), 0.012, generator.choice([-0.4, 0.4]), 0.5, 2.0)
+        vessel(
+            tissue,
+            grid,
+            generator.uniform(-0.35, 0.35),
+            generator.uniform(0.25, 0.85),
+            0.012,
+            generator.choice([-0.4, 0.4]),
+            0.5,
+            2.0,
+        )
     skull = np.hypot(grid.x, grid.y - 0.5)
     reflect(tissue, skull - generator.uniform(0.46, 0.5), 0.010, 7 * soft(0.7 - grid.y, 0.1))
     fill(tissue, soft(grid.depth - 0.04, 0.01), 5.0)
@@ -102,23 +118,39 @@ def draw_fetus(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> No
     along = cosine * (grid.x - x) + sine * (grid.y - y)
     reflect(tissue, across, 0.006, 5 * soft(np.abs(along) - long * 0.8, 0.05))
     for side in (-1.0, 1.0):
-        middle = (x + 0.3 * long * cosine - side * 0.4 * short * sine, y + 0.3 * long * sine + side * 0.4 * short * cosine)
+        middle = (
+            x + 0.3 * long * cosine - side * 0.4 * short * sine,
+            y + 0.3 * long * sine + side * 0.4 * short * cosine,
+        )
         ventricle, _around = oval(grid, *middle, long * 0.28, short * 0.13, turn)
         fluid(tissue, soft(ventricle - 1, 0.2))
     for _limb in range(2):
-        limb, _around = oval(grid, generator.choice([-1, 1]) * generator.uniform(0.36, 0.44), generator.uniform(0.55, 0.75), 0.06, 0.045, generator.uniform(-1, 1))
+        limb, _around = oval(
+            grid,
+            generator.choice([-1, 1]) * generator.uniform(0.36, 0.44),
+            generator.uniform(0.55, 0.75),
+            0.06,
+            0.045,
+            generator.uniform(-1, 1),
+        )
         fill(tissue, soft(limb - 1, 0.15), 0.0)
     vessel(tissue, grid, generator.uniform(-0.4, -0.3), generator.uniform(0.35, 0.45), 0.018, 0.3, 2.0)
     belly_wall(tissue, grid, generator)
 
 
 def draw_prostate(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> None:
-    """From the rectum: the brighter outer zone near the probe, the mixed inner gland, the capsule, the bladder beyond."""
+    """From the rectum: the brighter outer zone near the probe, the mixed inner gland, the capsule, the bladder."""
     tissue.echo_db += 1 + 3 * texture(grid, generator, 0.14, 0.06)
     x, y = generator.uniform(-0.05, 0.05), generator.uniform(0.42, 0.48)
     width, height = generator.uniform(0.38, 0.46), generator.uniform(0.23, 0.28)
     gland, facing = oval(grid, x, y, width, height)
-    fill(tissue, soft(gland - 1, 0.04), generator.normal(0.5, 1) + 1.0 * texture(grid, generator, 0.05, 0.03), stiffness=3.0, perfusion=0.8)
+    fill(
+        tissue,
+        soft(gland - 1, 0.04),
+        generator.normal(0.5, 1) + 1.0 * texture(grid, generator, 0.05, 0.03),
+        stiffness=3.0,
+        perfusion=0.8,
+    )
     reflect(tissue, (gland - 1.03) * height, 0.007, 4 * facing)
     inner, around = oval(grid, x, y + 0.06, width * 0.62, height * 0.62)
     nodes = texture(grid, generator, 0.1, 0.08)
@@ -130,7 +162,16 @@ def draw_prostate(tissue: Tissue, grid: Grid, generator: np.random.Generator) ->
     reflect(tissue, (bladder - 1.04) * 0.13, 0.008, 4 * facing)
     for side in (-1.0, 1.0):
         vessel(tissue, grid, x + side * (width + 0.05), y - 0.05, 0.022, 0.25, 2.0)
-        vessel(tissue, grid, x + side * width * generator.uniform(0.4, 0.8), y - generator.uniform(0, 0.1), 0.010, 0.15, 0.3, 2.0)
+        vessel(
+            tissue,
+            grid,
+            x + side * width * generator.uniform(0.4, 0.8),
+            y - generator.uniform(0, 0.1),
+            0.010,
+            0.15,
+            0.3,
+            2.0,
+        )
     reflect(tissue, grid.depth - generator.uniform(0.07, 0.1), 0.007, 4.0)
 
 
@@ -146,7 +187,10 @@ def draw_ovary(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> No
     for angle in angles:
         away = generator.uniform(0.6, 0.75)
         along, across = away * width * math.cos(angle), away * height * math.sin(angle)
-        middle = (x + math.cos(turn) * along - math.sin(turn) * across, y + math.sin(turn) * along + math.cos(turn) * across)
+        middle = (
+            x + math.cos(turn) * along - math.sin(turn) * across,
+            y + math.sin(turn) * along + math.cos(turn) * across,
+        )
         vessel(tissue, grid, *middle, generator.uniform(0.016, 0.045), 0.0, 2.0, 1.1)
     tube(tissue, grid, (0.0, generator.uniform(0.78, 0.86)), generator.normal(0, 0.15), 0.1, 0.04, 0.35, 4.0)
     vessel(tissue, grid, x + generator.uniform(-0.1, 0.1), y + 0.02, 0.012, 0.15, 0.5, 2.0)
@@ -154,7 +198,7 @@ def draw_ovary(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> No
 
 
 def draw_cervix(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> None:
-    """Lengthwise: a cylinder with its canal as a bright line in a dark strip, bladder in front, the child's head beyond."""
+    """Lengthwise: a cylinder with its canal as a bright line in a dark strip, the bladder, the child's head beyond."""
     tissue.echo_db += 2 + 3 * texture(grid, generator, 0.14, 0.06)
     slope, level = generator.normal(0.12, 0.1), generator.uniform(0.5, 0.58)
     middle = level + slope * grid.x + generator.normal(0, 0.15) * np.square(grid.x)
@@ -162,7 +206,13 @@ def draw_cervix(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> N
     wall = generator.uniform(0.13, 0.16)
     across, beyond = np.abs(grid.y - middle), np.maximum(np.abs(grid.x) - length, 0)
     distance = np.hypot(across, beyond)
-    fill(tissue, soft(distance - wall, 0.03), -3 + 1.5 * texture(grid, generator, 0.1, 0.04), stiffness=3.0, perfusion=0.7)
+    fill(
+        tissue,
+        soft(distance - wall, 0.03),
+        -3 + 1.5 * texture(grid, generator, 0.1, 0.04),
+        stiffness=3.0,
+        perfusion=0.7,
+    )
     reflect(tissue, distance - wall, 0.006, 3.0)
     fill(tissue, soft(distance - 0.035, 0.02), -11.0)
     reflect(tissue, grid.y - middle, 0.006, 5 * soft(np.abs(grid.x) - length, 0.04))

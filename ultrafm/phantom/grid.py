@@ -32,12 +32,15 @@ class View:
     mirrored: bool = False
 
 
+STILL = View()
+
+
 @dataclass(frozen=True)
 class Grid:
     """Where the samples of the beams lie in the body. Lengths are shares of the scan's depth, so organs fill any scan.
 
-    x, y: (samples, lines), right and down; `depth` (samples, 1) along the beam and `line` (1, lines) across the probe, both
-    from 0 to 1; `half_width` of the scan halfway down; `cm_per_sample` along a beam.
+    x, y: (samples, lines), right and down; `depth` (samples, 1) along the beam and `line` (1, lines) across the
+    probe, both from 0 to 1; `half_width` of the scan halfway down; `cm_per_sample` along a beam.
     """
 
     x: np.ndarray
@@ -83,6 +86,6 @@ def moved(grid: Grid, view: View) -> Grid:
     return replace(grid, x=turned_x, y=turned_y)
 
 
-def grid_of(geometry: Geometry, view: View = View()) -> Grid:  # noqa: B008  (frozen)
+def grid_of(geometry: Geometry, view: View = STILL) -> Grid:
     """The grid of a geometry as a view shows it."""
     return moved(_still_grid(geometry), view)

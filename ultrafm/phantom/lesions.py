@@ -1,7 +1,8 @@
 """Lesions: how benign and malignant ones look, how much they overlap, and how they are drawn.
 
-A latent `difficulty` from 0 to 1 belongs to each lesion. It moves both kinds towards the same appearance: at 1 a benign and
-a malignant lesion are drawn from the same distribution. Size, place and number of a lesion never depend on its kind.
+A latent `difficulty` from 0 to 1 belongs to each lesion. It moves both kinds towards the same appearance: at 1 a
+benign and a malignant lesion are drawn from the same distribution. Size, place and number of a lesion never depend on
+its kind.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ultrafm.phantom.grid import Grid, View
+from ultrafm.phantom.grid import STILL, Grid, View
 from ultrafm.phantom.tissue import SOFT_TISSUE_ATTENUATION, Tissue, fill, fluid, oval, reflect, soft, texture
 
 LESION_LABELS = ("benign", "malignant")
@@ -20,11 +21,11 @@ _ANGLES = np.linspace(0, 2 * math.pi, 257)
 # Mean at appearance 0 (benign) and 1 (malignant), and the deviation around the mean that both share.
 TRAITS: dict[str, tuple[float, float, float]] = {
     "log_aspect": (math.log(0.66), math.log(1.0), 0.20),
-    "log_irregularity": (math.log(0.035), math.log(0.13), 0.40),
+    "log_irregularity": (math.log(0.04), math.log(0.13), 0.45),
     "log_spiculation": (math.log(0.03), math.log(0.22), 0.50),
-    "echo_db": (-9.5, -12.5, 2.5),
-    "heterogeneity_db": (1.2, 3.2, 0.8),
-    "posterior_db": (4.0, -6.0, 4.5),
+    "echo_db": (-9.0, -13.0, 2.5),
+    "heterogeneity_db": (1.0, 4.0, 1.4),
+    "posterior_db": (4.5, -6.5, 4.0),
     "log_margin": (math.log(0.06), math.log(0.16), 0.35),
     "halo_db": (0.0, 3.0, 1.5),
     "capsule": (2.2, 0.4, 0.7),
@@ -37,8 +38,8 @@ TRAITS: dict[str, tuple[float, float, float]] = {
 class Lesion:
     """One lesion. Lengths are shares of the scan's depth; `outline` holds the radius at 257 angles, 1 on average.
 
-    `aspect` is height over width; `posterior_db` the gain (or loss) behind the lesion's middle; `washout` how much contrast
-    agent it lacks.
+    `aspect` is height over width; `posterior_db` the gain (or loss) behind the lesion's middle; `washout` how much
+    contrast agent it lacks.
     """
 
     label: str
@@ -60,7 +61,7 @@ class Lesion:
 
 
 def appearance(label: str, difficulty: float) -> float:
-    """Where a lesion stands between typically benign (0) and typically malignant (1): at difficulty 1 both stand at 0.5."""
+    """Where a lesion stands between typically benign (0) and malignant (1); at difficulty 1 both stand at 0.5."""
     return 1 - difficulty / 2 if label == "malignant" else difficulty / 2
 
 
@@ -71,7 +72,7 @@ def trait_distribution(label: str, difficulty: float) -> dict[str, tuple[float, 
 
 
 def draw_outline(irregularity: float, spiculation: float, generator: np.random.Generator) -> np.ndarray:
-    """A closed outline around radius 1: a few lobes, and spicules; scaled so that the area is that of the unit circle."""
+    """A closed outline around radius 1: a few lobes, and spicules; the area is that of the unit circle."""
     waves = np.arange(2, 8)
     sizes = generator.normal(0, irregularity, waves.size) / np.sqrt(waves / 2)
     phases = generator.uniform(0, 2 * math.pi, waves.size)
@@ -100,7 +101,7 @@ def draw_lesion(
     )  # fmt: skip
 
 
-def distance_to_lesion(grid: Grid, lesion: Lesion, view: View = View()) -> tuple[np.ndarray, np.ndarray]:  # noqa: B008
+def distance_to_lesion(grid: Grid, lesion: Lesion, view: View = STILL) -> tuple[np.ndarray, np.ndarray]:
     """Distance from the lesion's middle, 1 on its outline in this slice, and how squarely the beams meet it."""
     shrink = math.sqrt(max(1 - view.slice**2, 0.05))
     radius = lesion.diameter / 2 * shrink

@@ -38,7 +38,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture, (height, width) or (height, width, 3) float32 from 0 to 1, and its lesion's mask, (height, width) bool."""
+    """A picture, (height, width) or (height, width, 3) from 0 to 1, and its lesion's mask, (height, width) bool."""
 
     picture: np.ndarray
     mask: np.ndarray
@@ -83,7 +83,9 @@ def render_harmonic(scene: Scene, height: int, width: int, generator: np.random.
     """Second harmonic. Simplified: no nonlinear propagation; its effects are put in: a beam 0.7 times as wide, little
     haze near the skin, and 4 dB less at full depth."""
     beam = replace(scene.beam, width=0.7 * scene.beam.width, clutter_db=-24.0)
-    return render_b_mode(replace(scene, beam=beam, depth_gain_error_db=scene.depth_gain_error_db - 4), height, width, generator)
+    return render_b_mode(
+        replace(scene, beam=beam, depth_gain_error_db=scene.depth_gain_error_db - 4), height, width, generator
+    )
 
 
 def _box(grid: Grid, generator: np.random.Generator) -> np.ndarray:
@@ -117,12 +119,14 @@ def _outline_box(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
     return picture
 
 
-def _flow_picture(scene: Scene, height: int, width: int, generator: np.random.Generator) -> tuple[Shown, np.ndarray, np.ndarray]:
+def _flow_picture(
+    scene: Scene, height: int, width: int, generator: np.random.Generator
+) -> tuple[Shown, np.ndarray, np.ndarray]:
     """Grey picture, flow (m/s, measured with noise) where it is shown, and the box."""
     shown = _show(_grey_beams(scene, generator), scene, height, width)
     flow = ndimage.uniform_filter(_with_small_vessels(scene, generator), (5, 3))
-    flow = flow * generator.normal(1, 0.15, flow.shape).astype(np.float32)
-    noise = generator.random(flow.shape) < 0.004
+    flow = flow * (1 + np.float32(0.15) * generator.standard_normal(flow.shape, dtype=np.float32))
+    noise = generator.random(flow.shape, dtype=np.float32) < 0.004
     flow[noise] = generator.choice([-0.2, 0.2])
     box = _box(scene.grid, generator)
     seen, _inside = to_picture(ndimage.uniform_filter(flow * box, 3), scene.geometry, height, width)
@@ -136,7 +140,7 @@ def render_colour_doppler(scene: Scene, height: int, width: int, generator: np.r
     shown, flow, box = _flow_picture(scene, height, width, generator)
     weight = (np.abs(flow) > 0.05).astype(np.float32)
     wrapped = (flow + 0.6) % 1.2 - 0.6
-    speed = np.clip(np.abs(wrapped) / 0.6, 0, 1)
+    speed = np.clip(np.abs(wrapped) / 0.6, 0, 1).astype(np.float32)
     towards = np.stack([0.35 + 0.65 * np.sqrt(speed), speed, np.zeros_like(speed)], -1)
     away = np.stack([np.zeros_like(speed), speed, 0.35 + 0.65 * np.sqrt(speed)], -1)
     colour = np.where((wrapped > 0)[..., None], towards, away)
@@ -144,9 +148,9 @@ def render_colour_doppler(scene: Scene, height: int, width: int, generator: np.r
 
 
 def render_power_doppler(scene: Scene, height: int, width: int, generator: np.random.Generator) -> Shown:
-    """Strength of flow in orange, without direction. Simplified: the strength grows with speed, not with blood volume."""
+    """Strength of flow in orange, without direction. Simplified: it grows with speed, not with blood volume."""
     shown, flow, box = _flow_picture(scene, height, width, generator)
-    power = np.clip(np.abs(flow) / 0.35, 0, 1)
+    power = np.clip(np.abs(flow) / np.float32(0.35), 0, 1)
     weight = np.clip(power * 6 - 0.8, 0, 1).astype(np.float32)
     colour = np.stack([0.35 + 0.65 * np.sqrt(power), 0.75 * power, 0.25 * power**3], -1)
     return Shown(_outline_box(_blend(shown.picture, colour, weight), box), shown.mask)
@@ -233,7 +237,7 @@ def render_strain(scene: Scene, height: int, width: int, generator: np.random.Ge
     value, _inside = to_picture(np.clip((stiffness + 0.5) / 4, 0, 1), scene.geometry, height, width)
     framed, _inside = to_picture(box, scene.geometry, height, width, order=0)
     rainbow = [np.clip(1.5 - np.abs(4 * (1 - value) - peak), 0, 1) for peak in (3, 2, 1)]
-    picture = _blend(shown.picture, np.stack(rainbow, -1), 0.45 * (framed > 0))
+    picture = _blend(shown.picture, np.stack(rainbow, -1), np.float32(0.45) * (framed > 0))
     return Shown(_outline_box(picture, framed > 0), shown.mask)
 
 

@@ -1,7 +1,7 @@
 """What a scanner writes around and over the picture: text, scale, logo, calipers, tint.
 
-Overlays know the device, the organ and a generator of their own. They never see the label or the lesion, so that nothing
-burnt into the picture can give the diagnosis away.
+Overlays know the device, the organ and a generator of their own. They never see the label or the lesion, so that
+nothing burnt into the picture can give the diagnosis away.
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ def to_image(picture: np.ndarray, tint: str) -> Image.Image:
     return Image.fromarray(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8))
 
 
-def _draw_text(pen: ImageDraw.ImageDraw, device: Device, institution: str, organ: str, generator: np.random.Generator, ink: object) -> None:
-    """Institution, fictitious date and examination number above; frequency at the left; organ and side below, in most."""
+def _draw_text(
+    pen: ImageDraw.ImageDraw, device: Device, institution: str, organ: str, generator: np.random.Generator, ink: object
+) -> None:
+    """Institution, invented date and examination number above; frequency at the left; in most, organ and side."""
     frame = frame_of(device)
     left = 20 if "logo" in device.overlays else 3
     day, month, year = generator.integers(1, 29), _MONTHS[generator.integers(12)], generator.integers(2041, 2049)

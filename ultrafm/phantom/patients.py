@@ -15,7 +15,7 @@ from PIL import Image
 from ultrafm.geometry import CurvedGeometry, Geometry, fit
 from ultrafm.manifests.schema import Device, PhantomSource, SiteManifest
 from ultrafm.phantom.acoustics import gaussian_scatterers
-from ultrafm.phantom.anatomy import ORGANS, draw_body, organ_of, sensible_modalities
+from ultrafm.phantom.anatomy import ORGANS, SWEEP, draw_body, organ_of, sensible_modalities
 from ultrafm.phantom.grid import Grid, View, geometry_of, grid_of, moved
 from ultrafm.phantom.lesions import LESION_LABELS, Lesion, draw_lesion, paint_decoy, paint_lesion
 from ultrafm.phantom.modalities import MODALITIES, Shown, geometry_for, scan_height, scene_of
@@ -23,14 +23,15 @@ from ultrafm.phantom.overlays import draw_overlays, frame_of, to_image
 from ultrafm.phantom.tissue import Tissue
 from ultrafm.seeds import spawn
 
-SWEEP = "3-D sweep"
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
 class Patient:
-    """One simulated patient. `place` and `diameter` are those of the lesion, or of a harmless patch in a normal patient;
-    `pose` is how the organ lies in this body.
+    """One simulated patient.
+
+    `place` and `diameter` are those of the lesion, or of a harmless patch in a normal patient; `pose` is how the organ
+    lies in this body.
     """
 
     number: int
@@ -79,7 +80,9 @@ def _draw_place(organ: str, geometry: Geometry, diameter: float, generator: np.r
     across, down = ORGANS[organ].lesion_x, ORGANS[organ].lesion_y
     y = generator.uniform(*down)
     if isinstance(geometry, CurvedGeometry):
-        half = (geometry.radius_mm / geometry.depth_mm + y) * math.sin(math.radians(min(geometry.half_angle_degrees, 70)))
+        half = (geometry.radius_mm / geometry.depth_mm + y) * math.sin(
+            math.radians(min(geometry.half_angle_degrees, 70))
+        )
     else:
         half = geometry.width_mm / geometry.depth_mm / 2
     room = max(half - 0.55 * diameter, 0.02)
@@ -87,7 +90,9 @@ def _draw_place(organ: str, geometry: Geometry, diameter: float, generator: np.r
     return x, y
 
 
-def _draw_modalities(organ: str, offered: tuple[str, ...], count: int, generator: np.random.Generator) -> tuple[str, ...]:
+def _draw_modalities(
+    organ: str, offered: tuple[str, ...], count: int, generator: np.random.Generator
+) -> tuple[str, ...]:
     """One modality per picture; a 3-D sweep takes all pictures of its patient."""
     suiting = sensible_modalities(organ, offered)
     first = str(generator.choice(suiting))
@@ -97,28 +102,30 @@ def _draw_modalities(organ: str, offered: tuple[str, ...], count: int, generator
     return (first, *(str(name) for name in generator.choice(others, count - 1)))
 
 
+def _limited(generator: np.random.Generator, deviation: float) -> float:
+    """A normal number around 0 that stays within two deviations."""
+    return float(np.clip(generator.normal(0, deviation), -2 * deviation, 2 * deviation))
+
+
+def _draw_view(generator: np.random.Generator) -> View:
+    """How the probe is held for one picture."""
+    shift_x, shift_y, zoom, turn = (_limited(generator, deviation) for deviation in (0.04, 0.02, 0.06, 0.05))
+    return View(shift_x, shift_y, math.exp(zoom), turn)
+
+
 def _draw_views(modalities: tuple[str, ...], generator: np.random.Generator) -> tuple[View, ...]:
-    """How the probe is held for each picture: anew for each, or in steps for a sweep."""
-    if modalities[0] == SWEEP:
-        steps = np.linspace(-0.6, 0.6, len(modalities)) if len(modalities) > 1 else np.zeros(1)
-        drift = generator.normal(0, 0.03, 2)
-        return tuple(View(drift[0] * step, drift[1] * step, 1.0, 0.0, float(step)) for step in steps)
-    return tuple(
-        View(
-            float(np.clip(generator.normal(0, 0.04), -0.08, 0.08)), float(np.clip(generator.normal(0, 0.02), -0.04, 0.04)),
-            math.exp(generator.normal(0, 0.06)), float(np.clip(generator.normal(0, 0.05), -0.1, 0.1)),
-        )
-        for _modality in modalities
-    )  # fmt: skip
+    """One view per picture: each anew, or step by step in a sweep."""
+    if modalities[0] != SWEEP:
+        return tuple(_draw_view(generator) for _modality in modalities)
+    steps = np.linspace(-0.6, 0.6, len(modalities)) if len(modalities) > 1 else np.zeros(1)
+    drift = generator.normal(0, 0.03, 2)
+    return tuple(View(float(drift[0] * step), float(drift[1] * step), slice=float(step)) for step in steps)
 
 
 def _draw_pose(generator: np.random.Generator) -> View:
     """How an organ lies: bodies differ in size, side and tilt."""
-    return View(
-        float(np.clip(generator.normal(0, 0.05), -0.1, 0.1)), float(np.clip(generator.normal(0, 0.025), -0.05, 0.05)),
-        float(np.clip(math.exp(generator.normal(0, 0.1)), 0.8, 1.25)), float(np.clip(generator.normal(0, 0.12), -0.25, 0.25)),
-        mirrored=bool(generator.random() < 0.5),
-    )  # fmt: skip
+    shift_x, shift_y, zoom, turn = (_limited(generator, deviation) for deviation in (0.05, 0.025, 0.1, 0.12))
+    return View(shift_x, shift_y, math.exp(zoom), turn, mirrored=bool(generator.random() < 0.5))
 
 
 def draw_patient(manifest: SiteManifest, source: PhantomSource, seed: int, number: int) -> Patient:
@@ -133,7 +140,7 @@ def draw_patient(manifest: SiteManifest, source: PhantomSource, seed: int, numbe
     geometry = geometry_of(source.device)
     diameter = generator.uniform(0.19, 0.34) * _scan_width(geometry)
     place = _draw_place(organ, geometry, diameter, generator)
-    difficulty = float(generator.beta(1.2, 1.6))
+    difficulty = float(generator.beta(1.0, 3.0))
     modalities = _draw_modalities(organ, manifest.modalities, source.images_per_patient, generator)
     pose, views = _draw_pose(generator), _draw_views(modalities, generator)
     lesion = draw_lesion(label, difficulty, place, diameter, generator) if label in LESION_LABELS else None
@@ -161,14 +168,14 @@ def _framed(shown: Shown, device: Device) -> Shown:
     return Shown(np.pad(shown.picture, (*margins, *rest)), np.pad(shown.mask, margins))
 
 
-def take_photo(
-    manifest: SiteManifest, source: PhantomSource, seed: int, patient: Patient, number: int
-) -> Photo:
+def take_photo(manifest: SiteManifest, source: PhantomSource, seed: int, patient: Patient, number: int) -> Photo:
     """Picture `number` (from 0) of a patient."""
     device, site, modality, view = source.device, manifest.site, patient.modalities[number], patient.views[number]
     key = patient.number * 100 + number
     geometry, frame = geometry_for(device, modality), frame_of(device)
-    grid, tissue = _image_tissue(patient, geometry, view, device.frequency_mhz, spawn(seed, "phantom body", site, patient.number))
+    grid, tissue = _image_tissue(
+        patient, geometry, view, device.frequency_mhz, spawn(seed, "phantom body", site, patient.number)
+    )
     generator = spawn(seed, "phantom picture", site, key)
     scatterers = None
     if modality == SWEEP:  # neighbouring slices are thicker than their distance: they share scatterers

@@ -55,7 +55,9 @@ def draw_breast(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> N
         distance, _facing = oval(grid, generator.uniform(-0.4, 0.4), 1.02, 0.16, 0.08)
         bone(tissue, soft(distance - 1, 0.1))
     if generator.random() < 0.2:
-        paint_cyst(tissue, grid, generator.uniform(-0.4, 0.4), generator.uniform(0.3, 0.6), generator.uniform(0.02, 0.04))
+        paint_cyst(
+            tissue, grid, generator.uniform(-0.4, 0.4), generator.uniform(0.3, 0.6), generator.uniform(0.02, 0.04)
+        )
 
 
 def draw_thyroid(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> None:
@@ -66,11 +68,21 @@ def draw_thyroid(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> 
     muscle(tissue, grid, generator, top, top + 0.08, generator.normal(0, 0.05))
     deep = texture(grid, generator, 0.2, 0.02)
     fill(tissue, soft(0.72 - grid.depth, 0.05), -6 + 3 * deep)
-    lobe, facing = oval(grid, 0.02 * side, generator.uniform(0.44, 0.5), generator.uniform(0.4, 0.5), generator.uniform(0.19, 0.25))
+    lobe, facing = oval(
+        grid, 0.02 * side, generator.uniform(0.44, 0.5), generator.uniform(0.4, 0.5), generator.uniform(0.19, 0.25)
+    )
     grain = texture(grid, generator, 0.06, 0.04)
     fill(tissue, soft(lobe - 1, 0.05), generator.normal(3.5, 1.2) + 1.2 * grain, stiffness=2.0, perfusion=0.9)
     reflect(tissue, (lobe - 1.02) * 0.2, 0.006, 2.5 * facing)
-    vessel(tissue, grid, side * generator.uniform(0.42, 0.5), generator.uniform(0.46, 0.56), generator.uniform(0.07, 0.1), 0.4, 4)
+    vessel(
+        tissue,
+        grid,
+        side * generator.uniform(0.42, 0.5),
+        generator.uniform(0.46, 0.56),
+        generator.uniform(0.07, 0.1),
+        0.4,
+        4,
+    )
     pipe, _facing = oval(grid, -side * generator.uniform(0.55, 0.66), generator.uniform(0.4, 0.5), 0.2, 0.24)
     bone(tissue, soft(pipe - 1, 0.08))
     for _vessel in range(4):
@@ -106,7 +118,7 @@ def draw_muscle(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> N
 
 
 def draw_nerve(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> None:
-    """A nerve across: a bright oval like a honeycomb with dark fascicles, an artery and a vein beside it, muscles around."""
+    """A nerve across: a bright honeycomb with dark fascicles, an artery and a vein beside it, muscles around."""
     fat = skin_and_fat(tissue, grid, generator, generator.uniform(0.1, 0.2))
     middle = wavy(grid, generator, generator.uniform(0.34, 0.44), 0.03)
     muscle(tissue, grid, generator, fat + 0.01, middle, generator.normal(0, 0.15))
@@ -116,8 +128,8 @@ def draw_nerve(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> No
     x, y = generator.uniform(-0.2, 0.05), float(middle.mean()) + generator.uniform(0.08, 0.13)
     width, height = generator.uniform(0.09, 0.13), generator.uniform(0.05, 0.075)
     distance, facing = oval(grid, x, y, width, height)
-    cells = np.sin(grid.x * 190) * np.sin((grid.y - y) * 190)
-    fill(tissue, soft(distance - 1, 0.1), 3 - 9 * np.maximum(cells, 0), stiffness=4.0)
+    cells = np.sin(grid.x * 130) * np.sin((grid.y - y) * 130)
+    fill(tissue, soft(distance - 1, 0.1), 6 - 16 * np.maximum(cells, 0), stiffness=4.0)
     reflect(tissue, (distance - 1.03) * height, 0.007, 3 * facing)
     beside = x + width + generator.uniform(0.08, 0.12)
     vessel(tissue, grid, beside, y + generator.normal(0, 0.02), 0.055, 0.35, 4.0)
@@ -128,7 +140,11 @@ def draw_lymph_node(tissue: Tissue, grid: Grid, generator: np.random.Generator) 
     """An oval node with a dark cortex and a bright hilum in fat between muscles, and a vessel next to it."""
     fat = skin_and_fat(tissue, grid, generator, generator.uniform(0.1, 0.18))
     muscle(tissue, grid, generator, fat + 0.01, fat + generator.uniform(0.1, 0.14), generator.normal(0, 0.08))
-    fill(tissue, soft(fat + 0.14 - grid.depth, 0.03), -1 + 4 * texture(grid, generator, 0.2, 0.03, generator.normal(0, 0.2)))
+    fill(
+        tissue,
+        soft(fat + 0.14 - grid.depth, 0.03),
+        -1 + 4 * texture(grid, generator, 0.2, 0.03, generator.normal(0, 0.2)),
+    )
     for _node in range(generator.integers(1, 4)):
         x, y, turn = generator.uniform(-0.45, 0.45), generator.uniform(0.38, 0.7), generator.normal(0, 0.25)
         long, short = generator.uniform(0.1, 0.2), generator.uniform(0.055, 0.085)
@@ -138,4 +154,12 @@ def draw_lymph_node(tissue: Tissue, grid: Grid, generator: np.random.Generator) 
         hilum, _facing = oval(grid, x, y + 0.01, long * 0.6, short * 0.38, turn)
         fill(tissue, soft(hilum - 1, 0.4), 3.0)
         vessel(tissue, grid, x, y, 0.011, 0.15, 0.0, 2.5, turn)
-    vessel(tissue, grid, generator.uniform(-0.5, 0.5), generator.uniform(0.72, 0.82), generator.uniform(0.05, 0.08), 0.4, 4.0)
+    vessel(
+        tissue,
+        grid,
+        generator.uniform(-0.5, 0.5),
+        generator.uniform(0.72, 0.82),
+        generator.uniform(0.05, 0.08),
+        0.4,
+        4.0,
+    )

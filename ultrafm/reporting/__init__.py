@@ -1,4 +1,4 @@
-"""Reporting: records, the strict notebook runner, HTML pages, figures, tables and the index of a study. No torch here."""
+"""Reporting: records, the strict notebook runner, pages, figures, tables and the index of a study. No torch here."""
 
 from ultrafm.reporting.records import merge_records, record, write_results
 

@@ -1,4 +1,4 @@
-"""Figures in one calm style: colour-blind-safe, labelled axes with units, and a description for those who cannot see."""
+"""Figures in one calm style: safe for colour-blind readers, axes with units, and a description in words."""
 
 from __future__ import annotations
 
@@ -83,8 +83,9 @@ def interval_plot(
     """Estimates with their intervals, one line each: dots from left to right, the numbers written at the right.
 
     `estimate`, `low`, `high`, `label` and `group` name columns of `table`. Rows with the same label stand together;
-    the group (None: no groups) gives colour and marker. `unit` labels the horizontal axis. `reference` draws a vertical
-    line (chance, or no difference). `first_colour` is the place in PALETTE where the groups' colours begin. An estimate of NaN is written "not defined"; an end of NaN leaves that side open.
+    the group (None: no groups) gives colour and marker, from place `first_colour` of PALETTE on. `unit` labels the
+    horizontal axis. `reference` draws a vertical line (chance, or no difference). An estimate of NaN is written "not
+    defined"; an end of NaN leaves that side open.
     Raises UltraFMError when a column is missing or the table is empty.
     """
     _need_columns(table, [name for name in (estimate, low, high, label, group) if name], title)
@@ -173,7 +174,7 @@ def _need_columns(table: pd.DataFrame, columns: Sequence[str], title: str) -> No
 
 
 def _positions(table: pd.DataFrame, label: str, group: str | None) -> pd.DataFrame:
-    """The rows in the order drawn, labels in order of appearance, with `place` from the top and a gap between labels."""
+    """The rows as drawn: labels in order of appearance, `place` counted from the top with a gap between labels."""
     rows = table.assign(row_label=table[label].astype(str), group=table[group].astype(str) if group else "")
     order = {name: place for place, name in enumerate(dict.fromkeys(rows["row_label"]))}
     rows = rows.sort_values("row_label", key=lambda names: names.map(order), kind="stable")

@@ -22,6 +22,7 @@ from ultrafm.reporting.tables import provenance_rows
 RUNNING_ONLY = ("application/javascript", "application/vnd.jupyter.widget-view+json")
 LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "video": "src"}
 LOADED |= {"audio": "src", "embed": "src", "object": "data", "image": "href", "use": "href", "input": "src"}
+OUTSIDE = re.compile(r"\s*(//|(?!data:|blob:|about:)[a-z][a-z0-9+.-]*:)", re.IGNORECASE)
 MOST_LINES = 300
 
 
@@ -73,13 +74,14 @@ def external_references(html: str) -> list[str]:
     """
     soup = BeautifulSoup(html, features="html.parser")
     found = [tag[name] for kind, name in LOADED.items() for tag in soup.find_all(kind) if tag.get(name)]
-    found += [part.split()[0] for tag in soup.find_all(srcset=True) for part in tag["srcset"].split(",") if part.strip()]
+    for tag in soup.find_all(srcset=True):
+        found += [part.split()[0] for part in tag["srcset"].split(",") if part.strip()]
     styles = [tag.get_text() for tag in soup.find_all("style")] + [tag["style"] for tag in soup.find_all(style=True)]
     for text in styles:
         found += re.findall(r"url\(\s*['\"]?([^'\")]+)", text) + re.findall(r"@import\s+['\"]([^'\"]+)", text)
     for tag in soup.find_all("script"):
         found += re.findall(r"['\"`]((?:https?:|wss?:)?//[^'\"`\s]+)", tag.get_text())
-    return [address for address in found if re.match(r"\s*(//|(?!data:|blob:|about:)[a-z][a-z0-9+.-]*:)", address, re.I)]
+    return [address for address in found if OUTSIDE.match(address)]
 
 
 def parameter_rows(book: NotebookNode) -> list[dict[str, str]]:
@@ -169,8 +171,9 @@ def _tidy_outputs(book: NotebookNode) -> None:
                 note = [f"… {left} more lines in the notebook"] if left > 0 else []
                 output.text = "\n".join(lines[:MOST_LINES] + note)
             for kind in RUNNING_ONLY:
-                if kind in output.get("data", {}):
-                    del output["data"][kind]
+                output.get("data", {}).pop(kind, None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("data", True)]
 
 
 def _assignments(book: NotebookNode, tag: str) -> dict[str, dict[str, str]]:
@@ -195,6 +198,6 @@ def _assignments(book: NotebookNode, tag: str) -> dict[str, dict[str, str]]:
 
 
 def _short_path(value: str) -> str:
-    """An absolute path by its last two parts: pages travel, and where a machine keeps its files is nobody's business."""
+    """An absolute path by its last two parts: pages travel, and where a machine keeps its files is private."""
     found = re.fullmatch(r"'(?:/|[A-Za-z]:\\).*?([^/\\]+[/\\][^/\\]+)[/\\]?'", value)
     return f"'…/{found.group(1)}'" if found else value

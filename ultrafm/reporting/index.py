@@ -1,4 +1,4 @@
-"""The index page of a study: what it is, its main numbers with intervals, what the paper reports, and where to read on."""
+"""The index page of a study: what it is, its main numbers, what the paper reports, and where to read on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def write_index(
     records = results["records"]
     tables = headline_tables(records)
     there = [page for page in pages if (folder / page.path).exists()]
-    html = templates().get_template("study.html.j2").render(
+    template = templates().get_template("study.html.j2")
+    html = template.render(
         style=style(),
         run=run,
         pages=there,

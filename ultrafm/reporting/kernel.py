@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -40,6 +41,7 @@ class KernelWatch:
         self.mark = uuid.uuid4().hex
         self.interval, self.peak_bytes = interval, 0
         self.process: subprocess.Popen | None = None
+        self.log = Path(os.devnull)
         self._seen: set[psutil.Process] = set()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample_until_done, daemon=True)
@@ -60,8 +62,10 @@ class KernelWatch:
             return "stopped answering"
         if code >= 0:
             return f"ended with exit code {code}"
-        memory = ", often a sign of too little memory" if -code == signal.SIGKILL else ""
-        return f"was killed by signal {signal.Signals(-code).name}{memory}"
+        more = ", often a sign of too little memory" if -code == signal.SIGKILL else ""
+        fatal = re.search(r"Fatal Python error: .*", self.log.read_text(errors="replace"))
+        more += f" ({fatal.group(0).strip()})" if fatal else ""
+        return f"was killed by signal {signal.Signals(-code).name}{more}"
 
     def sample(self) -> None:
         """Add up the memory of the kernel's processes now."""
@@ -98,9 +102,11 @@ def end_processes(processes: list[psutil.Process], patience: float = 2.0) -> Non
 def kernel_class(watch: KernelWatch, folder: Path, environment: Mapping[str, str]) -> type[AsyncKernelManager]:
     """A kernel manager that starts this very Python, whatever kernels are registered on the machine.
 
-    The kernel talks through sockets in `folder` (short-lived, its own), so that runs never race for network ports. Its
-    environment is this process's with ENVIRONMENT and then `environment` on top; `watch` is told of its process.
+    The kernel talks through sockets in `folder` (short-lived, its own), so that runs never race for network ports, and
+    what it says outside of cells goes into a log there. Its environment is this process's, with ENVIRONMENT and then
+    `environment` on top; `watch` is told of its process.
     """
+    watch.log = folder / "kernel.log"
     variables = {**os.environ, "IPYTHONDIR": str(folder), **ENVIRONMENT, **environment, MARK: watch.mark}
 
     class StudyKernel(AsyncKernelManager):
@@ -119,7 +125,8 @@ def kernel_class(watch: KernelWatch, folder: Path, environment: Mapping[str, str
             return str(folder / "kernel.json")
 
         async def start_kernel(self, **arguments: object) -> None:
-            await super().start_kernel(env=variables, **arguments)
+            with watch.log.open("wb") as log:
+                await super().start_kernel(env=variables, stdout=log, stderr=log, **arguments)
             watch.process = self.provisioner.process
 
     return StudyKernel

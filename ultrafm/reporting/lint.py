@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,7 @@ def _prose_problems(book: nbformat.NotebookNode) -> Iterator[str]:
     elif "question" not in first.source.lower():
         yield "the first cell does not say which question the notebook asks"
     kinds = ["", *(cell.cell_type for cell in book.cells)]
-    for number, (before, kind) in enumerate(zip(kinds, kinds[1:]), start=1):
+    for number, (before, kind) in enumerate(itertools.pairwise(kinds), start=1):
         if kind == "code" and before != "markdown":
             yield f"cell {number} is code without prose before it"
 

@@ -40,7 +40,7 @@ def section_figures(records: Sequence[Mapping[str, Any]], section: str, metric: 
 
 
 def reader_figure(records: Sequence[Mapping[str, Any]]) -> list[Figure]:
-    """AUROC of the model minus that of the readers, for all readers and each level of experience; [] without a study."""
+    """AUROC of the model minus that of the readers, for all readers and each level; [] without a reader study."""
     found = [row for row in records if row["section"] == "reader_study" and row["metric"] == "auroc"]
     found = [row for row in found if row["task"] in AVERAGES and row["comparator"] == "readers"]
     rows = [{**row, "level": "all readers" if row["level"] == "all" else row["level"]} for row in found]

@@ -92,7 +92,8 @@ def _declared(place: str, line: ast.stmt, comment: str) -> tuple[str, Parameter]
     try:
         default = ast.literal_eval(line.value)
     except (ValueError, TypeError):
-        raise UltraFMError(place, f"a default that is computed, `{ast.unparse(line.value)}`", "a literal", MEND) from None
+        found = f"a default that is computed, `{ast.unparse(line.value)}`"
+        raise UltraFMError(place, found, "a literal", MEND) from None
     if "=" in repr(default) or "=" in comment:
         mend = "write the value into a profile instead, or say it in other words"
         raise UltraFMError(place, f"an equals sign inside {name}'s default or comment", "none", mend)
@@ -133,7 +134,7 @@ def _fits(where: str, value: Any, kind: ast.expr) -> bool:
 
 def _parts(value: list | dict, inner: ast.expr) -> list[tuple[Any, ast.expr]]:
     """Each item of a list, or key and value of a dict, with the annotation that it must fit."""
-    kinds = [kind for kind in (inner.elts if isinstance(inner, ast.Tuple) else [inner])]
+    kinds = inner.elts if isinstance(inner, ast.Tuple) else [inner]
     if isinstance(value, dict):
         return [pair for key, item in value.items() for pair in zip((key, item), kinds, strict=False)]
     named = [kind for kind in kinds if ast.unparse(kind) not in ("...", "Ellipsis")]

@@ -16,7 +16,7 @@ from ultrafm.reporting.rendering import templates
 Record = Mapping[str, Any]
 PAPER = Path(__file__).resolve().parent / "paper.yaml"
 AVERAGES = ("macro_average", "macro average")
-ALL = (None, "all", "all sites", "mean over sites")
+ALL = (None, "all", "all_sites", "mean over sites")
 NUMBER = "number [95% interval]"
 ORDER = ("federated", "pooled", "one site", "random", "readers", "all", "junior", "mid-level", "expert")
 # Which records are headlines: the section, its heading, the metric, and which rows of the section.
@@ -101,9 +101,10 @@ def reported_table() -> Table:
     """What the paper reports, with its source. These numbers are not ours and stand in no table with ours."""
     paper = _paper()
     rows = [
-        {"what": row["what"], "measure": row["measure"], "the paper reports": row["value"], "known of it": row["circumstances"]}
+        {"what": row["what"], "measure": row["measure"]}
+        | {"the paper reports": row["value"], "known of it": row["circumstances"]}
         for row in paper["results"]
-    ]  # fmt: skip
+    ]
     return Table("What the paper reports", pd.DataFrame(rows), f"Source: {paper['citation']} {paper['caution']}")
 
 
@@ -113,7 +114,7 @@ def setting_table(records: Sequence[Record], parameters: Mapping[str, Any], site
     rows = [
         {"": row["aspect"], "the paper": row["paper"], "this study": ours[row["key"]]} for row in _paper()["setting"]
     ]
-    return Table("How this study differs from the paper's", pd.DataFrame(rows))
+    return Table("How this study differs from the paper", pd.DataFrame(rows))
 
 
 def steps_table(run: Mapping[str, Any]) -> Table:
@@ -233,13 +234,13 @@ def _our_setting(records: Sequence[Record], parameters: Mapping[str, Any], sites
     kinds = sorted({found["images"] for found in records})
     readers = sorted({found["readers"] for found in records if found["readers"]})
     size, curated = parameters.get("image_size"), _curated_images(records)
-    encoder = f"ViT: width {parameters['width']}, {parameters['depth']} blocks" if "width" in parameters else "see step 20"
+    width, depth = parameters.get("width"), parameters.get("depth")
     return {
-        "sites": (f"{sites} sites" if sites else "see step 00") + (", fictional" if kinds == ["simulated"] else ""),
+        "sites": _site_words(sites) + (", fictional" if kinds == ["simulated"] else ""),
         "images": f"{curated:,} after curation, all folds" if curated else "see step 10",
         "organs": "see step 00",
         "kind": " and ".join(kinds) or "none yet",
-        "encoder": encoder,
+        "encoder": f"ViT: width {width}, {depth} blocks" if width and depth else "see step 20",
         "image_size": f"{size} x {size} pixels" if size else "see step 10",
         "rounds": str(parameters.get("rounds", "see step 20")),
         "readers": " and ".join(readers) or "none",
@@ -248,12 +249,15 @@ def _our_setting(records: Sequence[Record], parameters: Mapping[str, Any], sites
     }
 
 
+def _site_words(sites: int | None) -> str:
+    return "see step 00" if not sites else "1 site" if sites == 1 else f"{sites} sites"
+
+
 def _curated_images(records: Sequence[Record]) -> int | None:
     """How many images the curation kept, if its records tell it."""
-    named = ("images_kept", "images", "kept")
-    found = [row for row in records if row["section"] == "curation" and row["metric"] in named]
-    total = [row["estimate"] for row in found if row["level"] in (None, "all", "all sites")]
-    return int(total[0]) if total and total[0] is not None else None
+    found = [row for row in records if row["section"] == "curation" and row["metric"] == "images_kept"]
+    total = [row["estimate"] for row in found if row["level"] in ALL and row["estimate"] is not None]
+    return int(total[0]) if total else None
 
 
 def _device(run: Mapping[str, Any]) -> str:

@@ -1,0 +1,76 @@
+"""The runner: strict before a kernel starts; afterwards it keeps what failed and leaves nothing running."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from notebook_kit import make_notebook
+
+from ultrafm.errors import UltraFMError
+from ultrafm.reporting.parameters import read_notebook
+from ultrafm.reporting.runner import run_notebook
+
+
+def printed(path: Path) -> str:
+    outputs = [output for cell in read_notebook(path).cells for output in cell.get("outputs", [])]
+    return "".join(output.text for output in outputs if output.output_type == "stream")
+
+
+def test_wrong_parameter_starts_no_kernel(tmp_path: Path) -> None:
+    source = make_notebook(tmp_path / "source.ipynb", "1")
+    with pytest.raises(UltraFMError, match="did you mean 'seed'"):
+        run_notebook(source, tmp_path / "target.ipynb", {"sed": 1})
+    assert not (tmp_path / "target.ipynb").exists()
+
+
+def test_a_run_uses_this_python_and_leaves_no_process(tmp_path: Path) -> None:
+    child = "import subprocess, sys\nsleep = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
+    child += "print(subprocess.Popen(sleep, start_new_session=True).pid)"
+    told = "import os, sys\nprint(sys.executable, os.environ['PYTHONHASHSEED'], os.environ['HF_HUB_OFFLINE'])"
+    more = "print(os.environ['FLWR_TELEMETRY_ENABLED'], os.environ['COLOUR'], os.getcwd(), seed, share, sites)"
+    source = make_notebook(tmp_path / "source.ipynb", f"{told}\n{more}", child)
+    before, seen = source.read_bytes(), []
+    run = run_notebook(
+        source, tmp_path / "out" / "target.ipynb", {"seed": 7, "share": 1, "sites": ("x", "y")}, {"COLOUR": "grey"},
+        on_cell=lambda index, total: seen.append((index, total)),
+    )  # fmt: skip
+    assert run.ok and run.error is None
+    first, second, pid = printed(tmp_path / "out" / "target.ipynb").splitlines()
+    assert first == f"{sys.executable} 0 1"
+    assert second == f"0 grey {tmp_path.resolve()} 7 1.0 ['x', 'y']"
+    assert not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert run.seconds > 0 and 10 * 2**20 < run.peak_memory_bytes < 2**30
+    assert source.read_bytes() == before
+
+
+def test_a_failing_cell_is_kept_with_a_banner(tmp_path: Path) -> None:
+    source = make_notebook(
+        tmp_path / "source.ipynb", "print('so far')", "raise ValueError('too <b>few</b>')", "print(3)"
+    )
+    run = run_notebook(source, tmp_path / "target.ipynb", {})
+    assert not run.ok and run.error == "ValueError: too <b>few</b> (code cell 3)"
+    assert printed(tmp_path / "target.ipynb") == "so far\n"
+    assert "papermill-error-cell" in (tmp_path / "target.ipynb").read_text()
+    page = (tmp_path / "target.html").read_text()
+    assert "did not run to its end" in page and 'id="failed-cell"' in page
+    assert "too &lt;b&gt;few&lt;/b&gt;" in page and "<b>few" not in page
+
+
+def test_a_dead_kernel_is_reported_with_its_last_words(tmp_path: Path) -> None:
+    source = make_notebook(tmp_path / "source.ipynb", "print('last words')", "import os\nos._exit(7)", "print(3)")
+    run = run_notebook(source, tmp_path / "target.ipynb", {"seed": 1})
+    assert not run.ok
+    assert "exit code 7" in run.error and "last words" in run.error
+    assert "Failed: the kernel died" in read_notebook(tmp_path / "target.ipynb").cells[0].source
+    assert "did not run to its end" in (tmp_path / "target.html").read_text()
+
+
+def test_leaving_early_is_a_failure_though_papermill_calls_it_success(tmp_path: Path) -> None:
+    source = make_notebook(tmp_path / "source.ipynb", "import sys\nsys.exit(0)", "print('never')")
+    run = run_notebook(source, tmp_path / "target.ipynb", {})
+    assert not run.ok and "SystemExit" in run.error and "did not run" in run.error
+    assert "never" not in printed(tmp_path / "target.ipynb")
