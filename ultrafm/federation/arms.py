@@ -140,21 +140,25 @@ def pretrain_comparisons(
     counts = {site: len(site_images(str(place.curated), site, "train")[0]) for site in sites}
     pictures = sum(counts.values()) * place.federation.local_epochs
     members = {"pooled": sites, "one_site": [largest_site(counts)]}
-    spawn = multiprocessing.get_context("spawn")
     total = place.federation.rounds * len(members)
-    with (
-        ProcessPoolExecutor(max(min(workers, 2), 1), mp_context=spawn, initializer=start_worker) as pool,
-        tqdm(total=total, unit="round", desc="pooled and one site", mininterval=2) as bar,
-    ):
-        running = {
-            arm: pool.submit(pretrain_arm, place, arm, who, grey_scale, pictures) for arm, who in members.items()
-        }
-        while wait(running.values(), timeout=1).not_done:
-            bar.update(sum(rounds_done(place.folder / arm) for arm in members) - bar.n)
-        histories = {arm: future.result() for arm, future in running.items()}
-        bar.update(total - bar.n)
+    with tqdm(total=total, unit="round", desc="pooled and one site", mininterval=2) as bar:
+        histories = train_arms(place, members, grey_scale, pictures, workers, bar)
     write_json(place.folder / "comparisons.json", histories)
     return pd.concat([pd.DataFrame(rows).assign(arm=arm) for arm, rows in histories.items()], ignore_index=True)
+
+
+def train_arms(
+    place: Workplace, members: dict[str, list[str]], grey_scale: GreyScale, pictures: int, workers: int, bar: tqdm
+) -> dict[str, list[dict]]:
+    """Train the central arms, here one after the other or each in a worker of its own: arm -> history."""
+    if workers <= 1:
+        return {arm: pretrain_arm(place, arm, who, grey_scale, pictures) for arm, who in members.items()}
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(members), mp_context=spawn, initializer=start_worker) as pool:
+        running = {arm: pool.submit(pretrain_arm, place, arm, who, grey_scale, pictures) for arm, who in members.items()}
+        while wait(running.values(), timeout=1).not_done:
+            bar.update(sum(rounds_done(place.folder / arm) for arm in members) - bar.n)
+        return {arm: future.result() for arm, future in running.items()}
 
 
 def load_model(place: Workplace, arm: str) -> MaskedAutoencoder:
