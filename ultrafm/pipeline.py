@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ultrafm.errors import UltraFMError, nearest
-from ultrafm.files import hash_folder, hash_text, read_json, write_json, write_text
+from ultrafm.files import hash_folder, hash_text, read_json, write_json
 from ultrafm.manifests import choose_source, is_simulated, load_sites
 from ultrafm.profiles import load_profile
 from ultrafm.provenance import describe_run

@@ -42,12 +42,24 @@ class StepPlan:
 STEPS = (
     StepPlan("00_start_here", (), ("manifests", "phantom", "geometry")),
     StepPlan("10_curate", (), ("manifests", "phantom", "geometry", "curation")),
-    StepPlan("20_pretrain", ("10_curate",), ("curation", "manifests", "pretraining", "federation")),
-    StepPlan("30_diagnosis", ("10_curate", "20_pretrain"), ("curation", "manifests", "pretraining", "downstream")),
-    StepPlan("40_segmentation", ("10_curate", "20_pretrain"), ("curation", "manifests", "pretraining", "downstream")),
+    StepPlan(
+        "20_pretrain", ("10_curate",), ("manifests", "phantom", "geometry", "curation", "pretraining", "federation")
+    ),
+    StepPlan(
+        "30_diagnosis",
+        ("10_curate", "20_pretrain"),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "downstream"),
+    ),
+    StepPlan(
+        "40_segmentation",
+        ("10_curate", "20_pretrain"),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "downstream"),
+    ),
     StepPlan("50_reader_study", ("30_diagnosis",), ("readers",)),
     StepPlan(
-        "60_privacy", ("10_curate", "20_pretrain"), ("curation", "manifests", "pretraining", "federation", "downstream")
+        "60_privacy",
+        ("10_curate", "20_pretrain"),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream"),
     ),
     StepPlan(
         "90_report",

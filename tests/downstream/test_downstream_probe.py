@@ -126,3 +126,17 @@ def test_fine_tuning_is_deterministic_blind_to_test_labels_and_leaves_the_encode
     assert (scores != fine_tune(encoder, start, data, turn, 2, "fp32", torch.Generator().manual_seed(4))).any()
     assert all((weight == before[name]).all() for name, weight in encoder.state_dict().items())
     assert roc_auc_score(data.truth[turn.predict], scores) > 0.9
+
+
+def test_the_epoch_of_fine_tuning_is_not_chosen_on_test_labels():
+    # Nothing to be found, so the ranking of epochs by test AUROC turns round when the test labels do.
+    data = made_tasks.made_diagnosis(np.random.default_rng(1), brightness=0, patients=40)
+    encoder, (turn,) = made_tasks.tiny_encoder(), turns(data)
+    start = probe_turn(extract_features(encoder, data.images, data.sectors), data.truth, turn)
+    flipped = data.truth.copy()
+    flipped[turn.predict] = 1 - flipped[turn.predict]
+    blind = type(data)(**{**vars(data), "truth": flipped})
+    scores = [
+        fine_tune(encoder, start, one, turn, 4, "fp32", torch.Generator().manual_seed(0)) for one in (data, blind)
+    ]
+    assert (scores[0] == scores[1]).all()

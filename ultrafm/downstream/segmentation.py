@@ -66,7 +66,7 @@ def dice(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 def segmentation_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Binary cross entropy on logits plus soft Dice loss averaged over images; both (B, 1, S, S). 0 is perfect."""
-    crossed = functional.binary_cross_entropy_with_logits(logits.sigmoid(), truth)
+    crossed = functional.binary_cross_entropy_with_logits(logits, truth)
     shares = logits.sigmoid()
     both = (shares * truth).sum(dim=(1, 2, 3))
     total = shares.sum(dim=(1, 2, 3)) + truth.sum(dim=(1, 2, 3))

@@ -94,7 +94,8 @@ def study_records(found: Mapping[str, Any], study: StudyCases, method: str) -> l
         )
     for entry in found["individual_readers"]:
         made.append(_auc_record(found, overall, "one reader", entry["reader"], entry["auc"]))
-        made += _difference_records(found, overall, method, entry["reader"], entry["difference"], entry["p_holm"], None)
+        alone = overall | {"comparator": "one reader"}
+        made += _difference_records(found, alone, method, entry["reader"], entry["difference"], entry["p_holm"], None)
     for entry in found["diseases"]:
         about = {"task": entry["disease"], "images": study.images[entry["disease"]]}
         about |= {"n": entry["cases"], "n_patients": entry["units"] if found["cluster"] else None}
