@@ -53,8 +53,8 @@ def draw_roc(predictions: pd.DataFrame, described: Mapping[str, Mapping[str, str
         axes.set_axis_off()
     figure.supxlabel("false positive share (1 − specificity)", fontsize="small")
     figure.supylabel("true positive share (sensitivity)", fontsize="small")
-    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
-    figure.suptitle(f"ROC curves, {_words(method)}", x=0.01, ha="left", fontsize="medium")
+    grid[0].legend(loc="lower right", fontsize="x-small", title="encoder", title_fontsize="x-small")
+    figure.suptitle(f"ROC curves, {_words(method)}\n", x=0.01, ha="left", fontsize="medium")
     return figure
 
 
@@ -104,14 +104,15 @@ def draw_dice(scores: pd.DataFrame, described: Mapping[str, Mapping[str, str]], 
         return _nothing("Dice of single images")
     tasks, encoders = sorted(rows["task"].unique()), list(dict.fromkeys(rows["encoder"]))
     figure = new_figure(max(7.0, 3.2 * len(tasks)), 3.6, f"distribution of Dice in {', '.join(tasks)}")
-    for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0], tasks):
+    for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks):
         found = rows[rows["task"] == task]
         for number, encoder in enumerate(encoders):
             values = found.loc[found["encoder"] == encoder, "dice"].to_numpy(dtype=float)
-            places = number + np.linspace(-0.25, 0.25, len(values))
+            places = number + np.linspace(0.25, -0.25, len(values))
             axes.scatter(np.sort(values), places, s=9, alpha=0.6, color=PALETTE[number], marker=MARKERS[number])
             axes.plot([np.median(values)] * 2, [number - 0.36, number + 0.36], color="#222222", linewidth=2)
         axes.set_yticks(range(len(encoders)), [_words(encoder) for encoder in encoders])
+        axes.invert_yaxis()
         axes.set(xlim=(-0.02, 1.02), xlabel="Dice of one image")
         axes.set_title(f"{_words(task)}\n({described[task]['images']} images)", fontsize="small")
     figure.suptitle(

@@ -36,15 +36,17 @@ def fine_tune(
     """(P,) scores of the images of `turn.predict`, by an encoder fine-tuned on `turn.train`; `encoder` is not changed.
 
     One pair in `turn.selection` that was held out of `turn.train` (fixed folds): the epoch with the best AUROC on it is
-    kept, the first of equals. Else (cross-validation): the number of epochs is fixed and the last is kept.
+    kept, the first of equals; the start counts as epoch 0, so that nothing is changed where training does not help.
+    Else (cross-validation): the number of epochs is fixed and the last is kept.
     Classes weigh alike in the loss. The images of `turn.predict` are read once, at the end.
     """
     encoder, head = training.trainable_copy(encoder), head_from(start)
     optimizer = training.make_optimizer(encoder, head, LEARNING_RATE)
     held = _held_out(turn, data.truth)
     best, kept = -1.0, None
-    for epoch in range(epochs):
-        _train_epoch(encoder, head, optimizer, data, turn.train, (epoch, epochs), precision, generator)
+    for epoch in range(epochs + 1):
+        if epoch:
+            _train_epoch(encoder, head, optimizer, data, turn.train, (epoch - 1, epochs), precision, generator)
         if held is not None:
             auroc = roc_auc_score(data.truth[held], predict(encoder, head, data, held))
             if auroc > best:

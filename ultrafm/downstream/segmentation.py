@@ -158,22 +158,23 @@ def fine_tune_segmentation(
 ) -> np.ndarray:
     """(P, S, S) 0/1 masks of the images of `turn.predict`, by encoder and head trained together from the fitted head.
 
-    The epoch and threshold with the best mean Dice on the held-out rows are kept.
+    The epoch and threshold with the best mean Dice on the held-out rows are kept; the start counts as epoch 0, so that
+    nothing is changed where training does not help (a few steps on a few images can do harm).
     Neither `encoder` nor `start` is changed.
     """
     encoder, head = training.trainable_copy(encoder), copy.deepcopy(start)
     fit, held = fitting_rows(turn)
     optimizer = training.make_optimizer(encoder, head, LEARNING_RATE)
     best, kept = -1.0, None
-    for epoch in range(epochs):
-        _train_epoch(encoder, head, optimizer, data, fit, (epoch, epochs), precision, generator)
+    for epoch in range(epochs + 1):
+        if epoch:
+            _train_epoch(encoder, head, optimizer, data, fit, (epoch - 1, epochs), precision, generator)
         shares = head_shares(head, extract_patch_features(encoder, data.images[held]))
         score = dice(shares >= choose_threshold(shares, data.truth[held]), data.truth[held]).mean()
         if score > best:
             best, kept = score, copy.deepcopy((encoder.state_dict(), head.state_dict()))
-    if kept is not None:
-        encoder.load_state_dict(kept[0])
-        head.load_state_dict(kept[1])
+    encoder.load_state_dict(kept[0])
+    head.load_state_dict(kept[1])
     return draw(head, extract_patch_features(encoder, data.images), data, turn)
 
 

@@ -14,7 +14,7 @@ from ultrafm.federation.arms import Workplace, load_model
 from ultrafm.federation.disclosure import FEWEST_PATIENTS
 from ultrafm.pretraining.loop import GreyScale
 from ultrafm.pretraining.reconstruct import reconstruct
-from ultrafm.reporting.figures import interval_plot, loss_curves, picture_grid
+from ultrafm.reporting.figures import PALETTE, interval_plot, loss_curves, new_figure, picture_grid
 from ultrafm.seeds import spawn, spawn_torch
 
 
@@ -34,7 +34,14 @@ def arm_curves(rounds: pd.DataFrame, comparisons: pd.DataFrame, images: str) -> 
     federated = total.rename("loss").reset_index().assign(site="federated")
     others = comparisons.rename(columns={"arm": "site", "loss": "training_loss", "validation_loss": "loss"})
     table = pd.concat([federated, others[["round", "site", "loss"]]], ignore_index=True)
-    return loss_curves(table, f"Validation loss before each round, all sites' validation folds ({images} images)")
+    figure = new_figure(8, 3.8, f"Validation loss by round of {', '.join(table['site'].unique())} ({images} images)")
+    axes = figure.add_subplot()
+    for (arm, curve), colour in zip(table.groupby("site", sort=False), PALETTE):
+        axes.plot(curve["round"], curve["loss"], label=arm.replace("_", " "), color=colour, linewidth=2)
+    axes.set(xlabel="round", ylabel="loss before the round (1: guessing the mean)")
+    axes.set_title(f"Loss on all sites' validation images ({images})")
+    axes.legend()
+    return figure
 
 
 def choose_examples(place: Workplace, sites: Sequence[str], count: int) -> tuple[np.ndarray, np.ndarray, list[str]]:

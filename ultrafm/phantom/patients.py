@@ -138,7 +138,7 @@ def draw_patient(manifest: SiteManifest, source: PhantomSource, seed: int, numbe
     organ = str(generator.choice(manifest.organs))
     organ_of(organ, f"{manifest.site}, organs")
     geometry = geometry_of(source.device)
-    diameter = generator.uniform(0.24, 0.42) * _scan_width(geometry)
+    diameter = generator.uniform(0.22, 0.38) * _scan_width(geometry)
     place = _draw_place(organ, geometry, diameter, generator)
     difficulty = float(generator.beta(1.0, 3.0))
     modalities = _draw_modalities(organ, manifest.modalities, source.images_per_patient, generator)

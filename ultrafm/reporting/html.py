@@ -19,7 +19,7 @@ from ultrafm.reporting.parameters import TAG, read_comments, read_notebook
 from ultrafm.reporting.rendering import TEMPLATES, style, templates
 from ultrafm.reporting.tables import provenance_rows
 
-RUNNING_ONLY = ("application/javascript", "application/vnd.jupyter.widget-view+json")
+SCRIPT, WIDGET = "application/javascript", "application/vnd.jupyter.widget-view+json"
 LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "video": "src"}
 LOADED |= {"audio": "src", "embed": "src", "object": "data", "image": "href", "use": "href", "input": "src"}
 OUTSIDE = re.compile(r"\s*(//|(?!data:|blob:|about:)[a-z][a-z0-9+.-]*:)", re.IGNORECASE)
@@ -170,10 +170,14 @@ def _tidy_outputs(book: NotebookNode) -> None:
                 left = len(lines) - MOST_LINES
                 note = [f"… {left} more lines in the notebook"] if left > 0 else []
                 output.text = "\n".join(lines[:MOST_LINES] + note)
-            for kind in RUNNING_ONLY:
-                output.get("data", {}).pop(kind, None)
+            output.get("data", {}).pop(SCRIPT, None)
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("data", True)]
+            cell.outputs = [output for output in cell.outputs if output.get("data", True) and not _is_widget(output)]
+
+
+def _is_widget(output: NotebookNode) -> bool:
+    """Is this a progress bar or another widget, of which a page could only show how it looked before it began?"""
+    return WIDGET in output.get("data", {})
 
 
 def _assignments(book: NotebookNode, tag: str) -> dict[str, dict[str, str]]:
