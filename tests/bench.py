@@ -13,25 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ultrafm.files import write_json
+from ultrafm.manifests.schema import SiteManifest
 from ultrafm.pretraining.loop import GreyScale, epoch_batches, make_optimizer, train
 from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.seeds import spawn, spawn_torch
 from ultrafm.study import REPOSITORY
 
 OUT = REPOSITORY / "reports" / "bench"
-
-
-def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
-    """Median wall time of `work` after one warm-up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def side_by_side(
@@ -96,7 +87,7 @@ def bench_pretraining() -> dict:
 
 
 def bench_federation() -> dict:
-    """Seconds that a round costs beyond training, per site: a round trip of weights without training, against a copy."""
+    """Seconds per site that a round costs beyond training: weights there and back, beside copying them."""
     from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
     from ultrafm.federation.grid import identify_process
@@ -139,37 +130,46 @@ def bench_federation() -> dict:
 
 
 def bench_curation() -> dict:
-    """Seconds per picture to simulate and to curate a site, beside decoding the same files only; growth with pictures."""
-    from PIL import Image
-
-    from ultrafm.curation import curate_site
-    from ultrafm.manifests import choose_source, load_sites
-    from ultrafm.phantom import archive_as_folder, write_archive
+    """Seconds per picture to simulate and to curate, beside only decoding the files; growth with pictures."""
+    from ultrafm.manifests import load_sites
 
     manifest = load_sites(REPOSITORY / "data_manifests")[0]
-    _name, source = choose_source(manifest, "phantom")
     result = {}
     for share in (0.1, 0.3):
         with tempfile.TemporaryDirectory() as place:
-            folder = Path(place)
-            start = time.perf_counter()
-            write_archive(manifest, source, folder / "archive", 0, share)
-            simulated = time.perf_counter() - start
-            files = sorted((folder / "archive").rglob("images/*.png"))
-            kept = archive_as_folder(manifest, source)
-            ours = median_seconds(lambda: curate_site(manifest, kept, folder / "out", folder / "archive", 0, 64), 3)
-            decode = median_seconds(lambda: [decode_only(Image, path) for path in files], 3)
-            result[f"{len(files)}_pictures"] = {
-                "simulate_seconds_per_picture": simulated / len(files), "curate_seconds_per_picture": ours / len(files),
-                "decode_seconds_per_picture": decode / len(files), "ratio_to_decoding": ours / decode,
-            }  # fmt: skip
+            found = curate_share(manifest, Path(place), share)
+        result[f"{found.pop('pictures')}_pictures"] = found
     return result
 
 
-def decode_only(image_module, path: Path) -> None:
+def curate_share(manifest: SiteManifest, folder: Path, share: float) -> dict:
+    """Simulate and curate a share of one site's patients below `folder`."""
+    from ultrafm.curation import curate_site
+    from ultrafm.manifests import choose_source
+    from ultrafm.phantom import archive_as_folder, write_archive
+
+    _name, source = choose_source(manifest, "phantom")
+    start = time.perf_counter()
+    write_archive(manifest, source, folder / "archive", 0, share)
+    simulated = time.perf_counter() - start
+    files = sorted((folder / "archive").rglob("images/*.png"))
+    described = archive_as_folder(manifest, source)
+    ours, decode, ratio = side_by_side(
+        lambda: curate_site(manifest, described, folder / "out", folder / "archive", 0, 64),
+        lambda: [decode_only(path) for path in files],
+        repeats=3,
+    )
+    return {
+        "pictures": len(files), "simulate_seconds_per_picture": simulated / len(files),
+        "curate_seconds_per_picture": ours / len(files), "decode_seconds_per_picture": decode / len(files),
+        "ratio_to_decoding": ratio,
+    }  # fmt: skip
+
+
+def decode_only(path: Path) -> None:
     """Decode one file; a planted broken one counts as an attempt."""
     try:
-        image_module.open(path).load()
+        Image.open(path).load()
     except OSError:
         return
 

@@ -83,7 +83,7 @@ def test_a_step_is_run_again_when_any_code_that_it_uses_changes():
 
 
 def test_light_rooms_do_not_import_torch():
-    rooms = "manifests phantom geometry curation downstream readers reporting".split()
+    rooms = ["manifests", "phantom", "geometry", "curation", "downstream", "readers", "reporting"]
     code = f"import sys, {', '.join('ultrafm.' + room for room in rooms)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -64,7 +64,7 @@ def test_a_folder_is_replaced_whole(tmp_path):
 
 
 def test_nan_is_not_json(tmp_path):
-    with pytest.raises(ValueError, match="nan|NaN|JSON"):
+    with pytest.raises(ValueError, match=r"nan|NaN|JSON"):
         write_json(tmp_path / "a.json", float("nan"))
 
 

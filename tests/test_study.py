@@ -69,7 +69,7 @@ def test_one_run_at_a_time(tmp_path):
 
 def test_a_step_asks_for_what_comes_before(tmp_path):
     step = open_step("30_diagnosis", str(tmp_path), "smoke", 0)
-    with pytest.raises(UltraFMError, match="no finished step 10_curate.*run 10_curate.ipynb first"):
+    with pytest.raises(UltraFMError, match=r"no finished step 10_curate.*run 10_curate.ipynb first"):
         step.input("10_curate")
 
 

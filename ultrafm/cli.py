@@ -14,7 +14,7 @@ from ultrafm.errors import UltraFMError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it went well, 1 when the input has a problem (told in words), 2 for a wrong command line."""
+    """Run one command; 0 when it went well, 1 for a problem in the input, told in words, 2 for a wrong command line."""
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(threads, "1")  # the number of cores must not change a result
     warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -57,8 +57,9 @@ def add_study(commands) -> None:
 
 def add_manifests(commands) -> None:
     """`ultrafm manifests check`: are the manifests sound?"""
-    manifests = commands.add_parser("manifests", help="check site manifests").add_subparsers(required=True, metavar="ACTION")
-    check = manifests.add_parser("check", help="one line per site, totals; exit 1 on any error")
+    manifests = commands.add_parser("manifests", help="check site manifests")
+    actions = manifests.add_subparsers(required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="one line per site, totals; exit 1 on any error")
     check.add_argument("folder", nargs="?", default="data_manifests")
     check.set_defaults(run=run_manifests_check)
 

@@ -13,7 +13,10 @@ import psutil
 
 from ultrafm.study import REPOSITORY
 
-FIXED_PACKAGES = ("torch", "timm", "jupyterlab", "papermill", "scikit-learn", "seaborn", "statsmodels", "datasets", "flwr")
+FIXED_PACKAGES = (
+    *("torch", "timm", "jupyterlab", "papermill"),
+    *("scikit-learn", "seaborn", "statsmodels", "datasets", "flwr"),
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Finding:
 
 def locked_versions(lock: Path) -> dict[str, str]:
     """Package -> version, as the lock file pins them."""
-    pins = (line.split(" ")[0].split("==") for line in lock.read_text().splitlines() if "==" in line and line[0].isalpha())
+    lines = (line for line in lock.read_text().splitlines() if "==" in line and line[0].isalpha())
+    pins = (line.split(" ")[0].split("==") for line in lines)
     return {name.lower(): pinned for name, pinned in pins}
 
 

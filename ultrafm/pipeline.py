@@ -173,7 +173,7 @@ def open_run(plan: StudyPlan) -> dict[str, Any]:
 def run_step(
     plan: StudyPlan, step: StepPlan, run: dict[str, Any], key: str, linked: Sequence[Page], tell: Tell
 ) -> None:
-    """Run one notebook and note in run.json how it went. Partial work of the same step is kept, of another one removed."""
+    """Run one notebook and note in run.json how it went. Partial work of this very step is kept, other work removed."""
     folder = plan.folder / step.name
     started = run["steps"].get(step.name, {})
     if started.get("key") != key:
@@ -209,4 +209,13 @@ def finish_study(plan: StudyPlan, run: dict[str, Any]) -> Path:
     finished = [name for name in STEP_NAMES if run["steps"].get(name, {}).get("status") == "finished"]
     found = [read_json(plan.folder / name / "records.json") for name in finished]
     results = write_results(plan.folder / "results.json", found)
-    return write_index(plan.folder, results, run, pages(plan))
+    return write_index(plan.folder, results, run, pages(plan), index_pictures(plan.folder))
+
+
+def index_pictures(folder: Path) -> dict[str, Path]:
+    """The pictures that the index shows: caption -> file, of those steps that left theirs."""
+    pictures = {
+        "One curated picture of each site": folder / "10_curate" / "gallery.png",
+        "Hidden patches and what each model makes of them": folder / "20_pretrain" / "reconstructions.png",
+    }
+    return {caption: path for caption, path in pictures.items() if path.exists()}

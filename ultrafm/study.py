@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ultrafm.errors import UltraFMError, nearest
-from ultrafm.files import hash_file, hash_folder, hash_text, read_json, write_json
+from ultrafm.files import hash_file, hash_folder, hash_text, read_json, write_bytes, write_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NOTEBOOKS = REPOSITORY / "notebooks"
@@ -157,6 +160,12 @@ class Step:
                 f"run {name}.ipynb first, or `ultrafm study`, which runs all steps",
             )  # fmt: skip
         return folder
+
+    def keep_figure(self, name: str, figure: Figure) -> None:
+        """Write a figure as <name>.png into the step's folder, from where the index page takes it."""
+        from ultrafm.reporting.figures import figure_png  # here, because the command line must start fast
+
+        write_bytes(self.folder / f"{name}.png", figure_png(figure))
 
     def save_records(self, records: list[dict[str, Any]]) -> None:
         """Write this step's records; they become part of results.json. An empty list says: finished, no numbers."""

@@ -15,6 +15,7 @@ from ultrafm.downstream.segmentation import (
     fine_tune_segmentation,
     fit_head,
     fitting_rows,
+    head_shares,
     ridge_solutions,
     segmentation_loss,
 )
@@ -80,6 +81,9 @@ def test_discs_are_drawn_and_test_masks_change_nothing(design):
     masks = draw(head, features, data, turn)
     assert masks.shape == (len(turn.predict), 32, 32) and set(np.unique(masks)) <= {0, 1}
     assert dice(masks, data.truth[turn.predict]).mean() > 0.6
+    _, held = fitting_rows(turn)
+    shares = head_shares(head, features[held])
+    assert choose_threshold(shares, data.truth[held]) in (0.45, 0.5, 0.55)  # the cut is folded into the head
     hidden = data.truth.copy()
     hidden[turn.predict] = 0
     blind = type(data)(**{**vars(data), "truth": hidden})

@@ -16,7 +16,7 @@ SITES = ["site_01_a", "site_02_b", "site_03_c"]
 
 @pytest.fixture
 def images(monkeypatch):
-    """Stripes of another angle at each site; 6, 8 and 10 training images, 2 for validation; site c has none of those."""
+    """Stripes of another angle at each site; 6, 8, 10 training images, 2 for validation (c: none)."""
 
     def pictures(_curated, site, fold):
         number = SITES.index(site)

@@ -48,11 +48,11 @@ def draw_roc(predictions: pd.DataFrame, described: Mapping[str, Mapping[str, str
             share, hits, _ = roc_curve(found["truth"].astype(int), found["score"], drop_intermediate=False)
             axes.plot(share, hits, color=PALETTE[number], linestyle=LINES[number % len(LINES)], label=_words(encoder))
         axes.set_title(f"{_words(task)}\n({described[task]['images']} images)", fontsize="small")
+        axes.set_xlabel("1 − specificity", fontsize="small")
         axes.set_aspect("equal")
     for axes in grid[len(tasks) :]:
         axes.set_axis_off()
-    figure.supxlabel("false positive share (1 − specificity)", fontsize="small")
-    figure.supylabel("true positive share (sensitivity)", fontsize="small")
+    grid[0].set_ylabel("sensitivity", fontsize="small")
     grid[0].legend(loc="lower right", fontsize="x-small", title="encoder", title_fontsize="x-small")
     figure.suptitle(f"ROC curves, {_words(method)}\n", x=0.01, ha="left", fontsize="medium")
     return figure

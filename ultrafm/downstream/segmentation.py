@@ -98,17 +98,16 @@ def fit_head(features: np.ndarray, data: TaskData, turn: Turn, patch: int) -> Pa
     mean, deviation = features[fit].mean(axis=(0, 1)), features[fit].std(axis=(0, 1)).clip(1e-6)
     tokens = ((features[fit] - mean) / deviation).reshape(-1, features.shape[-1]).astype(np.float64)
     pixels = patchify(as_shares(data.truth[fit]), patch).reshape(len(tokens), -1).numpy().astype(np.float64)
+    usual = pixels.mean(axis=0)
     best, kept = -1.0, None
-    for weights in ridge_solutions(tokens, pixels - pixels.mean(axis=0)):
-        head = _head(mean, deviation, weights, pixels.mean(axis=0), patch)
+    for weights in ridge_solutions(tokens, pixels - usual):
+        head = _head(mean, deviation, weights, usual, patch)
         shares = _logits(head, features[held])
         cut = choose_threshold(shares, data.truth[held])
         score = dice(shares >= cut, data.truth[held]).mean()
         if score > best:
-            best, kept = (
-                score,
-                _head(mean, deviation, SHARPNESS * weights, SHARPNESS * (pixels.mean(axis=0) - cut), patch),
-            )
+            best = score
+            kept = _head(mean, deviation, SHARPNESS * weights, SHARPNESS * (usual - cut), patch)
     return kept
 
 

@@ -108,10 +108,15 @@ def advance(bar: tqdm, number: int, loss: float) -> None:
     bar.update(number - bar.n)
 
 
-def pretrain_arm(place: Workplace, arm: str, sites: list[str], grey_scale: GreyScale, pictures: int) -> list[dict]:
-    """A central arm on the images of `sites`, `pictures` per round; runs in a worker and returns its history."""
+def pretrain_arm(
+    place: Workplace, arm: str, sites: list[str], everyone: list[str], grey_scale: GreyScale, pictures: int
+) -> list[dict]:
+    """A central arm on the images of `sites`, `pictures` per round; runs in a worker and returns its history.
+
+    Its validation loss is over the validation folds of `everyone`, so that arms can be compared.
+    """
     training = load_pictures(place.curated, sites, ["train"])
-    held_out = load_pictures(place.curated, sites, ["validation"])
+    held_out = load_pictures(place.curated, everyone, ["validation"])
     model, history = pretrain_centrally(
         arm, place.folder / arm, place.recipe, training.images, training.sectors,
         (held_out.images, held_out.sectors), grey_scale, place.federation.rounds, pictures, place.seed,
@@ -151,17 +156,22 @@ def train_arms(
 ) -> dict[str, list[dict]]:
     """Train the central arms, here one after the other or each in a worker of its own: arm -> history."""
     if workers <= 1:
-        return {arm: pretrain_arm(place, arm, who, grey_scale, pictures) for arm, who in members.items()}
+        return {
+            arm: pretrain_arm(place, arm, who, members["pooled"], grey_scale, pictures) for arm, who in members.items()
+        }
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(members), mp_context=spawn, initializer=start_worker) as pool:
-        running = {arm: pool.submit(pretrain_arm, place, arm, who, grey_scale, pictures) for arm, who in members.items()}
+        running = {
+            arm: pool.submit(pretrain_arm, place, arm, who, members["pooled"], grey_scale, pictures)
+            for arm, who in members.items()
+        }
         while wait(running.values(), timeout=1).not_done:
             bar.update(sum(rounds_done(place.folder / arm) for arm in members) - bar.n)
         return {arm: future.result() for arm, future in running.items()}
 
 
 def load_model(place: Workplace, arm: str) -> MaskedAutoencoder:
-    """An arm's whole autoencoder, decoder included, as it was after its last round; 'random' as it was before the first."""
+    """An arm's whole autoencoder, decoder included, after its last round; 'random' is before the first."""
     model = build_model(place.recipe, place.seed)
     if arm != "random":
         tensors, _facts = load_state(place.folder / arm / "state.safetensors")

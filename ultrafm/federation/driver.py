@@ -30,7 +30,7 @@ STATE = "state.safetensors"
 
 @dataclass(frozen=True)
 class Federation:
-    """How sites work together: `rounds` of `local_epochs`, averaged by images or equally, with server momentum or none."""
+    """How sites work together: `rounds` of `local_epochs`, averaged by images or equally, with or without momentum."""
 
     rounds: int
     local_epochs: int = 1
@@ -173,7 +173,7 @@ def save_round(
 
 
 def load_round(folder: Path, settings: str) -> tuple[ArrayRecord, dict[str, np.ndarray], int, list] | None:
-    """Global weights, server momentum, the last finished round and the round log; None when there is nothing to continue.
+    """Global weights, server momentum, last finished round and round log; None when there is nothing to continue.
 
     A state that was written under other settings, or over other images, is left alone and training begins anew.
     """

@@ -19,7 +19,7 @@ from ultrafm.seeds import spawn, spawn_torch
 
 
 def site_curves(rounds: pd.DataFrame, images: str) -> Figure:
-    """Training loss of every site and of the federation (weighted by images) by round; `images` says real or simulated."""
+    """Training loss of each site and of the federation (weighted by images) by round; `images`: real or simulated."""
     table = rounds.rename(columns={"images": "weight"})
     return loss_curves(table, f"Training loss at each site ({images} images)")
 

@@ -75,7 +75,7 @@ def moments_path(folder: Path, number: int) -> Path:
 def train_site(
     model: MaskedAutoencoder, recipe: Recipe, plan: RoundPlan, curated: str, site: str, folder: Path
 ) -> RoundOutcome:
-    """Train `model` in place on the site's training fold for one round; the validation loss is that of the model received.
+    """Train `model` in place on the site's training fold for one round; the validation loss is the received model's.
 
     With `site_optimizer="kept"` the moments of the last round are read from `folder` and those of this round written
     there, so that a round which is repeated after a crash starts from the same ones.

@@ -56,7 +56,7 @@ class StreamingAverage(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """One message per site with the global weights; `config` holds the recipe and the plan, keyed 'recipe/..', 'plan/..'."""
+        """One message per site with the global weights; `config` keys are 'recipe/..' and 'plan/..'."""
         self._old = {name: array.numpy() for name, array in arrays.items()}
         recipe = {key[7:]: value for key, value in config.items() if key.startswith("recipe/")}
         plan = {key[5:]: value for key, value in config.items() if key.startswith("plan/")} | {"round": server_round}
@@ -96,8 +96,10 @@ class StreamingAverage(Strategy):
             value = array.numpy().astype(np.float64)
             if value.shape != self._old[name].shape or not np.isfinite(value).all():
                 raise UltraFMError(
-                    f"round {server_round}, site {site}, weight {name}", f"shape {value.shape} or a value that is not finite",
-                    f"finite numbers of shape {self._old[name].shape}", "look at the site's loss and lower its learning rate",
+                    f"round {server_round}, site {site}, weight {name}",
+                    f"shape {value.shape} or a value that is not finite",
+                    f"finite numbers of shape {self._old[name].shape}",
+                    "look at the site's loss and lower its learning rate",
                 )  # fmt: skip
             total[name] = total[name] + weight * value if name in total else weight * value
 

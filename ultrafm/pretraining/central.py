@@ -57,7 +57,7 @@ def pretrain_centrally(
     pictures_per_round: int,
     seed: int,
     on_round: Callable[[int, float], None] | None = None,
-) -> tuple[MaskedAutoencoder, list[dict[str, float]]]:
+) -> tuple[MaskedAutoencoder, list[dict[str, float | None]]]:
     """Train a model on (N, S, S) `images` for `rounds` rounds; resumes from `folder`/state.safetensors.
 
     Returns the model and one row per round: round, loss and validation_loss (of the model before the round, as in
@@ -67,7 +67,7 @@ def pretrain_centrally(
     optimizer = make_optimizer(model, recipe.weight_decay)
     state = folder / "state.safetensors"
     settings = describe_settings(arm, recipe, images, grey_scale, rounds, pictures_per_round, seed)
-    history: list[dict[str, float]] = []
+    history: list[dict[str, float | None]] = []
     if state.exists() and (found := load_state(state))[1]["settings"] == settings:
         tensors, history = found[0], found[1]["history"]
         model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model/")})
@@ -84,7 +84,9 @@ def pretrain_centrally(
             lambda step, number=number: rate.at((number - 1 + step / steps) / rounds),
             grey_scale, recipe.mask_ratio, recipe.precision, spawn_torch(seed, "training", arm, number),
         )  # fmt: skip
-        history.append({"round": number, "loss": loss, "validation_loss": float(held_out.mean())})
+        history.append(
+            {"round": number, "loss": loss, "validation_loss": float(held_out.mean()) if len(held_out) else None}
+        )
         tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
         tensors |= {f"adam/{name}": tensor for name, tensor in optimizer_tensors(optimizer).items()}
         save_state(state, tensors, {"settings": settings, "round": number, "history": history})

@@ -64,7 +64,7 @@ def make_optimizer(model: MaskedAutoencoder, weight_decay: float) -> torch.optim
         {"params": [weight for weight in trained if weight.ndim == 2], "weight_decay": weight_decay},
         {"params": [weight for weight in trained if weight.ndim != 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95))
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95), fused=True)
 
 
 def epoch_batches(images: int, batch_size: int, epochs: int, generator: np.random.Generator) -> Iterator[np.ndarray]:

@@ -14,7 +14,7 @@ from ultrafm.pretraining.model import MaskedAutoencoder, patch_statistics, patch
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Pictures (N, S, S) with grey values 0 to 1: the original, what was visible, and visible plus predicted patches."""
+    """Pictures (N, S, S), grey values 0 to 1: the original, what was visible, and visible plus predicted patches."""
 
     original: np.ndarray
     visible: np.ndarray

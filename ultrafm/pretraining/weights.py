@@ -1,4 +1,4 @@
-"""Weights on disk: encoders as timm folders, training state as one safetensors file that is written whole or not at all."""
+"""Weights on disk: encoders as timm folders, training state as one safetensors file, written whole or not at all."""
 
 from __future__ import annotations
 
