@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from ultrafm.downstream.features import as_pictures, coverage, extract_features, extract_patch_features, pool_tokens
-from ultrafm.downstream.finetune import fine_tune, head_from
+from ultrafm.downstream.finetune import fine_tune, head_from, predict
 from ultrafm.downstream.metrics import Cases, auroc, interval
 from ultrafm.downstream.probe import DEFAULT_PENALTY, PENALTIES, choose_penalty, fit_probe, probe_turn
 from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS, Turn, turns
@@ -141,3 +141,11 @@ def test_the_epoch_of_fine_tuning_is_not_chosen_on_test_labels():
         fine_tune(encoder, start, one, turn, 4, "fp32", torch.Generator().manual_seed(0)) for one in (data, blind)
     ]
     assert (scores[0] == scores[1]).all()
+
+
+def test_very_sure_scores_are_not_tied():
+    data, encoder = made_tasks.made_diagnosis(np.random.default_rng(0), patients=4), made_tasks.tiny_encoder()
+    head = torch.nn.Linear(48, 1)
+    with torch.no_grad():
+        head.bias.fill_(25.0)
+    assert len(set(predict(encoder, head, data, np.arange(8)).tolist())) == 8

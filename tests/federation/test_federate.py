@@ -30,7 +30,7 @@ def images(monkeypatch):
 
 
 def run(folder, rounds=3, **changes):
-    federation = Federation(rounds=rounds, **{"site_optimizer": "kept", "server_momentum": 0.5} | changes)
+    federation = Federation(passes=rounds, **{"site_optimizer": "kept", "server_momentum": 0.5} | changes)
     return federate(folder, SITES, folder, RECIPE, federation, seed=5)
 
 
@@ -46,8 +46,8 @@ def test_training_together_lowers_the_loss(tmp_path, images):
     assert history[2]["validation_loss"] is None and history[0]["validation_loss"] > 0
 
 
-@pytest.mark.parametrize("site_optimizer", ["kept", "reset"])
-def test_a_killed_run_ends_with_the_same_weights(tmp_path, images, site_optimizer):
+@pytest.mark.parametrize(("site_optimizer", "per_round"), [("kept", 0), ("reset", 0), ("kept", 2)])
+def test_a_killed_run_ends_with_the_same_weights(tmp_path, images, site_optimizer, per_round):
     class Killed(Exception):
         pass
 
@@ -55,12 +55,13 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, images, site_optimize
         if number == 2:
             raise Killed
 
-    whole, _, history = run(tmp_path / "whole", rounds=4, site_optimizer=site_optimizer)
-    federation = Federation(4, 1, site_optimizer, 0.5)
+    changes = {"site_optimizer": site_optimizer, "sites_per_round": per_round}
+    whole, _, history = run(tmp_path / "whole", rounds=4, **changes)
+    federation = Federation(4, per_round, 1, 8, site_optimizer, 0.5)
     with pytest.raises(Killed):
         federate(tmp_path, SITES, tmp_path / "cut", RECIPE, federation, seed=5, on_round=kill)
     assert load_facts(tmp_path / "cut" / "state.safetensors")["round"] == 2
-    resumed, _, again = run(tmp_path / "cut", rounds=4, site_optimizer=site_optimizer)
+    resumed, _, again = run(tmp_path / "cut", rounds=4, **changes)
     assert torch.equal(weights(whole), weights(resumed)) and history == again
 
 
@@ -103,7 +104,7 @@ def test_lost_moments_are_named_and_not_made_up(tmp_path, images):
     def kill(number, _loss):
         raise Killed
 
-    federation = Federation(2, 1, "kept", 0.0)
+    federation = Federation(2, 0, 1, 8, "kept", 0.0)
     with pytest.raises(Killed):
         federate(tmp_path, SITES, tmp_path, RECIPE, federation, seed=5, on_round=kill)
     (tmp_path / "sites" / "site_02_b" / "moments_0001.safetensors").unlink()
@@ -117,3 +118,10 @@ def test_a_site_without_training_images_is_named(tmp_path, monkeypatch):
     )
     with pytest.raises(UltraFMError, match="site_01_a: found no training image"):
         run(tmp_path)
+
+
+def test_in_a_pass_every_site_takes_part_once(tmp_path, images):
+    _, _, history = run(tmp_path, rounds=2, sites_per_round=2)
+    assert [row["round"] for row in history][-1] == 4
+    for number in (1, 2):
+        assert sorted(row["site"] for row in history if row["pass"] == number) == SITES

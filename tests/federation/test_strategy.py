@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.grid import identify_process
 from ultrafm.federation.site import grey_scale_of
-from ultrafm.federation.strategy import StreamingAverage, apply_average, apply_momentum
+from ultrafm.federation.strategy import (
+    StreamingAverage,
+    apply_average,
+    apply_momentum,
+    choose_sites,
+    last_round_of,
+)
 
 SITES = {2: "site_a", 3: "site_b", 4: "site_c"}
 
@@ -68,7 +74,7 @@ def test_every_message_carries_recipe_plan_and_round():
     messages = list(strategy.configure_train(5, record(0), ConfigRecord({"recipe/width": 8, "plan/seed": 3}), None))
     assert [message.metadata.dst_node_id for message in messages] == [2, 3, 4]
     assert dict(messages[0].content["recipe"]) == {"width": 8}
-    assert dict(messages[0].content["plan"]) == {"seed": 3, "round": 5}
+    assert dict(messages[0].content["plan"]) == {"seed": 3, "round": 5, "last_round": 4}
 
 
 def test_a_failed_site_is_named():
@@ -102,3 +108,24 @@ def test_grey_scale_is_that_of_all_images_together(rows):
     scale = grey_scale_of(described)
     assert scale.mean == pytest.approx(values.mean(), abs=1e-5)
     assert scale.deviation == pytest.approx(max(values.std(), 1e-3), abs=1e-3)
+
+
+@given(st.integers(1, 20), st.integers(0, 21), st.integers(0, 99))
+def test_each_pass_deals_every_site_into_one_round(count, per_round, seed):
+    nodes = list(range(2, 2 + count))
+    groups = -(-count // per_round) if 0 < per_round < count else 1
+    for start in (1, 1 + groups):
+        dealt = [choose_sites(nodes, per_round, seed, number) for number in range(start, start + groups)]
+        assert sorted(node for group in dealt for node in group) == nodes
+        assert all(
+            group == sorted(group) and len(group) <= max(per_round, count if groups == 1 else 0) for group in dealt
+        )
+
+
+def test_the_last_round_of_a_site_is_one_in_which_it_took_part():
+    nodes = list(range(2, 10))
+    for number in range(1, 20):
+        last = last_round_of(5, nodes, 3, 0, number)
+        assert last < number
+        assert last == 0 or 5 in choose_sites(nodes, 3, 0, last)
+        assert all(5 not in choose_sites(nodes, 3, 0, between) for between in range(last + 1, number))

@@ -39,7 +39,7 @@ def draw_roc(predictions: pd.DataFrame, described: Mapping[str, Mapping[str, str
     tasks, encoders = sorted(rows["task"].unique()), list(dict.fromkeys(rows["encoder"]))
     columns = min(3, len(tasks))
     lines = -(-len(tasks) // columns)
-    figure = new_figure(3.2 * columns + 0.3, 3.2 * lines + 0.8, f"ROC curves of {', '.join(tasks)}")
+    figure = new_figure(3.2 * columns + 0.3, 3.6 * lines + 0.6, f"ROC curves of {', '.join(tasks)}")
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, task in zip(grid, tasks):
         axes.plot([0, 1], [0, 1], color=QUIET, linestyle="--", linewidth=1)
@@ -49,7 +49,6 @@ def draw_roc(predictions: pd.DataFrame, described: Mapping[str, Mapping[str, str
             axes.plot(share, hits, color=PALETTE[number], linestyle=LINES[number % len(LINES)], label=_words(encoder))
         axes.set_title(f"{_words(task)}\n({described[task]['images']} images)", fontsize="small")
         axes.set_xlabel("1 − specificity", fontsize="small")
-        axes.set_aspect("equal")
     for axes in grid[len(tasks) :]:
         axes.set_axis_off()
     grid[0].set_ylabel("sensitivity", fontsize="small")

@@ -10,6 +10,7 @@ import copy
 
 import numpy as np
 import torch
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -71,7 +72,8 @@ def predict(encoder: VisionTransformer, head: nn.Linear, data: TaskData, rows: n
     """(P,) probabilities of a positive case, in fp32."""
     features = extract_features(encoder, data.images[rows], data.sectors[rows])
     with torch.inference_mode():
-        return head(torch.from_numpy(features))[:, 0].sigmoid().numpy().astype(np.float64)
+        logits = head(torch.from_numpy(features))[:, 0]
+    return expit(logits.numpy().astype(np.float64))  # in double precision, so that sure scores are not tied at 1
 
 
 def _held_out(turn: Turn, truth: np.ndarray) -> np.ndarray | None:

@@ -90,7 +90,8 @@ def pretrain_federated(place: Workplace, sites: list[str], workers: int) -> tupl
     """
     torch.set_num_threads(1)
     folder = place.folder / "federated"
-    with tqdm(total=place.federation.rounds, unit="round", desc="federated", mininterval=2) as bar:
+    rounds = place.federation.passes * place.federation.passes_per_pass(len(sites))
+    with tqdm(total=rounds, unit="round", desc="federated", mininterval=2) as bar:
         model, grey_scale, history = federate(
             place.curated, sites, folder, place.recipe, place.federation, place.seed, workers,
             on_round=partial(advance, bar),
@@ -119,7 +120,7 @@ def pretrain_arm(
     held_out = load_pictures(place.curated, everyone, ["validation"])
     model, history = pretrain_centrally(
         arm, place.folder / arm, place.recipe, training.images, training.sectors,
-        (held_out.images, held_out.sectors), grey_scale, place.federation.rounds, pictures, place.seed,
+        (held_out.images, held_out.sectors), grey_scale, place.federation.passes, pictures, place.seed,
     )  # fmt: skip
     keep_encoder(place, arm, model, grey_scale, sites)
     return history
@@ -144,7 +145,7 @@ def pretrain_comparisons(
     counts = {site: len(site_images(str(place.curated), site, "train")[0]) for site in sites}
     pictures = sum(counts.values()) * place.federation.local_epochs
     members = {"pooled": sites, "one_site": [largest_site(counts)]}
-    total = place.federation.rounds * len(members)
+    total = place.federation.passes * len(members)
     with tqdm(total=total, unit="round", desc="pooled and one site", mininterval=2) as bar:
         histories = train_arms(place, members, grey_scale, pictures, workers, bar)
     write_json(place.folder / "comparisons.json", histories)

@@ -25,13 +25,20 @@ from ultrafm.seeds import spawn_torch
 FEWEST_PATIENTS = 4
 
 
-def traffic_table(model: MaskedAutoencoder, sites: int, rounds: int) -> pd.DataFrame:
-    """What travels between coordinator and sites, with its size in bytes; weights are float32."""
+def traffic_table(model: MaskedAutoencoder, sites: int, passes: int) -> pd.DataFrame:
+    """What travels between coordinator and sites, with its size in bytes; weights are float32; a site takes part once a pass."""
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    turn = "each time a site takes part"
     rows = [
-        ("coordinator to site", "global weights", "every round", weights, weights * sites * rounds),
-        ("site to coordinator", "trained weights", "every round", weights, weights * sites * rounds),
-        ("site to coordinator", "image counts and mean losses (4 numbers)", "every round", 32, 32 * sites * rounds),
+        ("coordinator to site", "global weights", turn, weights, weights * sites * passes),
+        ("site to coordinator", "trained weights", turn, weights, weights * sites * passes),
+        (
+            "site to coordinator",
+            "image counts and mean losses (4 numbers)",
+            "each time a site takes part",
+            32,
+            32 * sites * passes,
+        ),
         ("site to coordinator", "image count and grey sums (3 numbers)", "once", 24, 24 * sites),
     ]
     return pd.DataFrame(rows, columns=["from", "what", "when", "bytes each time", "bytes in all"])

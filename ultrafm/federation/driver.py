@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +30,22 @@ STATE = "state.safetensors"
 
 @dataclass(frozen=True)
 class Federation:
-    """How sites work together: `rounds` of `local_epochs`, averaged by images or equally, with or without momentum."""
+    """How sites work together: averaged by images or equally, with or without server momentum.
 
-    rounds: int
+    In a pass every site takes part once, in one of the pass's rounds of `sites_per_round` sites (0: all).
+    """
+
+    passes: int
+    sites_per_round: int = 0
     local_epochs: int = 1
+    site_batch_size: int = 8
     site_optimizer: str = "kept"
     server_momentum: float = 0.0
     weighting: str = "images"
+
+    def rounds_per_pass(self, sites: int) -> int:
+        """In how many rounds all of `sites` sites take part once."""
+        return -(-sites // self.sites_per_round) if 0 < self.sites_per_round < sites else 1
 
 
 @dataclass(frozen=True)
@@ -112,18 +121,21 @@ def federate(
         descriptions = describe_sites(grid, sites, timeout)
         grey_scale = grey_scale_of([(one.images, one.grey, one.squares) for one in descriptions.values()])
         names = {node: description.site for node, description in descriptions.items()}
-        strategy = StreamingAverage(names, federation.weighting, federation.server_momentum)
+        strategy = StreamingAverage(
+            names, federation.weighting, federation.server_momentum, federation.sites_per_round, seed
+        )
         arrays = ArrayRecord(build_model(recipe, seed).state_dict())
         history: list[dict[str, float | str]] = []
         finished = 0
-        config = round_config(recipe, federation, grey_scale, seed)
+        rounds = federation.passes * federation.rounds_per_pass(len(sites))
+        config = round_config(recipe, federation, rounds, grey_scale, seed)
         settings = describe_settings(config, federation, descriptions)
         if (found := load_round(folder, settings)) is not None:
             arrays, strategy.velocity, finished, history = found
-        for number in range(finished + 1, federation.rounds + 1):
+        for number in range(finished + 1, rounds + 1):
             messages = strategy.configure_train(number, arrays, config, grid)
             arrays, losses = strategy.aggregate_train(number, in_order(grid, messages, timeout))
-            history += site_rows(number, strategy)
+            history += site_rows(number, federation.rounds_per_pass(len(sites)), strategy)
             save_round(folder, arrays, strategy.velocity, settings, number, history)
             if on_round:
                 on_round(number, float(losses["loss"]))
@@ -134,22 +146,24 @@ def federate(
     return model, grey_scale, history
 
 
-def round_config(recipe: Recipe, federation: Federation, grey_scale: GreyScale, seed: int) -> ConfigRecord:
-    """What goes to every site in every round, as one flat Flower record."""
+def round_config(recipe: Recipe, federation: Federation, rounds: int, grey_scale: GreyScale, seed: int) -> ConfigRecord:
+    """What goes to every site in every round, as one flat Flower record; the batch size is that of sites."""
+    at_sites = replace(recipe, batch_size=federation.site_batch_size)
     plan = {
-        "seed": seed, "rounds": federation.rounds, "local_epochs": federation.local_epochs,
+        "seed": seed, "rounds": rounds, "local_epochs": federation.local_epochs,
         "site_optimizer": federation.site_optimizer,
         "grey_mean": grey_scale.mean, "grey_deviation": grey_scale.deviation,
     }  # fmt: skip
-    values = {f"recipe/{key}": value for key, value in recipe.settings().items()}
+    values = {f"recipe/{key}": value for key, value in at_sites.settings().items()}
     return ConfigRecord(values | {f"plan/{key}": value for key, value in plan.items()})
 
 
-def site_rows(number: int, strategy: StreamingAverage) -> list[dict[str, float | str]]:
-    """One row of the round log per site."""
+def site_rows(number: int, rounds_per_pass: int, strategy: StreamingAverage) -> list[dict[str, float | str]]:
+    """One row of the round log per site that took part; passes count from 1 too."""
     return [
         {
-            "round": number, "site": site, "images": int(metrics["images"]), "loss": float(metrics["loss"]),
+            "round": number, "pass": (number - 1) // rounds_per_pass + 1, "site": site,
+            "images": int(metrics["images"]), "loss": float(metrics["loss"]),
             "validation_images": int(metrics["validation_images"]),
             "validation_loss": float(metrics["validation_loss"]) if metrics["validation_images"] else None,
         }

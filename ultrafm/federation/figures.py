@@ -17,28 +17,37 @@ from ultrafm.pretraining.reconstruct import reconstruct
 from ultrafm.reporting.figures import PALETTE, interval_plot, loss_curves, new_figure, picture_grid
 from ultrafm.seeds import spawn, spawn_torch
 
+PASS = "pass over all training images"
+
 
 def site_curves(rounds: pd.DataFrame, images: str) -> Figure:
-    """Training loss of each site and of the federation (weighted by images) by round; `images`: real or simulated."""
-    table = rounds.rename(columns={"images": "weight"})
-    return loss_curves(table, f"Training loss at each site ({images} images)")
+    """Training loss of each site and of the federation (weighted by images) by pass; `images`: real or simulated."""
+    table = rounds.drop(columns="round").rename(columns={"images": "weight", "pass": "round"})
+    figure = loss_curves(table, f"Training loss at each site ({images} images)")
+    figure.axes[0].set_xlabel(PASS)
+    return figure
+
+
+def pass_losses(rounds: pd.DataFrame) -> pd.DataFrame:
+    """Mean validation loss of each pass, over the sites' validation images: columns pass, validation_loss."""
+    held_out = rounds.dropna(subset=["validation_loss"])
+    total = (held_out["validation_loss"] * held_out["validation_images"]).groupby(held_out["pass"]).sum()
+    mean = total / held_out["validation_images"].groupby(held_out["pass"]).sum()
+    return mean.rename("validation_loss").reset_index()
 
 
 def arm_curves(rounds: pd.DataFrame, comparisons: pd.DataFrame, images: str) -> Figure:
-    """Validation loss by round of the federated model beside one site alone and all sites pooled."""
-    held_out = rounds.dropna(subset=["validation_loss"])
-    weights = held_out["validation_images"]
-    total = (held_out["validation_loss"] * weights).groupby(held_out["round"]).sum() / weights.groupby(
-        held_out["round"]
-    ).sum()
-    federated = total.rename("loss").reset_index().assign(site="federated")
-    others = comparisons.rename(columns={"arm": "site", "loss": "training_loss", "validation_loss": "loss"})
-    table = pd.concat([federated, others[["round", "site", "loss"]]], ignore_index=True)
-    figure = new_figure(8, 3.8, f"Validation loss by round of {', '.join(table['site'].unique())} ({images} images)")
+    """Validation loss by pass of the federated model beside one site alone and all sites pooled.
+
+    A site measures the model that it receives, so the federated curve mixes the rounds of a pass.
+    """
+    others = comparisons.rename(columns={"round": "pass"})[["arm", "pass", "validation_loss"]]
+    table = pd.concat([pass_losses(rounds).assign(arm="federated"), others], ignore_index=True)
+    figure = new_figure(8, 3.8, f"Validation loss by pass of {', '.join(table['arm'].unique())} ({images} images)")
     axes = figure.add_subplot()
-    for (arm, curve), colour in zip(table.groupby("site", sort=False), PALETTE):
-        axes.plot(curve["round"], curve["loss"], label=arm.replace("_", " "), color=colour, linewidth=2)
-    axes.set(xlabel="round", ylabel="loss before the round (1: guessing the mean)")
+    for (arm, curve), colour in zip(table.groupby("arm", sort=False), PALETTE):
+        axes.plot(curve["pass"], curve["validation_loss"], label=arm.replace("_", " "), color=colour, linewidth=2)
+    axes.set(xlabel=PASS, ylabel="loss (1: guessing the mean)")
     axes.set_title(f"Loss on all sites' validation images ({images})")
     axes.legend()
     return figure

@@ -19,10 +19,11 @@ from ultrafm.seeds import spawn, spawn_torch
 
 @dataclass(frozen=True)
 class RoundPlan:
-    """What the coordinator asks of a site in one round; rounds count from 1."""
+    """What the coordinator asks of a site in one round; rounds count from 1, `last_round` is 0 the first time."""
 
     seed: int
     round: int
+    last_round: int
     rounds: int
     local_epochs: int
     site_optimizer: str  # "kept": moments stay at the site from round to round; "reset": they start anew
@@ -77,7 +78,7 @@ def train_site(
 ) -> RoundOutcome:
     """Train `model` in place on the site's training fold for one round; the validation loss is the received model's.
 
-    With `site_optimizer="kept"` the moments of the last round are read from `folder` and those of this round written
+    With `site_optimizer="kept"` the moments of the site's last round are read from `folder` and those of this round written
     there, so that a round which is repeated after a crash starts from the same ones.
     """
     images, sectors = site_images(curated, site, "train")
@@ -88,8 +89,8 @@ def train_site(
         spawn_torch(plan.seed, "validation masks", site),
     )  # fmt: skip
     optimizer = make_optimizer(model, recipe.weight_decay)
-    if plan.site_optimizer == "kept" and plan.round > 1:
-        restore_optimizer(optimizer, kept_moments(folder, plan.round - 1, site))
+    if plan.site_optimizer == "kept" and plan.last_round:
+        restore_optimizer(optimizer, kept_moments(folder, plan.last_round, site))
     batches = list(
         epoch_batches(len(images), recipe.batch_size, plan.local_epochs, spawn(plan.seed, "batches", site, plan.round))
     )
@@ -101,9 +102,16 @@ def train_site(
     )  # fmt: skip
     if plan.site_optimizer == "kept":
         save_state(moments_path(folder, plan.round), optimizer_tensors(optimizer), {"round": plan.round})
-        moments_path(folder, plan.round - 2).unlink(missing_ok=True)
+        forget_before(folder, plan.last_round)
     mean = float(validation.mean()) if len(validation) else 0.0
     return RoundOutcome(len(images), loss, len(validation), mean)
+
+
+def forget_before(folder: Path, number: int) -> None:
+    """Delete moments older than those of round `number`, from which a repeated round would start."""
+    for path in folder.glob("moments_*.safetensors"):
+        if path.name < moments_path(folder, number).name:
+            path.unlink()
 
 
 def kept_moments(folder: Path, number: int, site: str) -> dict:

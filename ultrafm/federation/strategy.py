@@ -6,7 +6,7 @@ number of sites, and the sum does not depend on who answers first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -14,8 +14,29 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from ultrafm.errors import UltraFMError
+from ultrafm.seeds import spawn
 
 Arrays = dict[str, np.ndarray]
+
+
+def choose_sites(nodes: Sequence[int], per_round: int, seed: int, number: int) -> list[int]:
+    """The nodes that take part in round `number` (from 1), `per_round` of them or fewer; 0 means all.
+
+    Sites are dealt anew into groups for every pass over all of them, so that after each pass all have taken part
+    equally often. Fewer sites a round mean more rounds for the same work (McMahan et al. 2017, client fraction).
+    """
+    if not 0 < per_round < len(nodes):
+        return list(nodes)
+    groups = -(-len(nodes) // per_round)
+    finished_passes, place = divmod(number - 1, groups)
+    order = spawn(seed, "participation", round=finished_passes).permutation(len(nodes))
+    return [nodes[index] for index in sorted(order[place::groups])]
+
+
+def last_round_of(node: int, nodes: Sequence[int], per_round: int, seed: int, number: int) -> int:
+    """The last round before `number` in which the node took part; 0 if it has not yet."""
+    earlier = range(number - 1, 0, -1)
+    return next((one for one in earlier if node in choose_sites(nodes, per_round, seed, one)), 0)
 
 
 def apply_average(old: Arrays, average: Arrays) -> Arrays:
@@ -40,12 +61,21 @@ class StreamingAverage(Strategy):
     is saved with the model after every round.
     """
 
-    def __init__(self, sites: dict[int, str], weighting: str = "images", momentum: float = 0.0) -> None:
+    def __init__(
+        self,
+        sites: dict[int, str],
+        weighting: str = "images",
+        momentum: float = 0.0,
+        sites_per_round: int = 0,
+        seed: int = 0,
+    ) -> None:
         if weighting not in ("images", "equal"):
             raise UltraFMError("weighting", repr(weighting), "'images' or 'equal'")
         if not 0 <= momentum < 1:
             raise UltraFMError("server_momentum", repr(momentum), "a number from 0 to below 1")
         self.sites, self.weighting, self.momentum = sites, weighting, momentum
+        self.sites_per_round, self.seed = sites_per_round, seed
+        self.chosen: list[int] = []
         self.velocity: Arrays = {}
         self.site_metrics: dict[str, MetricRecord] = {}
         self._old: Arrays = {}
@@ -56,12 +86,19 @@ class StreamingAverage(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """One message per site with the global weights; `config` keys are 'recipe/..' and 'plan/..'."""
+        """One message per chosen site with the global weights; `config` keys are 'recipe/..' and 'plan/..'."""
         self._old = {name: array.numpy() for name, array in arrays.items()}
+        nodes = list(self.sites)
+        self.chosen = choose_sites(nodes, self.sites_per_round, self.seed, server_round)
         recipe = {key[7:]: value for key, value in config.items() if key.startswith("recipe/")}
         plan = {key[5:]: value for key, value in config.items() if key.startswith("plan/")} | {"round": server_round}
-        records = {"arrays": arrays, "recipe": ConfigRecord(recipe), "plan": ConfigRecord(plan)}
-        return [Message(RecordDict(dict(records)), node, "train", group_id=str(server_round)) for node in self.sites]
+        messages = []
+        for node in self.chosen:
+            last = last_round_of(node, nodes, self.sites_per_round, self.seed, server_round)
+            records = {"arrays": arrays, "recipe": ConfigRecord(dict(recipe))}
+            records["plan"] = ConfigRecord(plan | {"last_round": last})
+            messages.append(Message(RecordDict(records), node, "train", group_id=str(server_round)))
+        return messages
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -70,7 +107,8 @@ class StreamingAverage(Strategy):
         total: Arrays = {}
         weights = 0.0
         self.site_metrics = {}
-        for (_node, site), reply in zip(self.sites.items(), replies, strict=True):
+        for node, reply in zip(self.chosen, replies, strict=True):
+            site = self.sites[node]
             if reply.has_error():
                 raise UltraFMError(
                     f"round {server_round}, site {site}", reply.error.reason, "trained weights",
