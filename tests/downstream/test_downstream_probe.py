@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from ultrafm.downstream.features import as_pictures, coverage, extract_features, extract_patch_features, pool_tokens
 from ultrafm.downstream.finetune import fine_tune, head_from, predict
 from ultrafm.downstream.metrics import Cases, auroc, interval
-from ultrafm.downstream.probe import DEFAULT_PENALTY, PENALTIES, choose_penalty, fit_probe, probe_turn
+from ultrafm.downstream.probe import DEFAULT_PENALTY, PENALTIES, choose_penalty, fit_probe, probe_turn, steady_probe
 from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS, Turn, turns
 
 
@@ -149,3 +149,10 @@ def test_very_sure_scores_are_not_tied():
     with torch.no_grad():
         head.bias.fill_(25.0)
     assert len(set(predict(encoder, head, data, np.arange(8)).tolist())) == 8
+
+
+def test_fine_tuning_never_starts_from_a_weakly_penalised_probe():
+    data = made_tasks.made_diagnosis(np.random.default_rng(0))
+    features, (turn,) = np.random.default_rng(0).normal(size=(48, 4)), turns(data)
+    assert steady_probe(features, data.truth, turn, 10.0).penalty == DEFAULT_PENALTY
+    assert steady_probe(features, data.truth, turn, 1e-5).penalty == 1e-5

@@ -89,7 +89,7 @@ def diagnose(job: Job) -> pd.DataFrame:
     """The predictions of one job."""
     from ultrafm.downstream.features import extract_features
     from ultrafm.downstream.finetune import fine_tune
-    from ultrafm.downstream.probe import probe_turn
+    from ultrafm.downstream.probe import probe_turn, steady_probe
     from ultrafm.pretraining.weights import load_encoder
 
     data, encoder = job.data, load_encoder(job.folder)
@@ -100,7 +100,8 @@ def diagnose(job: Job) -> pd.DataFrame:
         parts.append(_predictions(job, LINEAR_PROBE, turn, probe.score(features[turn.predict])))
         if job.epochs:
             generator = spawn_torch(job.seed, "fine-tuning", data.task.name, number)
-            scores = fine_tune(encoder, probe, data, turn, job.epochs, job.precision, generator)
+            start = steady_probe(features, data.truth, turn, probe.penalty)
+            scores = fine_tune(encoder, start, data, turn, job.epochs, job.precision, generator)
             parts.append(_predictions(job, FINE_TUNING, turn, scores))
     return pd.concat(parts, ignore_index=True).sort_values(["method", "image_id"], ascending=[False, True])
 

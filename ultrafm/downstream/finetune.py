@@ -1,6 +1,6 @@
 """Fine-tuning for diagnosis: the whole encoder and a linear head, trained for a few epochs.
 
-The head starts as the linear probe of the same training images and the encoder follows (Kumar et al. 2022, arXiv
+The head starts as a linear probe of the same training images and the encoder follows (Kumar et al. 2022, arXiv
 2202.10054: a head that starts at random distorts the features before it has learned anything).
 """
 

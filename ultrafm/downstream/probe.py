@@ -65,3 +65,11 @@ def choose_penalty(features: np.ndarray, truth: np.ndarray, turn: Turn) -> float
 def probe_turn(features: np.ndarray, truth: np.ndarray, turn: Turn) -> Probe:
     """Choose the penalty on validation, then fit on the turn's training images only."""
     return fit_probe(features[turn.train], truth[turn.train], choose_penalty(features, truth, turn))
+
+
+def steady_probe(features: np.ndarray, truth: np.ndarray, turn: Turn, chosen: float) -> Probe:
+    """A probe of the turn's training images to start fine-tuning from: its penalty is at least the default one.
+
+    A weakly penalised probe leans on features that hardly vary; as soon as the encoder moves, its scores go anywhere.
+    """
+    return fit_probe(features[turn.train], truth[turn.train], min(chosen, DEFAULT_PENALTY))

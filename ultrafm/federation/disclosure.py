@@ -26,7 +26,7 @@ FEWEST_PATIENTS = 4
 
 
 def traffic_table(model: MaskedAutoencoder, sites: int, passes: int) -> pd.DataFrame:
-    """What travels between coordinator and sites, with its size in bytes; weights are float32; a site takes part once a pass."""
+    """What travels between coordinator and sites, in bytes; weights are float32, a site takes part once a pass."""
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
     turn = "each time a site takes part"
     rows = [
@@ -35,7 +35,7 @@ def traffic_table(model: MaskedAutoencoder, sites: int, passes: int) -> pd.DataF
         (
             "site to coordinator",
             "image counts and mean losses (4 numbers)",
-            "each time a site takes part",
+            turn,
             32,
             32 * sites * passes,
         ),

@@ -78,8 +78,8 @@ def train_site(
 ) -> RoundOutcome:
     """Train `model` in place on the site's training fold for one round; the validation loss is the received model's.
 
-    With `site_optimizer="kept"` the moments of the site's last round are read from `folder` and those of this round written
-    there, so that a round which is repeated after a crash starts from the same ones.
+    With `site_optimizer="kept"` the moments of the site's last round are read from `folder` and those of this round
+    written there, so that a round which is repeated after a crash starts from the same ones.
     """
     images, sectors = site_images(curated, site, "train")
     held_out, held_out_sectors = site_images(curated, site, "validation")
