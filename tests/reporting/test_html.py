@@ -31,7 +31,7 @@ def page(tmp_path: Path) -> str:
     notebook = make_notebook(tmp_path / "30_diagnosis.ipynb", "secret_call()", "second()")
     book = read_notebook(notebook)
     injected = nbformat.v4.new_code_cell(
-        "# Parameters\nseed = 3\nextra = '/home/someone/reports/smoke'", metadata={"tags": ["injected-parameters"]}
+        "# Parameters\nseed = 3\nextra = '/srv/someone/reports/smoke'", metadata={"tags": ["injected-parameters"]}
     )
     book.cells.insert(2, injected)
     book.cells[4].outputs = [
