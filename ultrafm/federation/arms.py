@@ -90,7 +90,7 @@ def pretrain_federated(place: Workplace, sites: list[str], workers: int) -> tupl
     """
     torch.set_num_threads(1)
     folder = place.folder / "federated"
-    rounds = place.federation.passes * place.federation.passes_per_pass(len(sites))
+    rounds = place.federation.passes * place.federation.rounds_per_pass(len(sites))
     with tqdm(total=rounds, unit="round", desc="federated", mininterval=2) as bar:
         model, grey_scale, history = federate(
             place.curated, sites, folder, place.recipe, place.federation, place.seed, workers,
