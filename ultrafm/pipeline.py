@@ -118,8 +118,7 @@ def current_key(plan: StudyPlan, step: StepPlan, run: dict[str, Any]) -> str:
     """The step's fingerprint now. Paths are left out: only what is in them counts."""
     parameters = {name: value for name, value in step_parameters(plan, step).items() if name != "manifests"}
     inputs = [run["steps"].get(name, {}).get("output", "") for name in step.needs]
-    extra = [hash_text(str(run["steps"]))] if step.name == "90_report" else []
-    return step_key(step, parameters, outside_inputs(plan, step) + inputs + extra)
+    return step_key(step, parameters, outside_inputs(plan, step) + inputs)
 
 
 def is_finished(plan: StudyPlan, step: StepPlan, run: dict[str, Any], key: str) -> bool:
