@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from ultrafm.curation import load_pictures
 from ultrafm.federation.arms import Workplace, load_model
-from ultrafm.federation.disclosure import FEWEST_PATIENTS
 from ultrafm.pretraining.loop import GreyScale
 from ultrafm.pretraining.reconstruct import reconstruct
 from ultrafm.reporting.figures import PALETTE, interval_plot, loss_curves, new_figure, picture_grid
@@ -99,10 +98,10 @@ def loss_figure(records: Sequence[dict[str, Any]]) -> Figure:
 
 
 def membership_figure(table: pd.DataFrame, images: str) -> Figure | None:
-    """AUROC of telling training images from held-out ones, by site; None when no site has enough patients for it."""
+    """AUROC of telling training images from held-out ones, by site; None when no site has enough patients."""
     if table.empty:
         return None
-    title = f"Membership inference by loss ({images} images, sites with at least {FEWEST_PATIENTS} patients a side)"
+    title = f"Membership inference by loss ({images} images)"
     return interval_plot(
         table, "auroc", "low", "high", "site", None, title, "AUROC (0.5: nothing learnt)", reference=0.5
     )
