@@ -180,7 +180,7 @@ def test_adding_files_moves_no_patient_and_drops_no_picture(tmp_path):
     rows = write_plain(tmp_path / "archive", patients=8)
     curated(tmp_path, out="before")
     more = write_plain(tmp_path / "archive", patients=14)
-    write_table(tmp_path / "archive", rows + more[len(rows):])
+    write_table(tmp_path / "archive", rows + more[len(rows) :])
     curated(tmp_path)
     before = load_pictures(tmp_path / "before", [SITE], FOLDS).table.set_index("image_id")
     after = load_pictures(tmp_path / "out", [SITE], FOLDS).table.set_index("image_id")
