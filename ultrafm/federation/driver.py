@@ -113,8 +113,8 @@ def federate(
 ) -> tuple[MaskedAutoencoder, GreyScale, list[dict[str, float | str]]]:
     """Pre-train one model over `sites` without an image leaving its store; resumes from `folder`/state.safetensors.
 
-    Returns the model, the grey normalisation that the sites agreed on, and one row per round and site: round, site,
-    images, loss, validation_loss (None without validation images). `workers` processes change the speed only.
+    Returns the model, the grey normalisation that the sites agreed on, and one row per round and site: round, pass,
+    site, images, loss, validation_loss (None without validation images). `workers` processes change the speed only.
     """
     grid = open_grid(curated, sites, folder / "sites", workers)
     try:
