@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from ultrafm import study
+from ultrafm import pipeline, study
 from ultrafm.errors import UltraFMError
 from ultrafm.profiles import load_profile, profile_names
 from ultrafm.study import STEPS, Identity, claim_folder, only_run, open_step, plan_of, step_key
@@ -93,3 +95,38 @@ def test_the_key_of_a_step_sees_parameters_and_inputs_but_not_workers_or_place()
     assert base == step_key(plan, {"seed": 0, "out": "b", "workers": 2}, ["x"])
     assert base != step_key(plan, {"seed": 1, "out": "a", "workers": 1}, ["x"])
     assert base != step_key(plan, {"seed": 0, "out": "a", "workers": 1}, ["y"])
+
+
+def finished_run(plan):
+    """run.json's value as if every step had just finished."""
+    run = {"steps": {}}
+    for step in STEPS:
+        key = pipeline.current_key(plan, step, run)
+        run["steps"][step.name] = {"status": "finished", "key": key, "output": f"files of {step.name}"}
+    return run
+
+
+def outdated(run):
+    return [name for name, entry in run["steps"].items() if entry["status"] == "out of date"]
+
+
+def test_steps_that_rest_on_a_changed_step_are_out_of_date(tmp_path):
+    plan = pipeline.plan_study("smoke", tmp_path, 0, "data_manifests", "", None)
+    run, told = finished_run(plan), []
+    pipeline.mark_outdated(plan, run, told.append)
+    assert outdated(run) == [] and told == []
+    run["steps"]["30_diagnosis"]["output"] = "other files"  # as after `--only 30_diagnosis`
+    pipeline.mark_outdated(plan, run, told.append)
+    assert outdated(run) == ["50_reader_study", "90_report"]
+    assert "50_reader_study: out of date" in told[0]
+
+
+def test_a_changed_parameter_puts_its_step_and_all_later_ones_out_of_date(tmp_path):
+    plan = pipeline.plan_study("smoke", tmp_path, 0, "data_manifests", "", None)
+    run = finished_run(plan)
+    longer = replace(plan, parameters=plan.parameters | {"passes": 3})
+    pipeline.mark_outdated(longer, run, lambda line: None)
+    assert outdated(run) == [
+        "20_pretrain", "30_diagnosis", "40_segmentation", "50_reader_study", "60_privacy", "90_report"
+    ]  # fmt: skip
+    assert "20_pretrain changed" in run["steps"]["30_diagnosis"]["error"]

@@ -150,12 +150,12 @@ def run_study(plan: StudyPlan, only: Sequence[str] = (), tell: Tell = lambda lin
                 continue
             run_step(plan, step, run, key, pages(plan, chosen), tell)
             if run["steps"][step.name]["status"] != "finished":
-                finish_study(plan, run)
+                finish_study(plan, run, tell)
                 raise UltraFMError(
                     f"step {step.name}", run["steps"][step.name]["error"], "a notebook that runs to its end",
                     f"see {step.name}.html in {plan.folder}, then run the same command again",
                 )  # fmt: skip
-        return finish_study(plan, run)
+        return finish_study(plan, run, tell)
 
 
 def open_run(plan: StudyPlan) -> dict[str, Any]:
@@ -184,6 +184,7 @@ def run_step(
     result = run_notebook(
         NOTEBOOKS / f"{step.name}.ipynb", target, step_parameters(plan, step),
         on_cell=lambda cell, cells: tell(f"{step.name}: cell {cell} of {cells}\r"),
+        on_progress=lambda line: tell(f"{step.name}: {line}\r"),
     )  # fmt: skip
     entry = {"key": key, "seconds": round(result.seconds, 1), "peak_memory_bytes": result.peak_memory_bytes}
     entry |= (
@@ -203,8 +204,27 @@ def pages(plan: StudyPlan, chosen: Sequence[StepPlan] = ()) -> list[Page]:
     return [Page(name, f"{name}.html") for name in names]
 
 
-def finish_study(plan: StudyPlan, run: dict[str, Any]) -> Path:
-    """Gather the records of all finished steps into results.json and write the index page."""
+def mark_outdated(plan: StudyPlan, run: dict[str, Any], tell: Tell) -> None:
+    """Note which steps rest on something that changed after they ran: their numbers belong to another study."""
+    outdated: list[str] = []
+    for step in STEPS:
+        entry = run["steps"].get(step.name, {})
+        if entry.get("status") not in ("finished", "out of date"):
+            continue
+        changed = [name for name in step.needs if name in outdated or name not in run["steps"]]
+        if not changed and entry["key"] == current_key(plan, step, run):
+            entry["status"] = "finished"
+            continue
+        outdated.append(step.name)
+        cause = f"{', '.join(changed)} changed" if changed else "its code, a parameter or what it reads changed"
+        entry |= {"status": "out of date", "error": f"{cause} after it ran; run the whole study again"}
+        tell(f"{step.name}: out of date, its numbers are left out ({cause} after it ran)")
+    write_json(plan.folder / "run.json", run)
+
+
+def finish_study(plan: StudyPlan, run: dict[str, Any], tell: Tell) -> Path:
+    """Gather the records of all steps that are up to date into results.json and write the index page."""
+    mark_outdated(plan, run, tell)
     finished = [name for name in STEP_NAMES if run["steps"].get(name, {}).get("status") == "finished"]
     found = [read_json(plan.folder / name / "records.json") for name in finished]
     results = write_results(plan.folder / "results.json", found)

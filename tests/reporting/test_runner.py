@@ -47,6 +47,16 @@ def test_a_run_uses_this_python_and_leaves_no_process(tmp_path: Path) -> None:
     assert source.read_bytes() == before
 
 
+def test_a_long_cell_says_how_far_it_is(tmp_path: Path) -> None:
+    work = "import time\nfrom ultrafm.progress import progress\n"
+    work += "for _ in progress(range(3), total=3, title='reading', unit='picture'):\n    time.sleep(1.2)"
+    lines: list[str] = []
+    source = make_notebook(tmp_path / "source.ipynb", work)
+    assert run_notebook(source, tmp_path / "target.ipynb", {}, on_progress=lines.append).ok
+    assert lines[0].startswith("reading: 0 of 3 pictures") and len(set(lines)) == len(lines) > 1
+    assert printed(tmp_path / "target.ipynb") == ""
+
+
 def test_a_failing_cell_is_kept_with_a_banner(tmp_path: Path) -> None:
     source = make_notebook(
         tmp_path / "source.ipynb", "print('so far')", "raise ValueError('too <b>few</b>')", "print(3)"

@@ -22,6 +22,7 @@ from ultrafm.curation.table import Row, read_rows, source_folder
 from ultrafm.errors import UltraFMError
 from ultrafm.files import replacing, write_json, write_text
 from ultrafm.manifests.schema import FolderSource, PhantomSource, SiteManifest
+from ultrafm.progress import progress
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,6 @@ def curate_sites(
     One row per site: site, title, images, rows, quarantined, read, duplicates, low_quality, kept, patients, and images
     and patients of each fold. Raises the error of the first site that cannot be curated.
     """
-    from tqdm.auto import tqdm
-
     jobs = [
         (manifest, wanted_source, Path(out), Path(archives), data_root, seed, image_size, patients_share)
         for manifest in sorted(manifests, key=lambda manifest: manifest.site)
@@ -125,7 +124,7 @@ def curate_sites(
         pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=multiprocessing.get_context("spawn"))
     with pool as executor:
         results = map(curate_archive, *zip(*jobs)) if executor is None else executor.map(curate_archive, *zip(*jobs))
-        summaries = list(tqdm(results, total=len(jobs), desc="curating", unit="site"))
+        summaries = list(progress(results, total=len(jobs), title="curating", unit="site"))
     return summary_table(summaries)
 
 

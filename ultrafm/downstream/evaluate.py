@@ -13,9 +13,9 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
 from ultrafm.downstream.tasks import TaskData, Turn, turns
+from ultrafm.progress import progress
 from ultrafm.seeds import spawn_torch
 
 LINEAR_PROBE, LINEAR_HEAD, FINE_TUNING = "linear_probe", "linear_head", "fine_tuning"
@@ -160,10 +160,10 @@ def _run(answer: Callable[[Job], Answer], jobs: Sequence[Job], workers: int, tit
     """The answers in the order of the jobs; `workers` fresh processes, or this one when there is one worker or job."""
     if workers <= 1 or len(jobs) <= 1:
         with one_thread():
-            return [answer(job) for job in tqdm(jobs, desc=title, unit="job")]
+            return [answer(job) for job in progress(jobs, total=len(jobs), title=title, unit="job")]
     with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
         asked = pool.map(_on_one_thread, [answer] * len(jobs), jobs)
-        return list(tqdm(asked, total=len(jobs), desc=title, unit="job"))
+        return list(progress(asked, total=len(jobs), title=title, unit="job"))
 
 
 def _on_one_thread(answer: Callable[[Job], Answer], job: Job) -> Answer:

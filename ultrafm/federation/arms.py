@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
+from tqdm.std import tqdm
 
 from ultrafm.curation import load_pictures
 from ultrafm.errors import UltraFMError
@@ -29,6 +29,7 @@ from ultrafm.pretraining.loop import GreyScale, image_losses
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.pretraining.weights import describe_encoder, load_encoder, load_facts, load_state, save_encoder
+from ultrafm.progress import progress
 from ultrafm.reporting.records import record
 from ultrafm.seeds import spawn_torch
 
@@ -91,7 +92,7 @@ def pretrain_federated(place: Workplace, sites: list[str], workers: int) -> tupl
     torch.set_num_threads(1)
     folder = place.folder / "federated"
     rounds = place.federation.passes * place.federation.rounds_per_pass(len(sites))
-    with tqdm(total=rounds, unit="round", desc="federated", mininterval=2) as bar:
+    with progress(total=rounds, unit="round", title="federated") as bar:
         model, grey_scale, history = federate(
             place.curated, sites, folder, place.recipe, place.federation, place.seed, workers,
             on_round=partial(advance, bar),
@@ -146,7 +147,7 @@ def pretrain_comparisons(
     pictures = sum(counts.values()) * place.federation.local_epochs
     members = {"pooled": sites, "one_site": [largest_site(counts)]}
     total = place.federation.passes * len(members)
-    with tqdm(total=total, unit="round", desc="pooled and one site", mininterval=2) as bar:
+    with progress(total=total, unit="round", title="pooled and one site") as bar:
         histories = train_arms(place, members, grey_scale, pictures, workers, bar)
     write_json(place.folder / "comparisons.json", histories)
     return pd.concat([pd.DataFrame(rows).assign(arm=arm) for arm, rows in histories.items()], ignore_index=True)

@@ -12,6 +12,8 @@ from ultrafm.reporting.html import Page
 from ultrafm.reporting.rendering import style, templates
 from ultrafm.reporting.tables import headline_tables, provenance_rows, reported_table, setting_table, steps_table
 
+OUTCOMES = {"out of date": "is out of date, and its numbers are left out"}
+
 
 def write_index(
     folder: Path,
@@ -64,12 +66,17 @@ def _notice(records: Sequence[Mapping[str, Any]]) -> str:
     return " ".join(parts)
 
 
-def _failed_steps(run: Mapping[str, Any], pages: Sequence[Page]) -> list[tuple[str, str, Page | None]]:
-    """Name, error and page of each step that did not finish."""
+def _failed_steps(run: Mapping[str, Any], pages: Sequence[Page]) -> list[tuple[str, str, str, Page | None]]:
+    """Name, what happened, cause and page of each step that did not finish or is out of date."""
     by_name = {page.name: page for page in pages}
     steps = sorted(run.get("steps", {}).items())
     return [
-        (name, entry.get("error", "did not run to its end"), by_name.get(name))
+        (
+            name,
+            OUTCOMES.get(entry["status"], "did not finish"),
+            entry.get("error", "it did not run to its end"),
+            by_name.get(name),
+        )
         for name, entry in steps
         if entry.get("status", "finished") != "finished"
     ]

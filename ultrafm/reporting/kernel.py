@@ -16,6 +16,8 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from traitlets import default
 
+from ultrafm.progress import NOTE
+
 MARK = "ULTRAFM_KERNEL"
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
@@ -34,14 +36,15 @@ class KernelWatch:
     """Watches the processes of one kernel: their peak memory, how the kernel ended, and that none of them stays.
 
     Use as a context manager around the run. `peak_bytes` is the largest sum of resident memory over the kernel and
-    all its children, looked at every `interval` seconds.
+    all its children, looked at every `interval` seconds. `on_progress` is told the line of progress when it changes.
     """
 
-    def __init__(self, interval: float = 0.5) -> None:
+    def __init__(self, interval: float = 0.5, on_progress: Callable[[str], None] = lambda line: None) -> None:
         self.mark = uuid.uuid4().hex
         self.interval, self.peak_bytes = interval, 0
         self.process: subprocess.Popen | None = None
-        self.log = Path(os.devnull)
+        self.log = self.note = Path(os.devnull)
+        self.on_progress, self._line = on_progress, ""
         self._seen: set[psutil.Process] = set()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample_until_done, daemon=True)
@@ -84,6 +87,14 @@ class KernelWatch:
     def _sample_until_done(self) -> None:
         while not self._done.wait(self.interval):
             self.sample()
+            self.look_at_progress()
+
+    def look_at_progress(self) -> None:
+        """Tell how far the notebook says it is, if that is news."""
+        line = self.note.read_text() if self.note.exists() else ""
+        if line and line != self._line:
+            self._line = line
+            self.on_progress(line)
 
     def _leftovers(self) -> list[psutil.Process]:
         """Processes of this kernel that still run, those too that lost their parent; they carry the watch's mark."""
@@ -106,8 +117,9 @@ def kernel_class(watch: KernelWatch, folder: Path, environment: Mapping[str, str
     what it says outside of cells goes into a log there. Its environment is this process's, with ENVIRONMENT and then
     `environment` on top; `watch` is told of its process.
     """
-    watch.log = folder / "kernel.log"
-    variables = {**os.environ, "IPYTHONDIR": str(folder), **ENVIRONMENT, **environment, MARK: watch.mark}
+    watch.log, watch.note = folder / "kernel.log", folder / "progress"
+    own = {"IPYTHONDIR": str(folder), NOTE: str(watch.note), MARK: watch.mark}
+    variables = {**os.environ, **ENVIRONMENT, **environment, **own}
 
     class StudyKernel(AsyncKernelManager):
         """The kernel of one notebook."""

@@ -44,11 +44,13 @@ def run_notebook(
     parameters: Mapping[str, Any],
     kernel_environment: Mapping[str, str] | None = None,
     on_cell: OnCell | None = None,
+    on_progress: Callable[[str], None] = lambda line: None,
 ) -> NotebookRun:
     """Run the notebook `source` with `parameters` in a kernel of its own, and write it with its outputs to `target`.
 
     The kernel is this very Python; it starts in the notebook's folder, without telemetry and model hub, and
-    `kernel_environment` comes on top. `on_cell(index, total)` is called before each code cell. A notebook that fails is
+    `kernel_environment` comes on top. `on_cell(index, total)` is called before each code cell, and
+    `on_progress(line)` with every line of progress inside a cell. A notebook that fails is
     kept in `target` with a banner at its head, and as HTML beside it: an error, a sys.exit, or a kernel that dies all
     give `ok` False and an `error`. `source` is never written.
     Raises UltraFMError for a parameter that is unknown or does not fit, before any kernel starts.
@@ -57,7 +59,11 @@ def run_notebook(
     source, target = source.resolve(), target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with KernelWatch() as watch, tempfile.TemporaryDirectory(prefix="ultrafm-") as folder, _quiet():
+    with (
+        KernelWatch(on_progress=on_progress) as watch,
+        tempfile.TemporaryDirectory(prefix="ultrafm-") as folder,
+        _quiet(),
+    ):
         kernel = kernel_class(watch, Path(folder), kernel_environment or {})
         error = _execute(source, target, ready, kernel, watch, on_cell or (lambda index, total: None))
     run = NotebookRun(time.monotonic() - began, watch.peak_bytes, error is None, error)
