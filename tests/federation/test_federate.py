@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ultrafm.errors import UltraFMError
 from ultrafm.federation import site as site_room
@@ -29,38 +31,46 @@ def images(monkeypatch):
     monkeypatch.setattr(site_room, "site_images", pictures)
 
 
-def run(folder, rounds=3, **changes):
-    federation = Federation(passes=rounds, **{"site_optimizer": "kept", "server_momentum": 0.5} | changes)
-    return federate(folder, SITES, folder, RECIPE, federation, seed=5)
+def run(folder, rounds=3, on_round=None, **changes):
+    federation = Federation(passes=rounds, **{"adaptive": "kept"} | changes)
+    return federate(folder, SITES, folder, RECIPE, federation, seed=5, on_round=on_round)
 
 
 def weights(model):
     return torch.cat([weight.flatten() for weight in model.state_dict().values()])
 
 
-def test_training_together_lowers_the_loss(tmp_path, images):
-    _, _, history = run(tmp_path, rounds=10, server_momentum=0.0)
-    losses = [np.mean([row["loss"] for row in history if row["round"] == number]) for number in (1, 10)]
+@pytest.mark.parametrize("adaptive", ["kept", "reset", "server"])
+def test_training_together_lowers_the_loss(tmp_path, images, adaptive):
+    _, _, history = run(tmp_path, rounds=10, shares=2, adaptive=adaptive)
+    losses = [np.mean([row["loss"] for row in history if row["pass"] == number]) for number in (1, 10)]
     assert losses[1] < losses[0]
-    assert [row["site"] for row in history[:3]] == SITES
+    assert [row["site"] for row in history[:3]] == SITES and len(history) == 30
     assert history[2]["validation_loss"] is None and history[0]["validation_loss"] > 0
 
 
-@pytest.mark.parametrize(("site_optimizer", "per_round"), [("kept", 0), ("reset", 0), ("kept", 2)])
-def test_a_killed_run_ends_with_the_same_weights(tmp_path, images, site_optimizer, per_round):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"adaptive": "reset"},
+        {"shares": 2},
+        {"sites_per_round": 2},
+        {"adaptive": "server", "shares": 2, "sites_per_round": 1},
+    ],
+)
+def test_a_killed_run_ends_with_the_same_weights(tmp_path, images, changes):
     class Killed(Exception):
         pass
 
     def kill(number, _loss):
-        if number == 2:
+        if number == 3:
             raise Killed
 
-    changes = {"site_optimizer": site_optimizer, "sites_per_round": per_round}
     whole, _, history = run(tmp_path / "whole", rounds=4, **changes)
-    federation = Federation(4, per_round, 1, 8, site_optimizer, 0.5)
     with pytest.raises(Killed):
-        federate(tmp_path, SITES, tmp_path / "cut", RECIPE, federation, seed=5, on_round=kill)
-    assert load_facts(tmp_path / "cut" / "state.safetensors")["round"] == 2
+        run(tmp_path / "cut", rounds=4, on_round=kill, **changes)
+    assert load_facts(tmp_path / "cut" / "state.safetensors")["round"] == 3
     resumed, _, again = run(tmp_path / "cut", rounds=4, **changes)
     assert torch.equal(weights(whole), weights(resumed)) and history == again
 
@@ -84,16 +94,16 @@ def test_a_round_that_was_cut_short_is_repeated_from_the_same_moments(tmp_path, 
 
 
 def test_kept_and_reset_moments_differ_from_the_second_round_on(tmp_path, images):
-    kept, reset = run(tmp_path / "kept", 1)[0], run(tmp_path / "reset", 1, site_optimizer="reset")[0]
+    kept, reset = run(tmp_path / "kept", 1)[0], run(tmp_path / "reset", 1, adaptive="reset")[0]
     assert torch.equal(weights(kept), weights(reset))
-    kept, reset = run(tmp_path / "kept2", 2)[0], run(tmp_path / "reset2", 2, site_optimizer="reset")[0]
+    kept, reset = run(tmp_path / "kept2", 2)[0], run(tmp_path / "reset2", 2, adaptive="reset")[0]
     assert not torch.equal(weights(kept), weights(reset))
 
 
 def test_a_state_of_other_settings_is_not_continued(tmp_path, images):
-    run(tmp_path, rounds=1, server_momentum=0.0)
-    changed = run(tmp_path, rounds=1, server_momentum=0.9)[0]
-    fresh = run(tmp_path / "fresh", rounds=1, server_momentum=0.9)[0]
+    run(tmp_path, rounds=1, weighting="equal")
+    changed = run(tmp_path, rounds=1)[0]
+    fresh = run(tmp_path / "fresh", rounds=1)[0]
     assert torch.equal(weights(changed), weights(fresh))
 
 
@@ -104,12 +114,11 @@ def test_lost_moments_are_named_and_not_made_up(tmp_path, images):
     def kill(number, _loss):
         raise Killed
 
-    federation = Federation(2, 0, 1, 8, "kept", 0.0)
     with pytest.raises(Killed):
-        federate(tmp_path, SITES, tmp_path, RECIPE, federation, seed=5, on_round=kill)
+        run(tmp_path, rounds=2, on_round=kill)
     (tmp_path / "sites" / "site_02_b" / "moments_0001.safetensors").unlink()
     with pytest.raises(UltraFMError, match=r"site_02_b.*moments_0001"):
-        federate(tmp_path, SITES, tmp_path, RECIPE, federation, seed=5)
+        run(tmp_path, rounds=2)
 
 
 def test_a_site_without_training_images_is_named(tmp_path, monkeypatch):
@@ -120,8 +129,22 @@ def test_a_site_without_training_images_is_named(tmp_path, monkeypatch):
         run(tmp_path)
 
 
-def test_in_a_pass_every_site_takes_part_once(tmp_path, images):
-    _, _, history = run(tmp_path, rounds=2, sites_per_round=2)
-    assert [row["round"] for row in history][-1] == 4
-    for number in (1, 2):
-        assert sorted(row["site"] for row in history if row["pass"] == number) == SITES
+@given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 12))
+def test_the_shares_of_a_pass_hold_a_sites_images_once(images, batch_size, count):
+    plans = [site_room.RoundPlan(5, 1, 9, 0, 2, share, count, "kept", 0.1, 0.5, 0.2) for share in range(1, count + 1)]
+    shares = [site_room.batches_of_round(images, batch_size, plan, "site_01_a") for plan in plans]
+    assert sorted(np.concatenate([rows for share in shares for rows in share])) == list(range(images))
+    sizes = [len(share) for share in shares]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_site_with_few_images_sits_rounds_out(tmp_path, images):
+    """6 images in batches of 4 are two batches; of a pass's four rounds, it sits two out."""
+    _, _, history = run(tmp_path, rounds=2, shares=4, site_batch_size=4, adaptive="reset")
+    assert [row["images"] for row in history] == [6, 8, 10, 6, 8, 10]
+    assert all(row["loss"] > 0 for row in history)
+
+
+def test_an_unknown_word_for_the_optimizer_names_the_nearest(tmp_path, images):
+    with pytest.raises(UltraFMError, match="did you mean 'kept'"):
+        run(tmp_path, adaptive="keep")

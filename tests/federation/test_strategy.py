@@ -8,16 +8,13 @@ from hypothesis import strategies as st
 
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.grid import identify_process
+from ultrafm.federation.schedule import Schedule
+from ultrafm.federation.server_optimizer import average
 from ultrafm.federation.site import grey_scale_of
-from ultrafm.federation.strategy import (
-    StreamingAverage,
-    apply_average,
-    apply_momentum,
-    choose_sites,
-    last_round_of,
-)
+from ultrafm.federation.strategy import StreamingAverage
 
 SITES = {2: "site_a", 3: "site_b", 4: "site_c"}
+ALL = Schedule(len(SITES), passes=9)
 
 
 def record(value):
@@ -37,48 +34,36 @@ def replies(strategy, values, images=(1, 1, 1), start=0.0):
 
 
 def test_mean_is_weighted_by_images():
-    strategy = StreamingAverage(SITES)
+    strategy = StreamingAverage(SITES, ALL)
     arrays, losses = strategy.aggregate_train(1, replies(strategy, (1.0, 2.0, 6.0), images=(1, 1, 2)))
     assert arrays["w"].numpy().tolist() == [3.75, 3.75]  # (1 + 2 + 2 * 6) / 4
     assert losses["loss"] == pytest.approx((1 + 1 + 2 * 2) / 4)
 
 
 def test_equal_weighting_ignores_images():
-    strategy = StreamingAverage(SITES, weighting="equal")
+    strategy = StreamingAverage(SITES, ALL, "equal")
     arrays, _ = strategy.aggregate_train(1, replies(strategy, (1.0, 2.0, 6.0), images=(1, 1, 200)))
     assert arrays["w"].numpy().tolist() == [3, 3]
 
 
-def test_momentum_accumulates_the_mean_update():
-    old = {"w": np.array([1.0], np.float32)}
-    new, speed = apply_momentum(old, {"w": np.array([2.0])}, {}, 0.5)
-    assert (new["w"][0], speed["w"][0]) == (2.0, 1.0)
-    new, speed = apply_momentum(new, {"w": np.array([3.0])}, speed, 0.5)
-    assert (new["w"][0], speed["w"][0]) == (3.5, 1.5)  # update 1, plus half of the last speed
-
-
-def test_the_type_of_weights_is_kept():
-    assert apply_average({"w": np.zeros(2, np.float32)}, {"w": np.ones(2)})["w"].dtype == np.float32
-
-
 def test_constants_survive_averaging_exactly():
     value = float(np.float32(0.1))
-    strategy = StreamingAverage(SITES)
+    strategy = StreamingAverage(SITES, ALL)
     arrays, _ = strategy.aggregate_train(1, replies(strategy, (value, value, value), images=(3, 7, 11)))
     assert (arrays["w"].numpy() == np.float32(0.1)).all()
 
 
 def test_every_message_carries_recipe_plan_and_round():
-    strategy = StreamingAverage(SITES)
+    strategy = StreamingAverage(SITES, ALL)
     identify_process()
     messages = list(strategy.configure_train(5, record(0), ConfigRecord({"recipe/width": 8, "plan/seed": 3}), None))
     assert [message.metadata.dst_node_id for message in messages] == [2, 3, 4]
     assert dict(messages[0].content["recipe"]) == {"width": 8}
-    assert dict(messages[0].content["plan"]) == {"seed": 3, "round": 5, "last_round": 4}
+    assert dict(messages[0].content["plan"]) == {"seed": 3, "round": 5, "last_round": 4, "pass_number": 5, "share": 1}
 
 
 def test_a_failed_site_is_named():
-    strategy = StreamingAverage(SITES)
+    strategy = StreamingAverage(SITES, ALL)
     answers = replies(strategy, (1.0, 2.0, 3.0))
     answers[1] = Message(Error(code=0, reason="disk full"), reply_to=answers[1])
     with pytest.raises(UltraFMError, match=r"round 1, site site_b: found disk full"):
@@ -87,17 +72,37 @@ def test_a_failed_site_is_named():
 
 @pytest.mark.parametrize("bad", [np.array([1.0, np.nan], np.float32), np.ones(3, np.float32)])
 def test_bad_weights_are_refused_with_the_sites_name(bad):
-    strategy = StreamingAverage(SITES)
+    strategy = StreamingAverage(SITES, ALL)
     answers = replies(strategy, (1.0, 2.0, 3.0))
     answers[2].content["arrays"] = ArrayRecord({"w": Array(bad)})
     with pytest.raises(UltraFMError, match="site site_c, weight w"):
         strategy.aggregate_train(1, answers)
 
 
-@pytest.mark.parametrize(("weighting", "momentum"), [("size", 0.0), ("images", 1.0), ("images", -0.1)])
-def test_settings_out_of_range_are_refused(weighting, momentum):
-    with pytest.raises(UltraFMError):
-        StreamingAverage(SITES, weighting, momentum)
+def test_an_unknown_weighting_names_the_nearest():
+    with pytest.raises(UltraFMError, match="did you mean 'images'"):
+        StreamingAverage(SITES, ALL, "image")
+
+
+@pytest.mark.parametrize("weighting", ["images", "equal"])
+def test_a_site_that_sits_a_round_out_does_not_count(weighting):
+    strategy = StreamingAverage(SITES, ALL, weighting)
+    arrays, _ = strategy.aggregate_train(1, replies(strategy, (4.0, 2.0, 0.0), images=(1, 1, 0)))
+    assert arrays["w"].numpy().tolist() == [3, 3]
+    arrays, _ = strategy.aggregate_train(1, replies(strategy, (1.0, 1.0, 1.0), images=(0, 0, 0), start=1.0))
+    assert arrays["w"].numpy().tolist() == [1, 1]
+
+
+def test_the_server_optimizer_gets_the_mean_update_the_rounds_rate_and_its_state():
+    def remember(old, update, state, rate, number):
+        new, _ = average(old, update, {}, rate, number)
+        return new, {"seen": {"w": state.get("seen", {"w": 0.0})["w"] + update["w"]}}
+
+    strategy = StreamingAverage(SITES, ALL, optimize=remember, rate=lambda number: 0.5 * number)
+    for _ in range(2):
+        arrays, _ = strategy.aggregate_train(1, replies(strategy, (2.0, 3.0, 4.0), start=1.0))
+        assert arrays["w"].numpy().tolist() == [2, 2]  # 1 + 0.5 x (3 - 1)
+    assert strategy.state["seen"]["w"].tolist() == [4, 4]
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=5))
@@ -108,24 +113,3 @@ def test_grey_scale_is_that_of_all_images_together(rows):
     scale = grey_scale_of(described)
     assert scale.mean == pytest.approx(values.mean(), abs=1e-5)
     assert scale.deviation == pytest.approx(max(values.std(), 1e-3), abs=1e-3)
-
-
-@given(st.integers(1, 20), st.integers(0, 21), st.integers(0, 99))
-def test_each_pass_deals_every_site_into_one_round(count, per_round, seed):
-    nodes = list(range(2, 2 + count))
-    groups = -(-count // per_round) if 0 < per_round < count else 1
-    for start in (1, 1 + groups):
-        dealt = [choose_sites(nodes, per_round, seed, number) for number in range(start, start + groups)]
-        assert sorted(node for group in dealt for node in group) == nodes
-        assert all(
-            group == sorted(group) and len(group) <= max(per_round, count if groups == 1 else 0) for group in dealt
-        )
-
-
-def test_the_last_round_of_a_site_is_one_in_which_it_took_part():
-    nodes = list(range(2, 10))
-    for number in range(1, 20):
-        last = last_round_of(5, nodes, 3, 0, number)
-        assert last < number
-        assert last == 0 or 5 in choose_sites(nodes, 3, 0, last)
-        assert all(5 not in choose_sites(nodes, 3, 0, between) for between in range(last + 1, number))

@@ -91,7 +91,7 @@ def pretrain_federated(place: Workplace, sites: list[str], workers: int) -> tupl
     """
     torch.set_num_threads(1)
     folder = place.folder / "federated"
-    rounds = place.federation.passes * place.federation.rounds_per_pass(len(sites))
+    rounds = place.federation.schedule(len(sites), place.seed).rounds
     with progress(total=rounds, unit="round", title="federated") as bar:
         model, grey_scale, history = federate(
             place.curated, sites, folder, place.recipe, place.federation, place.seed, workers,
@@ -144,7 +144,7 @@ def pretrain_comparisons(
     Returns one row per arm and round: arm, round, loss, validation_loss.
     """
     counts = {site: len(site_images(str(place.curated), site, "train")[0]) for site in sites}
-    pictures = sum(counts.values()) * place.federation.local_epochs
+    pictures = sum(counts.values())
     members = {"pooled": sites, "one_site": [largest_site(counts)]}
     total = place.federation.passes * len(members)
     with progress(total=total, unit="round", title="pooled and one site") as bar:

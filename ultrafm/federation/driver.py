@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
@@ -16,10 +15,12 @@ from flwr.serverapp import Grid
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.client_app import REFERENCE
 from ultrafm.federation.grid import LocalGrid, PoolGrid
+from ultrafm.federation.schedule import Schedule
+from ultrafm.federation.server_optimizer import ServerOptimizer, State, adam, average
 from ultrafm.federation.site import grey_scale_of
-from ultrafm.federation.strategy import StreamingAverage
+from ultrafm.federation.strategy import StreamingAverage, one_of
 from ultrafm.files import hash_text
-from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.loop import GreyScale, LearningRate
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.pretraining.weights import load_state, save_state
@@ -30,22 +31,27 @@ STATE = "state.safetensors"
 
 @dataclass(frozen=True)
 class Federation:
-    """How sites work together: averaged by images or equally, with or without server momentum.
+    """How sites work together; see `schedule.py` for `passes`, `shares` and `sites_per_round`.
 
-    In a pass every site takes part once, in one of the pass's rounds of `sites_per_round` sites (0: all).
+    `adaptive` says where the adaptive optimizer is: AdamW at the sites, with moments "kept" or "reset" between rounds,
+    and averaging at the server; or Adam at the "server", and plain gradient steps of size `site_step` at the sites. Its
+    rate is the recipe's, wherever it is. Updates are weighted by "images" of the round or "equal".
     """
 
     passes: int
+    shares: int = 1
     sites_per_round: int = 0
-    local_epochs: int = 1
     site_batch_size: int = 8
-    site_optimizer: str = "kept"
-    server_momentum: float = 0.0
+    adaptive: str = "server"
+    site_step: float = 0.1
     weighting: str = "images"
 
-    def rounds_per_pass(self, sites: int) -> int:
-        """In how many rounds all of `sites` sites take part once."""
-        return -(-sites // self.sites_per_round) if 0 < self.sites_per_round < sites else 1
+    def __post_init__(self) -> None:
+        one_of("adaptive", self.adaptive, ("server", "kept", "reset"))
+
+    def schedule(self, sites: int, seed: int) -> Schedule:
+        """Who trains what, when, with so many sites."""
+        return Schedule(sites, self.passes, self.shares, self.sites_per_round, seed)
 
 
 @dataclass(frozen=True)
@@ -110,33 +116,32 @@ def federate(
     workers: int = 1,
     timeout: float = 3600.0,
     on_round: Callable[[int, float], None] | None = None,
-) -> tuple[MaskedAutoencoder, GreyScale, list[dict[str, float | str]]]:
+) -> tuple[MaskedAutoencoder, GreyScale, list[dict[str, float | str | None]]]:
     """Pre-train one model over `sites` without an image leaving its store; resumes from `folder`/state.safetensors.
 
-    Returns the model, the grey normalisation that the sites agreed on, and one row per round and site: round, pass,
-    site, images, loss, validation_loss (None without validation images). `workers` processes change the speed only.
+    Returns the model, the grey normalisation that the sites agreed on, and one row per pass and site: pass, site,
+    images, loss, validation_images, validation_loss (of the model at the pass's start; None without validation images).
+    `workers` processes change the speed only.
     """
+    schedule = federation.schedule(len(sites), seed)
     grid = open_grid(curated, sites, folder / "sites", workers)
     try:
         descriptions = describe_sites(grid, sites, timeout)
         grey_scale = grey_scale_of([(one.images, one.grey, one.squares) for one in descriptions.values()])
         names = {node: description.site for node, description in descriptions.items()}
-        strategy = StreamingAverage(
-            names, federation.weighting, federation.server_momentum, federation.sites_per_round, seed
-        )
+        strategy = StreamingAverage(names, schedule, federation.weighting, *server_side(recipe, federation, schedule))
         arrays = ArrayRecord(build_model(recipe, seed).state_dict())
-        history: list[dict[str, float | str]] = []
+        history: list[dict[str, float | str | None]] = []
         finished = 0
-        rounds = federation.passes * federation.rounds_per_pass(len(sites))
-        config = round_config(recipe, federation, rounds, grey_scale, seed)
+        config = round_config(recipe, federation, schedule.rounds, grey_scale, seed)
         settings = describe_settings(config, federation, descriptions)
         if (found := load_round(folder, settings)) is not None:
-            arrays, strategy.velocity, finished, history = found
-        for number in range(finished + 1, rounds + 1):
+            arrays, strategy.state, finished, history = found
+        for number in range(finished + 1, schedule.rounds + 1):
             messages = strategy.configure_train(number, arrays, config, grid)
             arrays, losses = strategy.aggregate_train(number, in_order(grid, messages, timeout))
-            history += site_rows(number, federation.rounds_per_pass(len(sites)), strategy)
-            save_round(folder, arrays, strategy.velocity, settings, number, history)
+            history = add_round(history, schedule.place(number)[0], strategy.site_metrics)
+            save_round(folder, arrays, strategy.state, settings, number, history)
             if on_round:
                 on_round(number, float(losses["loss"]))
     finally:
@@ -146,29 +151,41 @@ def federate(
     return model, grey_scale, history
 
 
+def server_side(
+    recipe: Recipe, federation: Federation, schedule: Schedule
+) -> tuple[ServerOptimizer, Callable[[int], float]]:
+    """The server's optimizer and its learning rate in each round, from 1 on."""
+    if federation.adaptive != "server":
+        return average, lambda number: 1.0
+    rate = LearningRate(recipe.learning_rate, recipe.warmup)
+    return adam, lambda number: rate.at((number - 0.5) / schedule.rounds)
+
+
 def round_config(recipe: Recipe, federation: Federation, rounds: int, grey_scale: GreyScale, seed: int) -> ConfigRecord:
     """What goes to every site in every round, as one flat Flower record; the batch size is that of sites."""
     at_sites = replace(recipe, batch_size=federation.site_batch_size)
     plan = {
-        "seed": seed, "rounds": rounds, "local_epochs": federation.local_epochs,
-        "site_optimizer": federation.site_optimizer,
+        "seed": seed, "rounds": rounds, "shares": federation.shares, "adaptive": federation.adaptive,
+        "site_step": federation.site_step,
         "grey_mean": grey_scale.mean, "grey_deviation": grey_scale.deviation,
     }  # fmt: skip
     values = {f"recipe/{key}": value for key, value in at_sites.settings().items()}
     return ConfigRecord(values | {f"plan/{key}": value for key, value in plan.items()})
 
 
-def site_rows(number: int, rounds_per_pass: int, strategy: StreamingAverage) -> list[dict[str, float | str]]:
-    """One row of the round log per site that took part; passes count from 1 too."""
-    return [
-        {
-            "round": number, "pass": (number - 1) // rounds_per_pass + 1, "site": site,
-            "images": int(metrics["images"]), "loss": float(metrics["loss"]),
-            "validation_images": int(metrics["validation_images"]),
-            "validation_loss": float(metrics["validation_loss"]) if metrics["validation_images"] else None,
-        }
-        for site, metrics in strategy.site_metrics.items()
-    ]  # fmt: skip
+def add_round(history: list[dict], number: int, site_metrics: Mapping[str, Mapping[str, float]]) -> list[dict]:
+    """The log with a round of pass `number` added to it: one row per pass and site, losses averaged over images."""
+    rows = {(row["pass"], row["site"]): row for row in history}
+    for site, metrics in site_metrics.items():
+        before = rows.get((number, site), {"images": 0, "loss": 0.0, "validation_images": 0, "validation_loss": None})
+        images = before["images"] + int(metrics["images"])
+        total = before["loss"] * before["images"] + metrics["loss"] * metrics["images"]
+        row = {"pass": number, "site": site} | before | {"images": images, "loss": total / max(images, 1)}
+        if metrics["validation_images"]:
+            row["validation_images"] = int(metrics["validation_images"])
+            row["validation_loss"] = float(metrics["validation_loss"])
+        rows[number, site] = row
+    return list(rows.values())
 
 
 def describe_settings(config: ConfigRecord, federation: Federation, descriptions: dict[int, SiteDescription]) -> str:
@@ -177,17 +194,16 @@ def describe_settings(config: ConfigRecord, federation: Federation, descriptions
     return hash_text(json.dumps([sorted(config.items()), asdict(federation), rows]))
 
 
-def save_round(
-    folder: Path, arrays: ArrayRecord, velocity: dict[str, np.ndarray], settings: str, number: int, history: list
-) -> None:
-    """Write the state after a round: global weights, server momentum and the round log, in one file."""
+def save_round(folder: Path, arrays: ArrayRecord, state: State, settings: str, number: int, history: list) -> None:
+    """Write the state after a round: global weights, the server optimizer's state and the log, in one file."""
     tensors = {f"model/{name}": torch.from_numpy(array.numpy().copy()) for name, array in arrays.items()}
-    tensors |= {f"velocity/{name}": torch.from_numpy(value) for name, value in velocity.items()}
+    for kind, values in state.items():
+        tensors |= {f"server/{kind}/{name}": torch.from_numpy(value) for name, value in values.items()}
     save_state(folder / STATE, tensors, {"settings": settings, "round": number, "history": history})
 
 
-def load_round(folder: Path, settings: str) -> tuple[ArrayRecord, dict[str, np.ndarray], int, list] | None:
-    """Global weights, server momentum, last finished round and round log; None when there is nothing to continue.
+def load_round(folder: Path, settings: str) -> tuple[ArrayRecord, State, int, list] | None:
+    """Global weights, server state, last finished round and log; None when there is nothing to continue.
 
     A state that was written under other settings, or over other images, is left alone and training begins anew.
     """
@@ -196,6 +212,12 @@ def load_round(folder: Path, settings: str) -> tuple[ArrayRecord, dict[str, np.n
     tensors, facts = load_state(folder / STATE)
     if facts["settings"] != settings:
         return None
-    model = {name[6:]: Array(tensor.numpy()) for name, tensor in tensors.items() if name.startswith("model/")}
-    velocity = {name[9:]: tensor.numpy() for name, tensor in tensors.items() if name.startswith("velocity/")}
-    return ArrayRecord(model), velocity, facts["round"], facts["history"]
+    model, state = {}, {}
+    for key, tensor in tensors.items():
+        room, name = key.split("/", 1)
+        if room == "model":
+            model[name] = Array(tensor.numpy())
+        else:
+            kind, name = name.split("/", 1)
+            state.setdefault(kind, {})[name] = tensor.numpy()
+    return ArrayRecord(model), state, facts["round"], facts["history"]

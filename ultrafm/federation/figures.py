@@ -21,7 +21,7 @@ PASS = "pass over all training images"
 
 def site_curves(rounds: pd.DataFrame, images: str) -> Figure:
     """Training loss of each site and of the federation (weighted by images) by pass; `images`: real or simulated."""
-    table = rounds.drop(columns="round").rename(columns={"images": "weight", "pass": "round"})
+    table = rounds.rename(columns={"images": "weight", "pass": "round"})
     figure = loss_curves(table, f"Training loss at each site ({images} images)")
     figure.axes[0].set_xlabel(PASS)
     return figure
@@ -36,10 +36,7 @@ def pass_losses(rounds: pd.DataFrame) -> pd.DataFrame:
 
 
 def arm_curves(rounds: pd.DataFrame, comparisons: pd.DataFrame, images: str) -> Figure:
-    """Validation loss by pass of the federated model beside one site alone and all sites pooled.
-
-    A site measures the model that it receives, so the federated curve mixes the rounds of a pass.
-    """
+    """Validation loss at the start of each pass: the federated model beside one site alone and all sites pooled."""
     others = comparisons.rename(columns={"round": "pass"})[["arm", "pass", "validation_loss"]]
     table = pd.concat([pass_losses(rounds).assign(arm="federated"), others], ignore_index=True)
     figure = new_figure(8, 3.8, f"Validation loss by pass of {', '.join(table['arm'].unique())} ({images} images)")

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ultrafm.curation import load_pictures
 from ultrafm.errors import UltraFMError
@@ -19,21 +20,29 @@ from ultrafm.seeds import spawn, spawn_torch
 
 @dataclass(frozen=True)
 class RoundPlan:
-    """What the coordinator asks of a site in one round; rounds count from 1, `last_round` is 0 the first time."""
+    """What the coordinator asks of a site in round `round` of `rounds`: train on share `share` of `shares` of a pass.
+
+    `last_round` is the last one in which the site took part, 0 for none. `adaptive` says where the adaptive optimizer
+    is: AdamW at the site, its moments "kept" or "reset" between rounds, with the recipe's rate rising and falling over
+    all rounds; or at the "server", and the site takes plain gradient steps of size `site_step`.
+    """
 
     seed: int
     round: int
-    last_round: int
     rounds: int
-    local_epochs: int
-    site_optimizer: str  # "kept": moments stay at the site from round to round; "reset": they start anew
+    last_round: int
+    pass_number: int
+    share: int
+    shares: int
+    adaptive: str
+    site_step: float
     grey_mean: float
     grey_deviation: float
 
 
 @dataclass(frozen=True)
 class RoundOutcome:
-    """What a site reports beside its weights; losses are means over its images."""
+    """What a site reports beside its weights: mean losses, and over how many images they were taken in this round."""
 
     images: int
     loss: float
@@ -76,35 +85,62 @@ def moments_path(folder: Path, number: int) -> Path:
 def train_site(
     model: MaskedAutoencoder, recipe: Recipe, plan: RoundPlan, curated: str, site: str, folder: Path
 ) -> RoundOutcome:
-    """Train `model` in place on the site's training fold for one round; the validation loss is the received model's.
+    """Train `model` in place on one round's share of the site's training fold.
 
-    With `site_optimizer="kept"` the moments of the site's last round are read from `folder` and those of this round
-    written there, so that a round which is repeated after a crash starts from the same ones.
+    The validation loss is that of the model as received; it is taken in the first share of a pass. With kept moments,
+    those of the last round are read from `folder` and those of this one written there, so that a round which is
+    repeated after a crash starts from the same ones.
     """
     images, sectors = site_images(curated, site, "train")
-    held_out, held_out_sectors = site_images(curated, site, "validation")
     grey_scale = GreyScale(plan.grey_mean, plan.grey_deviation)
-    validation = image_losses(
-        model, held_out, held_out_sectors, grey_scale, recipe.mask_ratio, recipe.precision,
-        spawn_torch(plan.seed, "validation masks", site),
-    )  # fmt: skip
-    optimizer = make_optimizer(model, recipe.weight_decay)
-    if plan.site_optimizer == "kept" and plan.last_round:
+    held_out = validation_losses(model, recipe, plan, curated, site) if plan.share == 1 else np.zeros(0)
+    batches = batches_of_round(len(images), recipe.batch_size, plan, site)
+    kept = plan.adaptive == "kept"
+    optimizer = make_site_optimizer(model, recipe, plan.adaptive)
+    if kept and plan.last_round:
         restore_optimizer(optimizer, kept_moments(folder, plan.last_round, site))
-    batches = list(
-        epoch_batches(len(images), recipe.batch_size, plan.local_epochs, spawn(plan.seed, "batches", site, plan.round))
-    )
-    rate = LearningRate(recipe.learning_rate, recipe.warmup)
+    schedule = LearningRate(recipe.learning_rate, recipe.warmup)
+
+    def rate(step: int) -> float:
+        if plan.adaptive == "server":
+            return plan.site_step
+        return schedule.at((plan.round - 1 + step / len(batches)) / plan.rounds)
+
     loss = train(
-        model, optimizer, images, sectors, iter(batches),
-        lambda step: rate.at((plan.round - 1 + step / len(batches)) / plan.rounds),
-        grey_scale, recipe.mask_ratio, recipe.precision, spawn_torch(plan.seed, "training", site, plan.round),
+        model, optimizer, images, sectors, iter(batches), rate, grey_scale, recipe.mask_ratio, recipe.precision,
+        spawn_torch(plan.seed, "training", site, plan.round),
     )  # fmt: skip
-    if plan.site_optimizer == "kept":
+    if kept:
         save_state(moments_path(folder, plan.round), optimizer_tensors(optimizer), {"round": plan.round})
         forget_before(folder, plan.last_round)
-    mean = float(validation.mean()) if len(validation) else 0.0
-    return RoundOutcome(len(images), loss, len(validation), mean)
+    seen = sum(len(rows) for rows in batches)
+    return RoundOutcome(seen, loss, len(held_out), float(held_out.mean()) if len(held_out) else 0.0)
+
+
+def validation_losses(model: MaskedAutoencoder, recipe: Recipe, plan: RoundPlan, curated: str, site: str) -> np.ndarray:
+    """Reconstruction loss of each of the site's validation images, under the same masks in every round."""
+    images, sectors = site_images(curated, site, "validation")
+    return image_losses(
+        model, images, sectors, GreyScale(plan.grey_mean, plan.grey_deviation), recipe.mask_ratio, recipe.precision,
+        spawn_torch(plan.seed, "validation masks", site),
+    )  # fmt: skip
+
+
+def batches_of_round(images: int, batch_size: int, plan: RoundPlan, site: str) -> list[np.ndarray]:
+    """The round's share of the pass's batches; shares are as even as whole batches allow.
+
+    A site with fewer batches than a pass has shares sits some rounds out: its list is then empty.
+    """
+    batches = list(epoch_batches(images, batch_size, 1, spawn(plan.seed, "batches", site, plan.pass_number)))
+    first, end = (len(batches) * share // plan.shares for share in (plan.share - 1, plan.share))
+    return batches[first:end]
+
+
+def make_site_optimizer(model: MaskedAutoencoder, recipe: Recipe, adaptive: str) -> torch.optim.Optimizer:
+    """AdamW, or plain gradient descent where the server adapts."""
+    if adaptive == "server":
+        return torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.0)
+    return make_optimizer(model, recipe.weight_decay)
 
 
 def forget_before(folder: Path, number: int) -> None:
@@ -120,6 +156,6 @@ def kept_moments(folder: Path, number: int, site: str) -> dict:
     if not path.exists():
         raise UltraFMError(
             f"site {site}, {path.name}", "no such file", f"the optimizer's moments after round {number}",
-            "delete the step's folder to begin again, or choose site_optimizer 'reset'",
+            "delete the step's folder to begin again, or choose adaptive 'reset'",
         )  # fmt: skip
     return load_state(path)[0]

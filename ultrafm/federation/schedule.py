@@ -1,0 +1,55 @@
+"""Who trains what, when: rounds, passes and shares, as pure arithmetic on the number of the round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ultrafm.errors import UltraFMError
+from ultrafm.seeds import spawn
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """In a pass, every site goes through its images once, in `shares` shares; in a turn, every site trains on one.
+
+    In a round, `sites_per_round` of the `sites` sites (0: all) take their share: they are dealt into the rounds of a
+    turn anew each time, so all take part equally often. Rounds, passes and shares count from 1, sites from 0.
+    """
+
+    sites: int
+    passes: int
+    shares: int = 1
+    sites_per_round: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("sites", 1), ("passes", 0), ("shares", 1), ("sites_per_round", 0)):
+            if (found := getattr(self, name)) < least:
+                raise UltraFMError(f"schedule, {name}", repr(found), f"{least} or more")
+
+    @property
+    def rounds_per_turn(self) -> int:
+        """Rounds until every site has trained on one share."""
+        return -(-self.sites // self.sites_per_round) if 0 < self.sites_per_round < self.sites else 1
+
+    @property
+    def rounds(self) -> int:
+        """Rounds in all."""
+        return self.passes * self.shares * self.rounds_per_turn
+
+    def place(self, number: int) -> tuple[int, int]:
+        """The pass that round `number` belongs to, and the share of it that is trained."""
+        turn = (number - 1) // self.rounds_per_turn
+        return turn // self.shares + 1, turn % self.shares + 1
+
+    def sites_of(self, number: int) -> list[int]:
+        """The sites that take part in round `number`, in rising order (client fraction, McMahan et al. 2017)."""
+        if self.rounds_per_turn == 1:
+            return list(range(self.sites))
+        turn, group = divmod(number - 1, self.rounds_per_turn)
+        order = spawn(self.seed, "participation", round=turn).permutation(self.sites)
+        return sorted(order[group :: self.rounds_per_turn].tolist())
+
+    def last_round_of(self, site: int, number: int) -> int:
+        """The last round before `number` in which the site took part; 0 if it has not yet."""
+        return next((one for one in range(number - 1, 0, -1) if site in self.sites_of(one)), 0)
