@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
-from concurrent.futures import ProcessPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from tqdm.std import tqdm
 
 from ultrafm.curation import load_pictures
 from ultrafm.errors import UltraFMError
-from ultrafm.federation.driver import Federation, federate
+from ultrafm.federation.driver import Federation, common_grey_scale, describe_sites, federate, open_grid
 from ultrafm.federation.grid import start_worker
 from ultrafm.federation.site import site_images
 from ultrafm.files import write_json
@@ -84,39 +85,54 @@ def keep_encoder(place: Workplace, arm: str, model: MaskedAutoencoder, grey_scal
     return target
 
 
-def pretrain_federated(place: Workplace, sites: list[str], workers: int) -> tuple[GreyScale, pd.DataFrame]:
-    """The federated arm; also writes the random one, which is the federation's starting point.
+def agree_on_grey_scale(place: Workplace, sites: list[str]) -> GreyScale:
+    """The grey normalisation of all sites together, from three numbers that each of them tells."""
+    grid = open_grid(place.curated, sites, place.folder / "federated" / "sites", workers=1)
+    return common_grey_scale(describe_sites(grid, sites, timeout=600.0))
 
-    Returns the grey normalisation that the sites agreed on and the round log (see `federate`). Shows a progress bar.
+
+def pretrain_arms(
+    place: Workplace, sites: list[str], grey_scale: GreyScale, workers: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train all arms, in `workers` processes side by side, and write their encoders; shows a progress bar.
+
+    Returns the federation's log (one row per pass and site, see `federate`) and one row per central arm and pass: arm,
+    pass, loss, validation_loss. An arm that was interrupted continues after its last finished round.
     """
-    torch.set_num_threads(1)
-    folder = place.folder / "federated"
-    rounds = place.federation.schedule(len(sites), place.seed).rounds
-    with progress(total=rounds, unit="round", title="federated") as bar:
-        model, grey_scale, history = federate(
-            place.curated, sites, folder, place.recipe, place.federation, place.seed, workers,
-            on_round=partial(advance, bar),
-        )  # fmt: skip
-    shutil.rmtree(folder / "sites", ignore_errors=True)  # the optimizer's moments are of use between rounds only
-    keep_encoder(place, "federated", model, grey_scale, sites)
+    counts = {site: len(site_images(str(place.curated), site, "train")[0]) for site in sites}
+    pictures = sum(counts.values())
+    jobs = {
+        "federated": partial(pretrain_federated, place, sites, max(workers - 2, 1)),
+        "pooled": partial(pretrain_arm, place, "pooled", sites, sites, grey_scale, pictures),
+        "one_site": partial(pretrain_arm, place, "one_site", [largest_site(counts)], sites, grey_scale, pictures),
+    }
     keep_encoder(place, "random", build_model(place.recipe, place.seed), grey_scale, [])
-    write_json(place.folder / "rounds.json", history)
-    return grey_scale, pd.DataFrame(history)
+    with progress(total=len(jobs) * place.federation.passes, unit="pass", title="three arms") as bar:
+        histories = run_jobs(place, jobs, workers, bar)
+    shutil.rmtree(place.folder / "federated" / "sites", ignore_errors=True)  # moments serve between rounds only
+    write_json(place.folder / "log.json", histories)
+    central = [pd.DataFrame(rows).assign(arm=arm) for arm, rows in histories.items() if arm != "federated"]
+    return pd.DataFrame(histories["federated"]), pd.concat(central, ignore_index=True)
 
 
-def advance(bar: tqdm, number: int, loss: float) -> None:
-    """Move a progress bar to round `number` and show its loss."""
-    bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-    bar.update(number - bar.n)
+def pretrain_federated(place: Workplace, sites: list[str], workers: int) -> list[dict]:
+    """The federated arm; returns its log."""
+    torch.set_num_threads(1)
+    model, grey_scale, history = federate(
+        place.curated, sites, place.folder / "federated", place.recipe, place.federation, place.seed, workers
+    )
+    keep_encoder(place, "federated", model, grey_scale, sites)
+    return history
 
 
 def pretrain_arm(
     place: Workplace, arm: str, sites: list[str], everyone: list[str], grey_scale: GreyScale, pictures: int
 ) -> list[dict]:
-    """A central arm on the images of `sites`, `pictures` per round; runs in a worker and returns its history.
+    """A central arm on the images of `sites`, `pictures` per pass; returns its log.
 
     Its validation loss is over the validation folds of `everyone`, so that arms can be compared.
     """
+    torch.set_num_threads(1)
     training = load_pictures(place.curated, sites, ["train"])
     held_out = load_pictures(place.curated, everyone, ["validation"])
     model, history = pretrain_centrally(
@@ -124,52 +140,44 @@ def pretrain_arm(
         (held_out.images, held_out.sectors), grey_scale, place.federation.passes, pictures, place.seed,
     )  # fmt: skip
     keep_encoder(place, arm, model, grey_scale, sites)
+    return [{"pass": row["round"], **row} for row in history]
+
+
+def run_jobs(
+    place: Workplace, jobs: dict[str, Callable[[], list[dict]]], workers: int, bar: tqdm
+) -> dict[str, list[dict]]:
+    """Run the arms' jobs, here one after the other or in processes of their own: arm -> its log.
+
+    The first job that fails ends the others; what they have finished is kept in their state files.
+    """
+    if workers <= 1:
+        return {arm: run_here(place, arm, job, bar) for arm, job in jobs.items()}
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=spawn, initializer=start_worker) as pool:
+        running = {arm: pool.submit(job) for arm, job in jobs.items()}
+        while (state := wait(running.values(), timeout=1, return_when=FIRST_EXCEPTION)).not_done:
+            bar.update(sum(passes_done(place, arm) for arm in jobs) - bar.n)
+            if failed := [job for job in state.done if job.exception()]:
+                for worker in multiprocessing.active_children():
+                    worker.terminate()
+                failed[0].result()
+        return {arm: job.result() for arm, job in running.items()}
+
+
+def run_here(place: Workplace, arm: str, job: Callable[[], list[dict]], bar: tqdm) -> list[dict]:
+    """Run one arm's job in this process."""
+    history = job()
+    bar.update(place.federation.passes)
     return history
 
 
-def rounds_done(folder: Path) -> int:
-    """Rounds that an arm has finished so far, read from its state file."""
-    path = folder / "state.safetensors"
-    return load_facts(path)["round"] if path.exists() else 0
-
-
-def pretrain_comparisons(
-    place: Workplace,
-    sites: list[str],
-    grey_scale: GreyScale,
-    workers: int,
-) -> pd.DataFrame:
-    """The arms 'one_site' (the largest) and 'pooled', side by side in `workers` processes; shows a progress bar.
-
-    Returns one row per arm and round: arm, round, loss, validation_loss.
-    """
-    counts = {site: len(site_images(str(place.curated), site, "train")[0]) for site in sites}
-    pictures = sum(counts.values())
-    members = {"pooled": sites, "one_site": [largest_site(counts)]}
-    total = place.federation.passes * len(members)
-    with progress(total=total, unit="round", title="pooled and one site") as bar:
-        histories = train_arms(place, members, grey_scale, pictures, workers, bar)
-    write_json(place.folder / "comparisons.json", histories)
-    return pd.concat([pd.DataFrame(rows).assign(arm=arm) for arm, rows in histories.items()], ignore_index=True)
-
-
-def train_arms(
-    place: Workplace, members: dict[str, list[str]], grey_scale: GreyScale, pictures: int, workers: int, bar: tqdm
-) -> dict[str, list[dict]]:
-    """Train the central arms, here one after the other or each in a worker of its own: arm -> history."""
-    if workers <= 1:
-        return {
-            arm: pretrain_arm(place, arm, who, members["pooled"], grey_scale, pictures) for arm, who in members.items()
-        }
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(members), mp_context=spawn, initializer=start_worker) as pool:
-        running = {
-            arm: pool.submit(pretrain_arm, place, arm, who, members["pooled"], grey_scale, pictures)
-            for arm, who in members.items()
-        }
-        while wait(running.values(), timeout=1).not_done:
-            bar.update(sum(rounds_done(place.folder / arm) for arm in members) - bar.n)
-        return {arm: future.result() for arm, future in running.items()}
+def passes_done(place: Workplace, arm: str) -> int:
+    """Passes over all images that an arm has finished so far, read from its state file."""
+    path = place.folder / arm / "state.safetensors"
+    if not path.exists():
+        return 0
+    facts = load_facts(path)
+    return facts["round"] * place.federation.passes // facts.get("rounds", place.federation.passes)
 
 
 def load_model(place: Workplace, arm: str) -> MaskedAutoencoder:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+import numpy as np
+import torch
+from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
+from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.site import RoundPlan, describe_site, train_site
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
@@ -24,6 +27,15 @@ app = ClientApp()
 def empty_model(recipe: Recipe) -> MaskedAutoencoder:
     """One model per process; every round overwrites all of its weights."""
     return build_model(recipe, seed=0)
+
+
+def load_weights(model: MaskedAutoencoder, arrays: dict[str, np.ndarray]) -> None:
+    """Overwrite all weights of `model`. Raises ValueError unless there is one array for each, of its shape."""
+    state = model.state_dict()
+    if {name: value.shape for name, value in arrays.items()} != {name: tuple(state[name].shape) for name in state}:
+        raise ValueError("the weights that were sent are not those of this model")
+    for name, tensor in state.items():
+        tensor.copy_(torch.from_numpy(arrays[name].copy()))  # copied, because torch wants memory that it may write to
 
 
 @app.query("describe")
@@ -43,7 +55,7 @@ def train_round(message: Message, context: Context) -> Message:
     recipe = Recipe(**dict(message.content["recipe"]))
     plan = RoundPlan(**dict(message.content["plan"]))
     model = empty_model(recipe)
-    model.load_state_dict(message.content["arrays"].to_torch_state_dict())
+    load_weights(model, from_record(message.content["arrays"]))
     site, folder = str(context.node_config["site"]), Path(str(context.node_config["folder"]))
     outcome = train_site(model, recipe, plan, str(context.node_config["curated"]), site, folder)
     metrics = MetricRecord(
@@ -52,5 +64,5 @@ def train_round(message: Message, context: Context) -> Message:
             "validation_images": outcome.validation_images, "validation_loss": outcome.validation_loss,
         }
     )  # fmt: skip
-    arrays = ArrayRecord(model.state_dict())
-    return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
+    trained = to_record({name: tensor.numpy() for name, tensor in model.state_dict().items()})
+    return Message(RecordDict({"arrays": trained, "metrics": metrics}), reply_to=message)

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from ultrafm.errors import UltraFMError
+from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.client_app import REFERENCE
 from ultrafm.federation.grid import LocalGrid, PoolGrid
 from ultrafm.federation.schedule import Schedule
@@ -106,6 +107,11 @@ def describe_sites(grid: Grid, sites: list[str], timeout: float) -> dict[int, Si
     return {node: description for node, (_number, description) in sorted(found.items(), key=lambda item: item[1][0])}
 
 
+def common_grey_scale(descriptions: Mapping[int, SiteDescription]) -> GreyScale:
+    """The grey normalisation of all sites together."""
+    return grey_scale_of([(one.images, one.grey, one.squares) for one in descriptions.values()])
+
+
 def federate(
     curated: Path,
     sites: list[str],
@@ -127,10 +133,10 @@ def federate(
     grid = open_grid(curated, sites, folder / "sites", workers)
     try:
         descriptions = describe_sites(grid, sites, timeout)
-        grey_scale = grey_scale_of([(one.images, one.grey, one.squares) for one in descriptions.values()])
+        grey_scale = common_grey_scale(descriptions)
         names = {node: description.site for node, description in descriptions.items()}
         strategy = StreamingAverage(names, schedule, federation.weighting, *server_side(recipe, federation, schedule))
-        arrays = ArrayRecord(build_model(recipe, seed).state_dict())
+        arrays = to_record({name: tensor.numpy() for name, tensor in build_model(recipe, seed).state_dict().items()})
         history: list[dict[str, float | str | None]] = []
         finished = 0
         config = round_config(recipe, federation, schedule.rounds, grey_scale, seed)
@@ -141,7 +147,7 @@ def federate(
             messages = strategy.configure_train(number, arrays, config, grid)
             arrays, losses = strategy.aggregate_train(number, in_order(grid, messages, timeout))
             history = add_round(history, schedule.place(number)[0], strategy.site_metrics)
-            save_round(folder, arrays, strategy.state, settings, number, history)
+            save_round(folder, arrays, strategy.state, settings, number, schedule.rounds, history)
             if on_round:
                 on_round(number, float(losses["loss"]))
     finally:
@@ -194,12 +200,15 @@ def describe_settings(config: ConfigRecord, federation: Federation, descriptions
     return hash_text(json.dumps([sorted(config.items()), asdict(federation), rows]))
 
 
-def save_round(folder: Path, arrays: ArrayRecord, state: State, settings: str, number: int, history: list) -> None:
+def save_round(
+    folder: Path, arrays: ArrayRecord, state: State, settings: str, number: int, rounds: int, history: list
+) -> None:
     """Write the state after a round: global weights, the server optimizer's state and the log, in one file."""
-    tensors = {f"model/{name}": torch.from_numpy(array.numpy().copy()) for name, array in arrays.items()}
-    for kind, values in state.items():
-        tensors |= {f"server/{kind}/{name}": torch.from_numpy(value) for name, value in values.items()}
-    save_state(folder / STATE, tensors, {"settings": settings, "round": number, "history": history})
+    values = {f"model/{name}": value.copy() for name, value in from_record(arrays).items()}
+    for kind, memory in state.items():
+        values |= {f"server/{kind}/{name}": value for name, value in memory.items()}
+    tensors = {name: torch.from_numpy(value) for name, value in values.items()}
+    save_state(folder / STATE, tensors, {"settings": settings, "round": number, "rounds": rounds, "history": history})
 
 
 def load_round(folder: Path, settings: str) -> tuple[ArrayRecord, State, int, list] | None:
@@ -216,8 +225,8 @@ def load_round(folder: Path, settings: str) -> tuple[ArrayRecord, State, int, li
     for key, tensor in tensors.items():
         room, name = key.split("/", 1)
         if room == "model":
-            model[name] = Array(tensor.numpy())
+            model[name] = tensor.numpy()
         else:
             kind, name = name.split("/", 1)
             state.setdefault(kind, {})[name] = tensor.numpy()
-    return ArrayRecord(model), state, facts["round"], facts["history"]
+    return to_record(model), state, facts["round"], facts["history"]

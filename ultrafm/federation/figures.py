@@ -37,7 +37,7 @@ def pass_losses(rounds: pd.DataFrame) -> pd.DataFrame:
 
 def arm_curves(rounds: pd.DataFrame, comparisons: pd.DataFrame, images: str) -> Figure:
     """Validation loss at the start of each pass: the federated model beside one site alone and all sites pooled."""
-    others = comparisons.rename(columns={"round": "pass"})[["arm", "pass", "validation_loss"]]
+    others = comparisons[["arm", "pass", "validation_loss"]]
     table = pd.concat([pass_losses(rounds).assign(arm="federated"), others], ignore_index=True)
     figure = new_figure(8, 3.8, f"Validation loss by pass of {', '.join(table['arm'].unique())} ({images} images)")
     axes = figure.add_subplot()

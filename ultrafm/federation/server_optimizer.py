@@ -29,14 +29,17 @@ def average(old: Arrays, update: Arrays, state: State, rate: float, number: int)
 def adam(old: Arrays, update: Arrays, state: State, rate: float, number: int) -> tuple[Arrays, State]:
     """Every weight has a step of its own size (FedAdam): the mean update over the root of its mean square.
 
-    With bias correction as in Adam, so the size of the sites' own steps cancels out.
+    With bias correction as in Adam, so the size of the sites' own steps cancels out. What is remembered is in float32.
     """
     mean, square, new = {}, {}, {}
     first, second = state.get("mean", {}), state.get("square", {})
+    step, scale = np.float32(rate / (1 - MEMORY**number)), np.float32(1 / (1 - SQUARE_MEMORY**number))
     for name, weight in old.items():
-        change = update[name]
-        mean[name] = (MEMORY * first.get(name, 0.0) + (1 - MEMORY) * change).astype(np.float32)
-        square[name] = (SQUARE_MEMORY * second.get(name, 0.0) + (1 - SQUARE_MEMORY) * change**2).astype(np.float32)
-        size = np.sqrt(square[name] / (1 - SQUARE_MEMORY**number)) + SMALLEST
-        new[name] = (weight + rate * mean[name] / (1 - MEMORY**number) / size).astype(weight.dtype)
+        change = update[name].astype(np.float32)
+        mean[name] = np.float32(MEMORY) * first.get(name, np.float32(0)) + np.float32(1 - MEMORY) * change
+        square[name] = (
+            np.float32(SQUARE_MEMORY) * second.get(name, np.float32(0)) + np.float32(1 - SQUARE_MEMORY) * change**2
+        )
+        root = np.sqrt(square[name] * scale) + np.float32(SMALLEST)
+        new[name] = (weight + step * mean[name] / root).astype(weight.dtype)
     return new, {"mean": mean, "square": square}

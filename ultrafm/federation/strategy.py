@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from ultrafm.errors import UltraFMError, nearest
+from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.schedule import Schedule
 from ultrafm.federation.server_optimizer import Arrays, ServerOptimizer, State, average
 
@@ -48,7 +49,7 @@ class StreamingAverage(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One message per site that takes part, with the weights; `config` keys are 'recipe/..' and 'plan/..'."""
-        self._old = {name: array.numpy() for name, array in arrays.items()}
+        self._old = from_record(arrays)
         recipe = {key[7:]: value for key, value in config.items() if key.startswith("recipe/")}
         plan = {key[5:]: value for key, value in config.items() if key.startswith("plan/")}
         number, share = self.schedule.place(server_round)
@@ -85,7 +86,7 @@ class StreamingAverage(Strategy):
             self.site_metrics[site] = metrics
         update = {name: value / max(weights, 1.0) for name, value in total.items()}
         new, self.state = self.optimize(self._old, update, self.state, self.rate(server_round), server_round)
-        return ArrayRecord({name: Array(value) for name, value in new.items()}), mean_losses(self.site_metrics)
+        return to_record(new), mean_losses(self.site_metrics)
 
     def _add(self, total: Arrays, site: str, server_round: int, arrays: ArrayRecord, weight: float) -> None:
         """Add one site's update to the accumulator, after checking that it is one of this model.
@@ -94,8 +95,8 @@ class StreamingAverage(Strategy):
         """
         if set(arrays) != set(self._old):
             raise UltraFMError(f"round {server_round}, site {site}", "other weights", "the names of the global model")
-        for name, array in arrays.items():
-            value, old = array.numpy(), self._old[name]
+        for name, value in from_record(arrays).items():
+            old = self._old[name]
             if value.shape != old.shape or not np.isfinite(value).all():
                 raise UltraFMError(
                     f"round {server_round}, site {site}, weight {name}",

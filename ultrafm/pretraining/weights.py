@@ -9,7 +9,7 @@ from typing import Any
 import timm
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save, save_file
 from timm.models.vision_transformer import VisionTransformer
 
 from ultrafm.errors import UltraFMError
@@ -78,7 +78,8 @@ def describe_encoder(folder: Path) -> dict[str, Any]:
 def save_state(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
     """Write tensors and JSON facts (round, history) into one safetensors file, atomically."""
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(contiguous, metadata={"facts": json.dumps(facts)}))
+    with replacing(path) as temporary:
+        save_file(contiguous, temporary, metadata={"facts": json.dumps(facts)})
 
 
 def load_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
