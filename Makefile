@@ -5,7 +5,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study test test-all lint lab doctor bench lock clean
+.PHONY: help setup study test test-all experiments lint lab doctor bench lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ test: setup ## run the tests, under 10 minutes
 
 test-all: setup ## run the slow tests too
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+experiments: setup ## longer studies on top of a study's curated images: where the adaptive optimizer belongs
+	@$(BIN)/ultrafm study --profile $(PROFILE) --only 10_curate,optimizer_state $(ARGS)
 
 lint: setup ## check the style
 	$(BIN)/ruff check ultrafm tests

@@ -17,7 +17,8 @@ def test_needs_point_backwards():
 
 
 def test_every_step_has_a_notebook():
-    assert {path.stem for path in study.NOTEBOOKS.glob("*.ipynb")} == {step.name for step in STEPS}
+    assert set(study.NOTEBOOKS.glob("*.ipynb")) == {step.notebook for step in STEPS}
+    assert set(study.NOTEBOOKS.glob("*/*.ipynb")) == {step.notebook for step in study.EXPERIMENTS}
 
 
 def test_an_unknown_step_names_the_nearest():
@@ -97,6 +98,12 @@ def test_the_key_of_a_step_sees_parameters_and_inputs_but_not_workers_or_place()
     assert base != step_key(plan, {"seed": 0, "out": "a", "workers": 1}, ["y"])
 
 
+@pytest.fixture
+def no_files(monkeypatch):
+    """Every step has the files that it is said to have."""
+    monkeypatch.setattr(pipeline, "step_output", lambda folder, step: f"files of {step.name}")
+
+
 def finished_run(plan):
     """run.json's value as if every step had just finished."""
     run = {"steps": {}}
@@ -110,18 +117,27 @@ def outdated(run):
     return [name for name, entry in run["steps"].items() if entry["status"] == "out of date"]
 
 
-def test_steps_that_rest_on_a_changed_step_are_out_of_date(tmp_path):
+def test_steps_that_rest_on_a_changed_step_are_out_of_date(tmp_path, no_files, monkeypatch):
     plan = pipeline.plan_study("smoke", tmp_path, 0, "data_manifests", "", None)
     run, told = finished_run(plan), []
     pipeline.mark_outdated(plan, run, told.append)
     assert outdated(run) == [] and told == []
     run["steps"]["30_diagnosis"]["output"] = "other files"  # as after `--only 30_diagnosis`
+    monkeypatch.setattr(pipeline, "step_output", lambda folder, step: run["steps"][step.name]["output"])
     pipeline.mark_outdated(plan, run, told.append)
     assert outdated(run) == ["50_reader_study", "90_report"]
     assert "50_reader_study: out of date" in told[0]
 
 
-def test_a_changed_parameter_puts_its_step_and_all_later_ones_out_of_date(tmp_path):
+def test_a_step_whose_files_were_deleted_is_out_of_date(tmp_path):
+    plan = pipeline.plan_study("smoke", tmp_path, 0, "data_manifests", "", None)
+    run = {"steps": {"00_start_here": {"status": "finished", "output": "files that were there"}}}
+    run["steps"]["00_start_here"]["key"] = pipeline.current_key(plan, STEPS[0], run)
+    pipeline.mark_outdated(plan, run, lambda line: None)
+    assert outdated(run) == ["00_start_here"]
+
+
+def test_a_changed_parameter_puts_its_step_and_all_later_ones_out_of_date(tmp_path, no_files):
     plan = pipeline.plan_study("smoke", tmp_path, 0, "data_manifests", "", None)
     run = finished_run(plan)
     longer = replace(plan, parameters=plan.parameters | {"passes": 3})

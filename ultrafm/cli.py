@@ -50,7 +50,7 @@ def add_study(commands) -> None:
     study.add_argument("--manifests", default="data_manifests", help="folder of the site manifests")
     study.add_argument("--data-root", default="", help="folder that real images lie in")
     study.add_argument("--seed", type=int, default=0, help="the one seed of the study (default: 0)")
-    study.add_argument("--only", default="", help="some steps, by comma: 20_pretrain,30_diagnosis")
+    study.add_argument("--only", default="", help="some steps or experiments, by comma")
     study.add_argument("--source", choices=("phantom", "open", "local"), help="where images come from")
     study.set_defaults(run=run_study_command)
 

@@ -22,8 +22,8 @@ from ultrafm.reporting.index import write_index
 from ultrafm.reporting.records import write_results
 from ultrafm.reporting.runner import check_parameters, declared_parameters, run_notebook
 from ultrafm.study import (
-    NOTEBOOKS,
-    STEP_NAMES,
+    ALL_NAMES,
+    ALL_STEPS,
     STEPS,
     Identity,
     StepPlan,
@@ -80,7 +80,7 @@ def check_data_root(manifests: Path, source: str, root: Path | None) -> None:
 
 def check_profile(profile: str, parameters: dict[str, Any]) -> None:
     """Every value of a profile is a parameter of some notebook, with the right type."""
-    declared = {step.name: declared_parameters(NOTEBOOKS / f"{step.name}.ipynb") for step in STEPS}
+    declared = {step.name: declared_parameters(step.notebook) for step in ALL_STEPS}
     known = {name for names in declared.values() for name in names}
     for name in parameters:
         if name not in known:
@@ -89,7 +89,7 @@ def check_profile(profile: str, parameters: dict[str, Any]) -> None:
             )
     for step, names in declared.items():
         values = {name: value for name, value in parameters.items() if name in names}
-        check_parameters(values, NOTEBOOKS / f"{step}.ipynb")
+        check_parameters(values, plan_of(step).notebook)
 
 
 def step_parameters(plan: StudyPlan, step: StepPlan) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def step_parameters(plan: StudyPlan, step: StepPlan) -> dict[str, Any]:
         "out": str(plan.folder), "profile": plan.profile, "seed": plan.seed, "source": plan.source,
         "manifests": str(plan.manifests), "data_root": str(plan.data_root or ""),
     }  # fmt: skip
-    declared = declared_parameters(NOTEBOOKS / f"{step.name}.ipynb")
+    declared = declared_parameters(step.notebook)
     return {name: value for name, value in (plan.parameters | study).items() if name in declared}
 
 
@@ -134,7 +134,7 @@ def is_finished(plan: StudyPlan, step: StepPlan, run: dict[str, Any], key: str) 
 
 
 def run_study(plan: StudyPlan, only: Sequence[str] = (), tell: Tell = lambda line: None) -> Path:
-    """Run the steps (all, or those in `only`) and write results.json, run.json and index.html; the path of the index.
+    """Run all steps, or those in `only`, and write results.json, run.json and index.html; the path of the index.
 
     `tell` is called with a line for each step and, on a terminal, for its cells. Raises UltraFMError when a step fails,
     after its notebook and page have been kept.
@@ -182,7 +182,7 @@ def run_step(
     write_json(plan.folder / "run.json", run)
     target = plan.folder / f"{step.name}.ipynb"
     result = run_notebook(
-        NOTEBOOKS / f"{step.name}.ipynb", target, step_parameters(plan, step),
+        step.notebook, target, step_parameters(plan, step),
         on_cell=lambda cell, cells: tell(f"{step.name}: cell {cell} of {cells}\r"),
         on_progress=lambda line: tell(f"{step.name}: {line}\r"),
     )  # fmt: skip
@@ -200,23 +200,24 @@ def run_step(
 
 def pages(plan: StudyPlan, chosen: Sequence[StepPlan] = ()) -> list[Page]:
     """The pages that the study has, or will have when the chosen steps have run, in order, for the navigation."""
-    names = [step.name for step in STEPS if step in chosen or (plan.folder / f"{step.name}.html").exists()]
+    names = [step.name for step in ALL_STEPS if step in chosen or (plan.folder / f"{step.name}.html").exists()]
     return [Page(name, f"{name}.html") for name in names]
 
 
 def mark_outdated(plan: StudyPlan, run: dict[str, Any], tell: Tell) -> None:
     """Note which steps rest on something that changed after they ran: their numbers belong to another study."""
     outdated: list[str] = []
-    for step in STEPS:
+    for step in ALL_STEPS:
         entry = run["steps"].get(step.name, {})
         if entry.get("status") not in ("finished", "out of date"):
             continue
         changed = [name for name in step.needs if name in outdated or name not in run["steps"]]
-        if not changed and entry["key"] == current_key(plan, step, run):
+        same = entry["key"] == current_key(plan, step, run) and entry["output"] == step_output(plan.folder, step)
+        if same and not changed:
             entry["status"] = "finished"
             continue
         outdated.append(step.name)
-        cause = f"{', '.join(changed)} changed" if changed else "its code, a parameter or what it reads changed"
+        cause = f"{', '.join(changed)} changed" if changed else "its code, parameters, input or files changed"
         entry |= {"status": "out of date", "error": f"{cause} after it ran; run the whole study again"}
         tell(f"{step.name}: out of date, its numbers are left out ({cause} after it ran)")
     write_json(plan.folder / "run.json", run)
@@ -225,7 +226,7 @@ def mark_outdated(plan: StudyPlan, run: dict[str, Any], tell: Tell) -> None:
 def finish_study(plan: StudyPlan, run: dict[str, Any], tell: Tell) -> Path:
     """Gather the records of all steps that are up to date into results.json and write the index page."""
     mark_outdated(plan, run, tell)
-    finished = [name for name in STEP_NAMES if run["steps"].get(name, {}).get("status") == "finished"]
+    finished = [name for name in ALL_NAMES if run["steps"].get(name, {}).get("status") == "finished"]
     found = [read_json(plan.folder / name / "records.json") for name in finished]
     results = write_results(plan.folder / "results.json", found)
     return write_index(plan.folder, results, run, pages(plan), index_pictures(plan.folder))

@@ -26,6 +26,7 @@ COMMON_CODE = (
     "__init__.py",
     "errors.py",
     "files.py",
+    "progress.py",
     "seeds.py",
     "study.py",
     "reporting/records.py",
@@ -35,11 +36,20 @@ COMMON_CODE = (
 
 @dataclass(frozen=True)
 class StepPlan:
-    """A step of the study: its notebook's name, the steps it reads from, and the rooms whose code it runs."""
+    """A step of the study: its notebook's name, the steps it reads from, and the rooms whose code it runs.
+
+    `folder` is where its notebook lies below notebooks/.
+    """
 
     name: str
     needs: tuple[str, ...]
     rooms: tuple[str, ...]
+    folder: str = ""
+
+    @property
+    def notebook(self) -> Path:
+        """The notebook that is run."""
+        return NOTEBOOKS / self.folder / f"{self.name}.ipynb"
 
 
 STEPS = (
@@ -72,13 +82,25 @@ STEPS = (
 )
 STEP_NAMES = tuple(step.name for step in STEPS)
 
+# Longer studies outside the main run: only on demand, and no later step reads what they write.
+EXPERIMENTS = (
+    StepPlan(
+        "optimizer_state",
+        ("10_curate",),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation"),
+        "experiments",
+    ),
+)
+ALL_STEPS = STEPS + EXPERIMENTS
+ALL_NAMES = tuple(step.name for step in ALL_STEPS)
+
 
 def plan_of(name: str) -> StepPlan:
-    """The plan of a step; an unknown name is an error that says the nearest known one."""
-    for step in STEPS:
+    """The plan of a step or an experiment; an unknown name is an error that says the nearest known one."""
+    for step in ALL_STEPS:
         if step.name == name:
             return step
-    raise UltraFMError("step", repr(name), f"one of {', '.join(STEP_NAMES)}{nearest(name, STEP_NAMES)}")
+    raise UltraFMError("step", repr(name), f"one of {', '.join(ALL_NAMES)}{nearest(name, ALL_NAMES)}")
 
 
 @dataclass(frozen=True)
@@ -195,7 +217,7 @@ def open_step(name: str, out: str, profile: str, seed: int, source: str = "", ma
 def step_code(plan: StepPlan) -> str:
     """Fingerprint of the code that a step runs: its notebook, its rooms, and what all rooms share."""
     package = REPOSITORY / "ultrafm"
-    parts = [hash_file(NOTEBOOKS / f"{plan.name}.ipynb"), hash_file(REPOSITORY / "requirements.lock")]
+    parts = [hash_file(plan.notebook), hash_file(REPOSITORY / "requirements.lock")]
     parts += [hash_file(package / name) for name in COMMON_CODE]
     parts += [hash_code(package / room) for room in plan.rooms]
     return hash_text(" ".join(parts))

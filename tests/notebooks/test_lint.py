@@ -37,7 +37,7 @@ def test_notebook_keeps_the_rules(path: Path) -> None:
     assert lint_notebook(path) == []
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_step_saves_its_records_last(path: Path) -> None:
     code = [cell.source for cell in read_notebook(path).cells if cell.cell_type == "code"]
     assert "step.save_records(" in code[-1]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,6 +69,20 @@ def test_a_second_run_has_nothing_to_do(smoke, capsys):
     before = hash_file(smoke / "results.json")
     assert main(["study", "--profile", "smoke", "--out", str(smoke)]) == 0
     assert capsys.readouterr().out.count("finished before, skipped") == len(STEP_NAMES)
+    assert hash_file(smoke / "results.json") == before
+
+
+def test_an_experiment_runs_on_top_of_the_study(smoke):
+    before = hash_file(smoke / "results.json")
+    command = ["study", "--profile", "smoke", "--out", str(smoke), "--only"]
+    assert main([*command, "optimizer_state"]) == 0
+    records = read_results(smoke / "results.json")["records"]
+    settings = [one for one in records if one["task"] == "federation_setting"]
+    assert len(settings) == 5 and {one["fold"] for one in settings} == {"validation"}
+    page = (smoke / "optimizer_state.html").read_text()
+    assert external_references(page) == [] and "simulated" in page.lower()
+    shutil.rmtree(smoke / "optimizer_state")
+    assert main([*command, "00_start_here"]) == 0
     assert hash_file(smoke / "results.json") == before
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -198,8 +198,10 @@ def open_workplace(curated: Path, folder: Path) -> tuple[Workplace, GreyScale, l
     return place, GreyScale(configuration["mean"][0], configuration["std"][0]), told["sites"]
 
 
-def validation_losses(place: Workplace, sites: list[str], grey_scale: GreyScale) -> pd.DataFrame:
-    """Reconstruction loss of every validation image under every arm's model, all with the same masks.
+def validation_losses(
+    place: Workplace, sites: list[str], grey_scale: GreyScale, arms: Sequence[str] = ARMS
+) -> pd.DataFrame:
+    """Reconstruction loss of every validation image under the arms' models, all with the same masks.
 
     One row per arm and image: arm, site, patient, simulated, loss.
     """
@@ -210,12 +212,12 @@ def validation_losses(place: Workplace, sites: list[str], grey_scale: GreyScale)
             load_model(place, arm), held_out.images, held_out.sectors, grey_scale, place.recipe.mask_ratio,
             place.recipe.precision, spawn_torch(place.seed, "comparison masks"),
         )
-        for arm in ARMS
+        for arm in arms
     }  # fmt: skip
     return pd.concat([table.assign(arm=arm, loss=loss) for arm, loss in losses.items()], ignore_index=True)
 
 
-def loss_records(losses: pd.DataFrame) -> list[dict[str, Any]]:
+def loss_records(losses: pd.DataFrame, task: str = "reconstruction") -> list[dict[str, Any]]:
     """Mean validation loss of each arm with a patient-clustered interval, as records."""
     records = []
     for arm, table in losses.groupby("arm", sort=False):
@@ -225,7 +227,7 @@ def loss_records(losses: pd.DataFrame) -> list[dict[str, Any]]:
         mean = float(table["loss"].mean())
         records.append(
             record(
-                section="pretraining", task="reconstruction", method=str(arm), metric="normalised_squared_error",
+                section="pretraining", task=task, method=str(arm), metric="normalised_squared_error",
                 fold="validation", estimate=mean, ci_low=mean - 1.96 * error, ci_high=mean + 1.96 * error,
                 ci_method="normal, clustered by patient", n=len(table), n_patients=patients, unit="patch variance",
                 images="simulated" if table["simulated"].any() else "real",

@@ -49,6 +49,20 @@ def arm_curves(rounds: pd.DataFrame, comparisons: pd.DataFrame, images: str) -> 
     return figure
 
 
+def setting_curves(curves: pd.DataFrame, images: str) -> Figure:
+    """Validation loss at the start of each pass under every setting of the federation."""
+    figure = new_figure(
+        8, 4.2, f"Validation loss by pass under {curves['setting'].nunique()} settings ({images} images)"
+    )
+    axes = figure.add_subplot()
+    for (setting, curve), colour in zip(curves.groupby("setting", sort=False), PALETTE):
+        axes.plot(curve["pass"], curve["validation_loss"], label=setting, color=colour, linewidth=2)
+    axes.set(xlabel=PASS, ylabel="loss (1: guessing the mean)")
+    axes.set_title(f"Loss on all sites' validation images ({images})")
+    axes.legend(title="adaptive optimizer, rounds a pass, sites a round")
+    return figure
+
+
 def choose_examples(place: Workplace, sites: Sequence[str], count: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """`count` images of different sites, from validation folds where there are any: images, sectors, organ names."""
     chosen = list(spawn(place.seed, "example sites").permutation(sorted(sites))[:count])
