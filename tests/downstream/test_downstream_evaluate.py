@@ -10,6 +10,7 @@ import torch
 
 from ultrafm.downstream import figures
 from ultrafm.downstream.evaluate import PREDICTION_COLUMNS, SCORE_COLUMNS, evaluate_diagnosis, evaluate_segmentation
+from ultrafm.downstream.features import pixel_features
 from ultrafm.downstream.records import diagnosis_records, records_table, segmentation_records
 from ultrafm.downstream.segmentation import dice
 from ultrafm.downstream.tasks import CROSS_VALIDATION, TaskData, describe_tasks
@@ -70,7 +71,7 @@ def test_predictions_are_out_of_sample_once_each_and_skipped_tasks_are_absent(pr
 
 def test_encoders_and_methods_differ(predictions):
     means = predictions.groupby(["method", "encoder"])["score"].mean()
-    assert len(means) == 8 and means.nunique() == 8
+    assert len(means) == 9 and means.nunique() == 9  # four encoders twice, and the probe on pixels
 
 
 def test_records_of_diagnosis(predictions, tasks):
@@ -79,8 +80,8 @@ def test_records_of_diagnosis(predictions, tasks):
     merge_records([records])  # ids are unique
     for row in records:
         check_record(row)
-    # 2 methods x 2 metrics x (2 tasks + macro average) x (4 encoders + 3 differences)
-    assert len(records) == 2 * 2 * 3 * 7
+    # 2 metrics x (2 tasks + macro average) x (4 encoders + 3 differences, with the probe on pixels 5 + 4)
+    assert len(records) == 2 * 3 * (7 + 9)
     by_id = {row["id"]: row for row in records}
     macro = by_id["diagnosis/macro_average/linear_probe-federated/-/auroc/test-and-cross-validation/-"]
     single = [row for row in records if row["method"] == "linear_probe/federated" and row["metric"] == "auroc"]
@@ -88,7 +89,7 @@ def test_records_of_diagnosis(predictions, tasks):
     assert macro["estimate"] == pytest.approx((values["fixed"] + values["crossed"]) / 2)
     assert macro["images"] == "simulated" and macro["n"] == 12 + 48 and macro["n_patients"] == 6 + 24
     found = {row["comparator"] for row in single if row["task"] == "fixed"}
-    assert found == {None, "linear_probe/random", "linear_probe/one_site", "linear_probe/pooled"}
+    assert found == {None, "linear_probe/random", "linear_probe/one_site", "linear_probe/pooled", "linear_probe/pixels"}
     again = diagnosis_records(predictions, described, np.random.default_rng(0), 100)
     assert again == records
 
@@ -113,7 +114,8 @@ def test_records_table_and_figures(predictions, tasks):
     described = describe_tasks(tasks)
     records = diagnosis_records(predictions, described, np.random.default_rng(0), 50)
     values = records_table(records, "auroc", differences=False)
-    assert len(values) == 2 * 3 * 4 and set(values["encoder"]) == {"random", "one site", "pooled", "federated"}
+    assert len(values) == 3 * (4 + 5)
+    assert set(values["encoder"]) == {"random", "one site", "pooled", "federated", "pixels"}
     assert set(records_table(records, "auroc", differences=True)["encoder"]) >= {"federated − random"}
     made = [
         figures.draw_intervals(values, "linear probe", "AUROC", "AUROC", 0.5),
@@ -163,3 +165,11 @@ def test_the_number_of_workers_does_not_change_the_result(tasks, encoders):
     first, second = (evaluate_segmentation(data, encoders, 1, 1, workers) for workers in (1, 2))
     pd.testing.assert_frame_equal(first.scores, second.scores)
     assert (first.masks == second.masks).all()
+
+
+def test_pixel_features_are_means_over_the_cells_of_a_grid():
+    image = np.zeros((1, 32, 32), np.uint8)
+    image[0, :2, 2:4] = 255
+    image[0, 4, 4] = 51
+    features = pixel_features(image).reshape(16, 16)
+    assert features[0, 1] == 1 and features[2, 2] == pytest.approx(0.2 / 4) and features.sum() == pytest.approx(1.05)

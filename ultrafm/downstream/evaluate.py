@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +19,7 @@ from ultrafm.progress import progress
 from ultrafm.seeds import spawn_torch
 
 LINEAR_PROBE, LINEAR_HEAD, FINE_TUNING = "linear_probe", "linear_head", "fine_tuning"
+PIXELS = "pixels"
 ROW = ["task", "method", "encoder", "image_id", "site", "patient", "fold"]
 PREDICTION_COLUMNS = [*ROW, "truth", "score", "difficulty"]
 SCORE_COLUMNS = [*ROW, "dice"]
@@ -27,11 +28,14 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Job:
-    """One encoder on one task. epochs: of fine-tuning, 0 for none; precision: "fp32" or "bf16"."""
+    """One encoder on one task; without a folder, the pixels themselves stand in for features.
+
+    epochs: of fine-tuning, 0 for none; precision: "fp32" or "bf16".
+    """
 
     data: TaskData
     encoder: str
-    folder: Path
+    folder: Path | None
     epochs: int
     precision: str
     seed: int
@@ -57,9 +61,11 @@ def evaluate_diagnosis(
 
     Methods: "linear_probe" on the frozen encoder and, unless `epochs` is 0, "fine_tuning". Fine-tuning draws the same
     batches and augmentations for all encoders. The number of workers does not change the result. A task's data come
-    from `select_tasks`.
+    from `select_tasks`. A linear probe on coarse pixels ("pixels") is always beside the encoders, as a control.
     """
-    parts = _run(diagnose, _jobs(tasks, encoders, seed, epochs, precision), workers, "diagnosis")
+    jobs = _jobs(tasks, encoders, seed, epochs, precision)
+    controls = {job.data.task.name: replace(job, encoder=PIXELS, folder=None, epochs=0) for job in jobs}
+    parts = _run(diagnose, [*jobs, *controls.values()], workers, "diagnosis")
     if not parts:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in PREDICTION_COLUMNS})
     return pd.concat(parts, ignore_index=True)
@@ -87,13 +93,13 @@ def evaluate_segmentation(
 
 def diagnose(job: Job) -> pd.DataFrame:
     """The predictions of one job."""
-    from ultrafm.downstream.features import extract_features
+    from ultrafm.downstream.features import extract_features, pixel_features
     from ultrafm.downstream.finetune import fine_tune
     from ultrafm.downstream.probe import probe_turn, steady_probe
     from ultrafm.pretraining.weights import load_encoder
 
-    data, encoder = job.data, load_encoder(job.folder)
-    features = extract_features(encoder, data.images, data.sectors)
+    data, encoder = job.data, load_encoder(job.folder) if job.folder else None
+    features = extract_features(encoder, data.images, data.sectors) if encoder else pixel_features(data.images)
     parts = []
     for number, turn in enumerate(turns(data)):
         probe = probe_turn(features, data.truth, turn)

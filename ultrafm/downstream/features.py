@@ -55,6 +55,14 @@ def as_shares(regions: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(regions)).float()[:, None]
 
 
+def pixel_features(images: np.ndarray, grid: int = 16) -> np.ndarray:
+    """(N, grid * grid) float32 mean grey values, 0 to 1, of the cells of a grid over (N, S, S) uint8 images.
+
+    What no network has touched: a control that tells how far the plain look of the images goes.
+    """
+    return functional.adaptive_avg_pool2d(as_pictures(images), grid).flatten(1).numpy()
+
+
 @torch.inference_mode()
 def extract_features(
     encoder: VisionTransformer, images: np.ndarray, sectors: np.ndarray, batch: int = 64

@@ -20,7 +20,7 @@ Measure = Callable[[Sequence[Cases]], Estimates]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row to be measured: a task (or the macro average over several) with one method, for all encoders."""
+    """One row to be measured: a task (or the macro average over several) with one method, for all its encoders."""
 
     task: str
     method: str
@@ -94,9 +94,9 @@ def records_table(records: Sequence[Mapping[str, Any]], metric: str, differences
 
 
 def _comparisons(table: pd.DataFrame, value: str, described: Mapping[str, Mapping[str, Any]]) -> Iterator[Comparison]:
-    encoders = tuple(dict.fromkeys(table["encoder"]))
     for method in dict.fromkeys(table["method"]):
         rows = table[table["method"] == method]
+        encoders = tuple(dict.fromkeys(rows["encoder"]))
         single = [
             Comparison(
                 str(task), method, found["fold"].iloc[0], None, described[task]["images"], encoders,

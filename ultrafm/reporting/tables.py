@@ -18,7 +18,7 @@ PAPER = Path(__file__).resolve().parent / "paper.yaml"
 AVERAGES = ("macro_average", "macro average")
 ALL = (None, "all", "all_sites", "mean over sites")
 NUMBER = "number [95% interval]"
-ORDER = ("federated", "pooled", "one site", "random", "readers", "all", "junior", "mid-level", "expert")
+ORDER = ("federated", "pooled", "one site", "random", "pixels", "readers", "all", "junior", "mid-level", "expert")
 # Which records are headlines: the section, its heading, the metric, and which rows of the section.
 HEADLINES: tuple[tuple[str, str, str, Callable[[Record], bool]], ...] = (
     ("diagnosis", "Disease diagnosis: AUROC, average over tasks", "auroc", lambda found: found["task"] in AVERAGES),
