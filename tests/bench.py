@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +22,11 @@ from ultrafm.pretraining.loop import GreyScale, epoch_batches, make_optimizer, t
 from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.seeds import spawn, spawn_torch
 from ultrafm.study import REPOSITORY
+
+if TYPE_CHECKING:
+    from flwr.app import Message
+
+    from ultrafm.pretraining.model import MaskedAutoencoder
 
 OUT = REPOSITORY / "reports" / "bench"
 
@@ -87,46 +93,65 @@ def bench_pretraining() -> dict:
 
 
 def bench_federation() -> dict:
-    """Seconds per site that a round costs beyond training: weights there and back, beside copying them."""
-    from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+    """Seconds that a round costs beyond training, for each site and in all, with Adam at the server.
 
+    Beside it: only copying the weights to double precision, which no aggregation can leave out; Flower's own conversion
+    of the same weights, there and back; and saving the state after the round.
+    """
+    from flwr.app import ArrayRecord, ConfigRecord
+
+    from ultrafm.federation.arrays import from_record, to_record
+    from ultrafm.federation.driver import save_round
     from ultrafm.federation.grid import identify_process
+    from ultrafm.federation.schedule import Schedule
+    from ultrafm.federation.server_optimizer import adam
     from ultrafm.federation.strategy import StreamingAverage
 
     identify_process()
-    state = build_model(Recipe(), 0).state_dict()
+    model = build_model(Recipe(depth=4), 0)
+    record = to_record({name: tensor.numpy() for name, tensor in model.state_dict().items()})
     result = {}
     for sites in (4, 16):
-        strategy = StreamingAverage({node: f"site_{node}" for node in range(2, 2 + sites)})
+        names = {node: f"site_{node}" for node in range(2, 2 + sites)}
+        strategy = StreamingAverage(names, Schedule(sites, passes=99), optimize=adam)
 
         def one_round(strategy: StreamingAverage = strategy) -> None:
-            metrics = {"images": 1, "loss": 0.0, "validation_images": 0, "validation_loss": 0.0}
-            asked = strategy.configure_train(1, ArrayRecord(state), ConfigRecord({}), None)
-            replies = (
-                Message(
-                    RecordDict(
-                        {
-                            "arrays": ArrayRecord(m.content["arrays"].to_torch_state_dict()),
-                            "metrics": MetricRecord(metrics),
-                        }
-                    ),
-                    reply_to=m,
-                )
-                for m in asked
-            )
-            strategy.aggregate_train(1, replies)
+            asked = strategy.configure_train(1, record, ConfigRecord({}), None)
+            strategy.aggregate_train(1, (reply_untrained(message, model) for message in asked))
 
         def copies(sites: int = sites) -> None:
             for _ in range(sites):
-                {name: tensor.double() for name, tensor in state.items()}
+                {name: value.astype(np.float64) for name, value in from_record(record).items()}
 
         ours, copying, ratio = side_by_side(one_round, copies)
         result[f"{sites}_sites"] = {
-            "seconds_per_site": ours / sites,
-            "copy_seconds_per_site": copying / sites,
+            "seconds_per_round": ours, "seconds_per_site": ours / sites, "copy_seconds_per_site": copying / sites,
             "ratio": ratio,
-        }
+        }  # fmt: skip
+    quick, flower, ratio = side_by_side(
+        lambda: to_record(from_record(record)), lambda: ArrayRecord(record.to_torch_state_dict()), repeats=15
+    )
+    result["conversion"] = {"seconds": quick, "seconds_of_flowers_own": flower, "ratio": ratio}
+    with tempfile.TemporaryDirectory() as place:
+        saved, copied, ratio = side_by_side(
+            lambda: save_round(Path(place), record, strategy.state, "bench", 1, 1, []),
+            lambda: {name: value.copy() for name, value in from_record(record).items()},
+        )
+    result["saving"] = {"seconds": saved, "copy_seconds": copied, "ratio": ratio}
     return result
+
+
+def reply_untrained(message: Message, model: MaskedAutoencoder) -> Message:
+    """What a site does with the weights that it is sent, training left out."""
+    from flwr.app import Message, MetricRecord, RecordDict
+
+    from ultrafm.federation.arrays import from_record, to_record
+    from ultrafm.federation.client_app import load_weights
+
+    load_weights(model, from_record(message.content["arrays"]))
+    arrays = to_record({name: tensor.numpy() for name, tensor in model.state_dict().items()})
+    metrics = MetricRecord({"images": 1, "loss": 0.0, "validation_images": 0, "validation_loss": 0.0})
+    return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 
 
 def bench_curation() -> dict:
