@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,19 +57,28 @@ def add_study(commands) -> None:
 
 
 def add_manifests(commands) -> None:
-    """`ultrafm manifests check`: are the manifests sound?"""
-    manifests = commands.add_parser("manifests", help="check site manifests")
+    """`ultrafm manifests check`, `new` and `schema`."""
+    manifests = commands.add_parser("manifests", help="check or begin site manifests")
     actions = manifests.add_subparsers(required=True, metavar="ACTION")
     check = actions.add_parser("check", help="one line per site, totals; exit 1 on any error")
     check.add_argument("folder", nargs="?", default="data_manifests")
     check.set_defaults(run=run_manifests_check)
+    new = actions.add_parser("new", help="draft a manifest for a folder of pictures with a table")
+    new.add_argument("pictures", type=Path, help="the folder; it is only read")
+    new.add_argument("--out", type=Path, required=True, help="folder for the manifest, not the one of the pictures")
+    new.add_argument("--site", default="site_01_own", help="id of the site (default: site_01_own)")
+    new.set_defaults(run=run_manifests_new)
+    schema = actions.add_parser("schema", help="write manifest.schema.json, by which editors complete and check")
+    schema.add_argument("folder", nargs="?", default="data_manifests", type=Path)
+    schema.set_defaults(run=run_manifests_schema)
 
 
 def add_curate(commands) -> None:
     """`ultrafm curate`: one site's archive to a curated store."""
     curate = commands.add_parser("curate", help="curate one site")
     curate.add_argument("manifest", type=Path)
-    curate.add_argument("--out", type=Path, required=True, help="folder for the store and the data sheet")
+    curate.add_argument("--out", type=Path, help="folder for the store and the data sheet")
+    curate.add_argument("--dry-run", action="store_true", help="read everything, print the data sheet, keep nothing")
     curate.add_argument("--data-root", type=Path, help="folder that real images lie in")
     curate.add_argument("--source", choices=("phantom", "open", "local"), default="default")
     curate.add_argument("--image-size", type=int, default=64, help="side of the curated pictures in pixels")
@@ -123,17 +133,45 @@ def run_manifests_check(options: argparse.Namespace) -> int:
     return 1 if report.problems else 0
 
 
+def run_manifests_new(options: argparse.Namespace) -> int:
+    """Draft a manifest, and print what was found and what is left to fill in."""
+    from ultrafm.manifests.scaffold import draft_manifest
+
+    draft = draft_manifest(options.pictures, options.out, options.site)
+    print(f"Draft: {draft.path}", *(f"  found {line}" for line in draft.found), sep="\n")
+    print("Left for you:", *(f"  {line}" for line in draft.to_do), sep="\n")
+    print(f"Then: ultrafm manifests check {draft.path.parent}")
+    return 0
+
+
+def run_manifests_schema(options: argparse.Namespace) -> int:
+    """Write the JSON Schema of a folder of manifests."""
+    from ultrafm.manifests import write_json_schema
+
+    print(write_json_schema(options.folder))
+    return 0
+
+
 def run_curate(options: argparse.Namespace) -> int:
-    """Curate one site and print its data sheet."""
+    """Curate one site and print its data sheet; a dry run works in a temporary folder that is removed."""
+    if options.dry_run == bool(options.out):
+        raise UltraFMError("ultrafm curate", "both or neither of --out and --dry-run", "one of them")
+    if options.out:
+        return curate_and_print(options, options.out)
+    with tempfile.TemporaryDirectory(prefix="ultrafm-dry-run-") as folder:
+        return curate_and_print(options, Path(folder))
+
+
+def curate_and_print(options: argparse.Namespace, out: Path) -> int:
+    """Curate one site into `out` and print its data sheet."""
     from ultrafm.curation import curate_archive
     from ultrafm.manifests import load_site, load_vocabulary
 
     manifest = load_site(options.manifest, load_vocabulary(options.manifest.parent))
     curate_archive(
-        manifest, options.source, options.out, options.out / "archives", options.data_root, options.seed,
-        options.image_size, 1.0,
-    )  # fmt: skip
-    print((options.out / manifest.site / "datasheet.md").read_text())
+        manifest, options.source, out, out / "archives", options.data_root, options.seed, options.image_size, 1.0
+    )
+    print((out / manifest.site / "datasheet.md").read_text())
     return 0
 
 

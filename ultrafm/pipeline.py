@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ultrafm.errors import UltraFMError, nearest
-from ultrafm.files import hash_folder, hash_text, read_json, write_json
+from ultrafm.files import hash_files, hash_folder, hash_text, read_json, write_json
 from ultrafm.manifests import choose_source, is_simulated, load_sites
 from ultrafm.profiles import load_profile
 from ultrafm.provenance import describe_run
@@ -106,7 +106,7 @@ def outside_inputs(plan: StudyPlan, step: StepPlan) -> list[str]:
     """Fingerprints of what a step reads from outside the study: manifests, and real images where it reads them."""
     if "manifests" not in step.rooms:
         return []
-    found = [hash_folder(plan.manifests)]
+    found = [hash_files(plan.manifests.glob("*.yaml"), plan.manifests)]
     if step.name == "10_curate" and plan.data_root:
         sources = [choose_source(site, plan.source)[1] for site in load_sites(plan.manifests)]
         folders = sorted({source.path for source in sources if not is_simulated(source)})

@@ -62,7 +62,7 @@ SPOILT = {
     "institution": (" (fictional)", "", "sources.phantom.institution", ["'(fictional)'"]),
     "default source": ("default_source: phantom", "default_source: local", "default_source", ["one of phantom"]),
     "name of the file": ("site: site_01_palm", "site: site_01_pal", "site", ["'site_01_palm_breast'"]),
-    "field twice": ("organs: [breast]", "title: again\norgans: [breast]", "title", ["second time (first on line 4)"]),
+    "field twice": ("organs: [breast]", "title: again\norgans: [breast]", "title", ["second time (first on line 5)"]),
 }
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from ultrafm.curation.reasons import Unusable
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.manifests.schema import FolderSource, PhantomSource, SiteManifest
+from ultrafm.manifests.spreadsheet import read_spreadsheet
 
 UNKNOWN = "unknown"
 
@@ -94,33 +95,10 @@ def row_words(row: Row, manifest: SiteManifest) -> Words:
 
 
 def _read_table(site: str, path: Path) -> pd.DataFrame:
-    """All cells as text; comma, semicolon or tab between them; UTF-8, or the Western code that spreadsheets write."""
     if not path.is_file():
         mend = "check sources.table in the manifest"
         raise UltraFMError(f"{site}, table {path}", "no such file", "a CSV table", mend)
-    data = path.read_bytes()
-    encoding = "utf-8-sig" if _is_utf8(data) else "cp1252"
-    header = data.split(b"\n", 1)[0]
-    separator = max(",;\t", key=lambda mark: header.count(mark.encode()))
-    try:
-        table = pd.read_csv(
-            path, sep=separator, encoding=encoding, dtype=str, keep_default_na=False, skip_blank_lines=False,
-            index_col=False,
-        )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        found = f"a file that cannot be read as a table ({error})"
-        raise UltraFMError(f"{site}, table {path}", found, "CSV, one row per image") from error
-    table.columns = table.columns.str.strip()
-    table = table.apply(lambda column: column.fillna("").str.strip())
-    return table[(table != "").any(axis=1)]
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+    return read_spreadsheet(path, f"{site}, table {path}")
 
 
 def _need_columns(where: str, table: pd.DataFrame, wanted: Sequence[tuple[str, str]]) -> None:

@@ -1,6 +1,7 @@
 """Manifests: what a site is, in one YAML file each; loading, checking, choosing sources, gathering tasks."""
 
 from ultrafm.manifests.check import CheckReport, check_manifests
+from ultrafm.manifests.json_schema import write_json_schema
 from ultrafm.manifests.load import load_site, load_sites
 from ultrafm.manifests.sources import choose_source, is_simulated
 from ultrafm.manifests.table import sites_table, write_sites_table
@@ -19,5 +20,6 @@ __all__ = [
     "load_sites",
     "load_vocabulary",
     "sites_table",
+    "write_json_schema",
     "write_sites_table",
 ]

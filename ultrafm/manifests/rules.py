@@ -9,6 +9,7 @@ from ultrafm.manifests.document import Document, FieldPath
 from ultrafm.manifests.schema import FolderSource, PhantomSource, SiteManifest
 from ultrafm.manifests.vocabulary import FILE, UNKNOWN, Vocabulary, miss
 
+FILL_IN = "FILL IN"  # what `ultrafm manifests new` writes where a person must decide
 Finding = tuple[FieldPath, str, str, str]  # field, found, expected, how to mend
 
 
@@ -22,7 +23,9 @@ def site_problems(document: Document, manifest: SiteManifest, vocabulary: Vocabu
 
 
 def _own_problems(document: Document, manifest: SiteManifest) -> Iterator[Finding]:
-    """Name of the file, choice of source, and what a simulated source must say."""
+    """Name of the file, what a draft left open, choice of source, and what a simulated source must say."""
+    for field in _unfilled(document.data):
+        yield field, repr(FILL_IN), "what the field's comment asks for", "fill it in"
     if document.path.stem != manifest.site:
         yield ("site",), repr(manifest.site), f"{document.path.stem!r}, the name of the file", "rename one of the two"
     available = manifest.sources.available()
@@ -41,6 +44,16 @@ def _own_problems(document: Document, manifest: SiteManifest) -> Iterator[Findin
                 "'phantom'",
                 "move real images to sources.open or sources.local",
             )
+
+
+def _unfilled(value: object, field: FieldPath = ()) -> Iterator[FieldPath]:
+    """The fields that still hold the mark of a draft."""
+    if value == FILL_IN:
+        yield field
+    elif isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, below in items:
+            yield from _unfilled(below, (*field, str(name)))
 
 
 def _phantom_problems(field: FieldPath, source: PhantomSource, manifest: SiteManifest) -> Iterator[Finding]:

@@ -1,0 +1,126 @@
+"""Drafts of manifests and the JSON Schema that editors use."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from ultrafm.cli import main
+from ultrafm.errors import UltraFMError
+from ultrafm.files import hash_folder
+from ultrafm.manifests import load_vocabulary, write_json_schema
+from ultrafm.manifests.json_schema import EDITOR_LINE, FILE, json_schema
+from ultrafm.manifests.scaffold import draft_manifest
+from ultrafm.study import REPOSITORY
+
+FOLDERS = [REPOSITORY / "data_manifests", REPOSITORY / "tests" / "real_sites"]
+FILLED = {"title": "A clinic", "probe": "linear", "organs": "[breast]", "country": "Norway"}
+
+
+@pytest.fixture
+def export(tmp_path):
+    """A hospital's folder: 12 pictures of 6 patients, a table with names of its own."""
+    folder = tmp_path / "data" / "breast export"
+    (folder / "pictures").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    rows = ["Picture;Case ID;Biopsy;Seen by"]
+    for number in range(12):
+        pixels = generator.integers(0, 255, (96, 120), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "pictures" / f"{number:04}.png")
+        rows.append(f"pictures/{number:04}.png;K{number // 2};{'Benign' if number < 6 else 'M'};me")
+    (folder / "list.csv").write_text("\n".join(rows), encoding="utf-8")
+    return folder
+
+
+def fill_in(path):
+    """Do what a person does with a draft."""
+    text = path.read_text()
+    for field, value in FILLED.items():
+        text = text.replace(f"{field}: FILL IN", f"{field}: {value}").replace(
+            f"{field}: [FILL IN]", f"{field}: {value}"
+        )
+    path.write_text(text.replace("FILL IN ", "the house ").replace("M: unknown", "M: malignant"))
+
+
+def test_a_draft_finds_the_columns_and_asks_for_the_rest(export, tmp_path, capsys):
+    before = hash_folder(export)
+    out = tmp_path / "my_manifests"
+    assert main(["manifests", "new", str(export), "--out", str(out), "--site", "site_01_own_breast"]) == 0
+    told = capsys.readouterr().out
+    assert "12 pictures" in told and "line 5: title: FILL IN" in told
+    draft = yaml.safe_load((out / "site_01_own_breast.yaml").read_text())
+    assert draft["sources"]["local"]["columns"] == {"file": "Picture", "patient": "Case ID", "label": "Biopsy"}
+    assert draft["label_map"] == {"Benign": "benign", "M": "unknown"}
+    assert hash_folder(export) == before, "the hospital's folder is only read"
+
+
+def test_a_draft_is_refused_by_the_check_until_it_is_filled_in(export, tmp_path, capsys):
+    out = tmp_path / "my_manifests"
+    draft = draft_manifest(export, out, "site_01_own_breast")
+    assert main(["manifests", "check", str(out)]) == 1
+    told = capsys.readouterr().err
+    assert "line 5, field title: found 'FILL IN'" in told and "field organs.0" in told
+    fill_in(draft.path)
+    assert main(["manifests", "check", str(out)]) == 0
+
+
+def test_a_filled_in_draft_curates_and_a_dry_run_keeps_nothing(export, tmp_path, capsys):
+    draft = draft_manifest(export, tmp_path / "my_manifests", "site_01_own_breast")
+    fill_in(draft.path)
+    before = hash_folder(tmp_path)
+    command = ["curate", str(draft.path), "--data-root", str(export.parent)]
+    assert main([*command, "--dry-run"]) == 0
+    assert "12" in capsys.readouterr().out and hash_folder(tmp_path) == before
+    assert main([*command, "--out", str(tmp_path / "curated")]) == 0
+    assert (tmp_path / "curated" / "site_01_own_breast" / "store").is_dir()
+    assert main(command) == 1 and "--dry-run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder: (folder / "list.csv").unlink(), "no CSV table"),
+        (lambda folder: (folder / "list.csv").write_text("Picture,Biopsy\npictures/0000.png,B"), "column for patient"),
+        (lambda folder: [path.unlink() for path in folder.rglob("*.png")], "no picture"),
+    ],
+)
+def test_a_folder_that_does_not_serve_is_told_of(export, tmp_path, change, words):
+    change(export)
+    with pytest.raises(UltraFMError, match=words):
+        draft_manifest(export, tmp_path / "out", "site_01_own")
+
+
+def test_a_manifest_is_never_overwritten_and_a_site_needs_an_id(export, tmp_path):
+    draft_manifest(export, tmp_path / "out", "site_01_own")
+    with pytest.raises(UltraFMError, match="exists already"):
+        draft_manifest(export, tmp_path / "out", "site_01_own")
+    with pytest.raises(UltraFMError, match="site_01_own_breast"):
+        draft_manifest(export, tmp_path / "out", "Own breast")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_schema_is_current_and_every_manifest_names_it(folder, tmp_path):
+    assert json.loads((folder / FILE).read_text()) == json_schema(load_vocabulary(folder)), "ultrafm manifests schema"
+    manifests = sorted(folder.glob("site_*.yaml"))
+    assert len(manifests) == 16
+    assert all(path.read_text().startswith(EDITOR_LINE + "\n") for path in manifests)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_schema_accepts_our_manifests_and_catches_slips(folder):
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(json.loads((folder / FILE).read_text()))
+    for path in sorted(folder.glob("site_*.yaml")):
+        site = json.loads(json.dumps(yaml.safe_load(path.read_text())))
+        assert list(validator.iter_errors(site)) == [], path.name
+    assert not validator.is_valid(site | {"organ": ["liver"]})
+    assert not validator.is_valid(site | {"organs": ["livr"]})
+    assert not validator.is_valid({name: value for name, value in site.items() if name != "split"})
+
+
+def test_the_schema_command_writes_beside_the_manifests(tmp_path):
+    (tmp_path / "vocabulary.yaml").write_text((FOLDERS[0] / "vocabulary.yaml").read_text())
+    assert main(["manifests", "schema", str(tmp_path)]) == 0
+    assert (tmp_path / FILE).read_bytes() == write_json_schema(tmp_path).read_bytes()

@@ -1,0 +1,40 @@
+"""Reading the tables that hospitals export: CSV with any of the usual separators and encodings, all cells as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from ultrafm.errors import UltraFMError
+
+
+def read_spreadsheet(path: Path, where: str) -> pd.DataFrame:
+    """All cells as text without spaces around them, empty rows left out; the index counts rows from 0 below the header.
+
+    Comma, semicolon or tab between cells; UTF-8, or the Western code that spreadsheets write. Raises UltraFMError,
+    beginning with `where`, for a file that is no table.
+    """
+    data = path.read_bytes()
+    encoding = "utf-8-sig" if _is_utf8(data) else "cp1252"
+    header = data.split(b"\n", 1)[0]
+    separator = max(",;\t", key=lambda mark: header.count(mark.encode()))
+    try:
+        table = pd.read_csv(
+            path, sep=separator, encoding=encoding, dtype=str, keep_default_na=False, skip_blank_lines=False,
+            index_col=False,
+        )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        found = f"a file that cannot be read as a table ({error})"
+        raise UltraFMError(where, found, "CSV, one row per image") from error
+    table.columns = table.columns.str.strip()
+    table = table.apply(lambda column: column.fillna("").str.strip())
+    return table[(table != "").any(axis=1)]
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
