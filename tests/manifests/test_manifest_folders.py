@@ -19,7 +19,7 @@ from ultrafm.manifests import (
     sites_table,
     write_sites_table,
 )
-from ultrafm.manifests.schema import FolderSource, PhantomSource, SiteManifest
+from ultrafm.manifests.schema import DicomSource, FolderSource, PhantomSource, SiteManifest, VideoSource
 from ultrafm.manifests.table import BEGIN, END, replace_table, simulated_images
 
 ROOT = Path(__file__).parents[2]
@@ -178,5 +178,6 @@ def test_the_example_in_the_readme_is_a_valid_manifest(tmp_path: Path) -> None:
 def test_the_readme_names_every_field_of_a_manifest() -> None:
     text = (SIMULATED / "README.md").read_text(encoding="utf-8")
     fields = {*SiteManifest.model_fields, *FolderSource.model_fields, *PhantomSource.model_fields}
+    fields |= {*DicomSource.model_fields, *VideoSource.model_fields}
     fields |= set(phantom_of(load_sites(SIMULATED)[0]).device.model_dump())
     assert {field for field in fields if f"`{field}`" not in text} <= {"checked", "kind"}

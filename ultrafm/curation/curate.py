@@ -17,11 +17,12 @@ from ultrafm.curation.duplicates import find_duplicates
 from ultrafm.curation.prepare import Prepared, prepare
 from ultrafm.curation.quality import require
 from ultrafm.curation.reasons import LeftOut, Unusable, leave_out
+from ultrafm.curation.rows import read_rows
 from ultrafm.curation.store import PICTURES, write_store
-from ultrafm.curation.table import Row, read_rows, source_folder
+from ultrafm.curation.table import Row, source_folder
 from ultrafm.errors import UltraFMError
 from ultrafm.files import replacing, write_json, write_text
-from ultrafm.manifests.schema import FolderSource, PhantomSource, SiteManifest
+from ultrafm.manifests.schema import FileSource, PhantomSource, SiteManifest
 from ultrafm.progress import progress
 
 
@@ -39,7 +40,7 @@ class SiteSummary:
 
 
 def curate_site(
-    manifest: SiteManifest, source: FolderSource, out: Path, archive: Path, seed: int, image_size: int
+    manifest: SiteManifest, source: FileSource, out: Path, archive: Path, seed: int, image_size: int
 ) -> SiteSummary:
     """Curate one site into out/<site>: store/, quarantine.csv, datasheet.json, datasheet.md, summary.json.
 
@@ -143,7 +144,7 @@ def summary_table(summaries: Sequence[SiteSummary]) -> pd.DataFrame:
 
 
 def _prepare_all(
-    manifest: SiteManifest, source: FolderSource, folder: Path, rows: Sequence[Row], image_size: int
+    manifest: SiteManifest, source: FileSource, folder: Path, rows: Sequence[Row], image_size: int
 ) -> tuple[list[Prepared], list[LeftOut]]:
     prepared: list[Prepared] = []
     left_out: list[LeftOut] = []
@@ -151,7 +152,7 @@ def _prepare_all(
         try:
             prepared.append(prepare(manifest, source, folder, row, image_size))
         except Unusable as why:
-            left_out.append(leave_out(row.file, row.number, "quarantined", why))
+            left_out.append(leave_out(row.name, row.number, "quarantined", why))
     return prepared, left_out
 
 
@@ -162,12 +163,12 @@ def _keep(manifest: SiteManifest, prepared: Sequence[Prepared], left_out: list[L
     for number, picture in enumerate(prepared):
         row = picture.row
         if number in duplicates:
-            left_out.append(leave_out(row.file, row.number, "duplicates", duplicates[number]))
+            left_out.append(leave_out(row.name, row.number, "duplicates", duplicates[number]))
             continue
         try:
             require(picture.measured, picture.area, manifest.quality)
         except Unusable as why:
-            left_out.append(leave_out(row.file, row.number, "low_quality", why))
+            left_out.append(leave_out(row.name, row.number, "low_quality", why))
             continue
         kept.append(picture)
     return kept

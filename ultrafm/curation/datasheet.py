@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ultrafm.curation.reasons import STAGES, LeftOut
-from ultrafm.manifests.schema import FolderSource, SiteManifest
+from ultrafm.manifests.schema import FileSource, SiteManifest
 
 COUNTED = ("fold", "label", "organ", "modality", "scan_mode")
 MEASURES = {"blur": "variance of the Laplacian", "contrast": "grey values", "entropy": "bits"}
@@ -35,7 +35,7 @@ def count_flow(rows: int, left_out: Sequence[LeftOut], kept: int) -> dict[str, i
 
 def make_datasheet(
     manifest: SiteManifest,
-    source: FolderSource,
+    source: FileSource,
     kept: pd.DataFrame,
     flow: Mapping[str, int],
     left_out: Sequence[LeftOut],

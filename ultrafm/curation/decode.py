@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ultrafm.curation.reasons import Unusable
 
-STILLS = "a PNG, JPEG, TIFF or BMP picture"
+STILLS = "a PNG, JPEG, TIFF, BMP, WebP or GIF picture, a clip or a DICOM file"
 CHROMA = 24  # difference of the colour channels from which a pixel counts as coloured; JPEG noise stays below
 COLOURED_SHARE = 0.01  # share of coloured pixels from which a picture does
 DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
@@ -18,10 +20,14 @@ DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture as grey values (H, W) uint8, and whether it had colour (Doppler, elastography, a tint)."""
+    """A picture as grey values (H, W) uint8, and whether it had colour (Doppler, elastography, a tint).
+
+    spacing_mm: height and width of a pixel in millimetres, where the file tells.
+    """
 
     grey: np.ndarray
     colour: bool
+    spacing_mm: tuple[float, float] | None = None
 
 
 def find_file(folder: Path, name: str) -> Path:
@@ -41,9 +47,13 @@ def read_picture(path: Path) -> Decoded:
 
     Raises Unusable for a file that is truncated, not a picture, or has more pixels than Pillow thinks safe.
     """
-    picture = _open(path)
+    return from_pillow(_open(path))
+
+
+def from_pillow(picture: Image.Image) -> Decoded:
+    """A picture that Pillow has opened; see `read_picture`."""
     if picture.mode in DEEP_MODES:
-        return Decoded(_to_eight_bits(np.asarray(picture)), False)
+        return Decoded(to_eight_bits(np.asarray(picture)), False)
     if picture.mode in ("L", "1"):
         return Decoded(np.asarray(picture.convert("L")), False)
     if picture.mode in ("LA", "La"):
@@ -70,14 +80,23 @@ def read_mask(path: Path, width: int, height: int) -> np.ndarray:
 
 def _open(path: Path) -> Image.Image:
     """The first picture of a file, fully loaded."""
+    with opened(path) as picture:
+        picture.load()
+        return picture.copy()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """A picture file as Pillow opens it; whatever goes wrong inside the block is Unusable, with the reason."""
     try:
         with Image.open(path) as picture:
-            picture.load()
-            return picture.copy()
+            yield picture
     except UnidentifiedImageError as error:
         raise Unusable("not a picture", _looks_like(path), STILLS) from error
     except Image.DecompressionBombError as error:
         raise Unusable("too many pixels", str(error), f"at most {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels") from error
+    except Unusable:
+        raise
     except Exception as error:  # broken bytes make Pillow raise almost anything: OSError, SyntaxError, struct.error ...
         raise Unusable("damaged file", str(error) or type(error).__name__, "a whole picture") from error
 
@@ -90,10 +109,13 @@ def _looks_like(path: Path) -> str:
     return f"a file that starts with {start[:8].hex(' ')}"
 
 
-def _to_eight_bits(deep: np.ndarray) -> np.ndarray:
-    """Scale by the number of bits in use (8 to 16), so that one value means one grey at any picture of a device."""
+def to_eight_bits(deep: np.ndarray, bits: int = 0) -> np.ndarray:
+    """Scale by the number of bits in use (8 to 16), so that one value means one grey at any picture of a device.
+
+    `bits` is that number where the file tells it; else the largest value does.
+    """
     values = np.clip(np.nan_to_num(deep.astype(np.float64)), 0, None)
-    bits = max(8, int(values.max()).bit_length())
+    bits = max(8, bits, int(values.max()).bit_length())
     return np.round(values * (255 / (2**bits - 1))).astype(np.uint8)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ultrafm.curation.reasons import Unusable
 from ultrafm.errors import UltraFMError, nearest
-from ultrafm.manifests.schema import FolderSource, PhantomSource, SiteManifest
+from ultrafm.manifests.schema import FileSource, FolderSource, PhantomSource, SiteManifest
 from ultrafm.manifests.spreadsheet import read_spreadsheet
 
 UNKNOWN = "unknown"
@@ -21,6 +21,7 @@ class Row:
     """One row of the table as written there; empty text where it says nothing.
 
     number: as a spreadsheet counts, so the header is row 1.
+    frame, frames: which frame of the file this is, and all of the file's that are taken; numbers from 0.
     simulated, difficulty: said by simulated archives only; difficulty is 0 (plain) to 1 (hidden), or None.
     """
 
@@ -35,6 +36,13 @@ class Row:
     clip: str
     simulated: bool
     difficulty: float | None
+    frame: int = 0
+    frames: tuple[int, ...] = (0,)
+
+    @property
+    def name(self) -> str:
+        """The file, and which frame of it where it has several."""
+        return f"{self.file} frame {self.frame}" if len(self.frames) > 1 else self.file
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Words:
     scan_mode: str
 
 
-def source_folder(manifest: SiteManifest, source: FolderSource, archive: Path) -> Path:
+def source_folder(manifest: SiteManifest, source: FileSource, archive: Path) -> Path:
     """The folder that a table's files are relative to. Raises UltraFMError when it is not there."""
     mend = "check --data-root and sources.path in the manifest"
     for name, folder in (("data root", Path(archive)), ("folder", Path(archive) / source.path)):
@@ -57,7 +65,7 @@ def source_folder(manifest: SiteManifest, source: FolderSource, archive: Path) -
     return folder
 
 
-def read_rows(manifest: SiteManifest, source: FolderSource, archive: Path) -> list[Row]:
+def table_rows(manifest: SiteManifest, source: FolderSource, archive: Path) -> list[Row]:
     """The rows of a site's table that match `source.where`, in the table's order.
 
     Raises:

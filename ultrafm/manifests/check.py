@@ -70,4 +70,4 @@ def _line(site: SiteFile) -> str:
 def _images(source: Source | None) -> str:
     if isinstance(source, PhantomSource):
         return f"{source.patients} simulated patients"
-    return "no source" if source is None or is_simulated(source) else f"folder {source.path}"
+    return "no source" if source is None or is_simulated(source) else f"{source.kind} {source.path}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.manifests.document import Document, FieldPath
-from ultrafm.manifests.schema import FolderSource, PhantomSource, SiteManifest
+from ultrafm.manifests.schema import FileSource, PhantomSource, SiteManifest
 from ultrafm.manifests.vocabulary import FILE, UNKNOWN, Vocabulary, miss
 
 FILL_IN = "FILL IN"  # what `ultrafm manifests new` writes where a person must decide
@@ -40,7 +40,7 @@ def _own_problems(document: Document, manifest: SiteManifest) -> Iterator[Findin
         elif name == "phantom":
             yield (
                 ("sources", name, "kind"),
-                "'folder'",
+                repr(source.kind),
                 "'phantom'",
                 "move real images to sources.open or sources.local",
             )
@@ -58,7 +58,7 @@ def _unfilled(value: object, field: FieldPath = ()) -> Iterator[FieldPath]:
 
 def _phantom_problems(field: FieldPath, source: PhantomSource, manifest: SiteManifest) -> Iterator[Finding]:
     if field[-1] != "phantom":
-        yield (*field, "kind"), "'phantom'", "'folder'", "move simulated images to sources.phantom"
+        yield (*field, "kind"), "'phantom'", "'folder', 'dicom' or 'video'", "move simulated images to sources.phantom"
     if "(fictional)" not in source.institution:
         yield (*field, "institution"), repr(source.institution), "a name that ends in '(fictional)'", ""
     mode = source.device.scan_mode
@@ -121,5 +121,5 @@ def _structures(manifest: SiteManifest) -> list[str]:
     names: set[str] = set()
     for name in manifest.sources.available():
         source = getattr(manifest.sources, name)
-        names |= set(source.mask_values) if isinstance(source, FolderSource) and source.mask_values else {"lesion"}
+        names |= set(source.mask_values) if isinstance(source, FileSource) and source.mask_values else {"lesion"}
     return sorted(names)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -88,24 +89,57 @@ class Columns(Strict):
     clip: str | None = None
 
 
-class FolderSource(Origin):
-    """Images in a folder with a metadata table (CSV, one row per image)."""
+class FileSource(Origin):
+    """What all sources of real files have in common."""
 
-    kind: Literal["folder"]
     publisher: str
     address: str = ""
-    path: str = Field(
-        default=".", description="folder, relative to the data root; files in the table are relative to it"
+    path: str = Field(default=".", description="folder, relative to the data root; all files are relative to it")
+    frames_per_clip: int = Field(
+        default=5, ge=1, le=1000, description="at most so many frames of a clip, evenly spaced"
     )
-    table: str = Field(default="metadata.csv", description="relative to the folder")
-    where: dict[str, str] = Field(default={}, description="column -> value: only rows that match all are read")
-    columns: Columns = Columns()
     mask_values: dict[str, tuple[int, ...]] = Field(
         default={}, description="structure -> pixel values; empty: lesion is > 0"
     )
 
 
-Source = Annotated[PhantomSource | FolderSource, Field(discriminator="kind")]
+class FolderSource(FileSource):
+    """Pictures, clips or DICOM files in a folder with a metadata table (CSV, one row per file)."""
+
+    kind: Literal["folder"]
+    table: str = Field(default="metadata.csv", description="relative to the folder")
+    where: dict[str, str] = Field(default={}, description="column -> value: only rows that match all are read")
+    columns: Columns = Columns()
+
+
+class DicomSource(FileSource):
+    """DICOM files in a folder and all folders below it, as an archive exports them; no table is needed."""
+
+    kind: Literal["dicom"]
+    patient_tag: str = Field(default="PatientID", description="keyword of the header field that tells patients apart")
+    label_tag: str | None = Field(default=None, description="keyword of a header field that holds a label of label_map")
+
+
+class VideoSource(FileSource):
+    """Clips in a folder and all folders below it, with the patient in the path; no table is needed."""
+
+    kind: Literal["video"]
+    patient_pattern: str = Field(description="regular expression on the path; its one group is the patient")
+    label_pattern: str | None = Field(default=None, description="the same for the label, which label_map translates")
+
+    @field_validator("patient_pattern", "label_pattern")
+    @classmethod
+    def _one_group(cls, pattern: str | None) -> str | None:
+        try:
+            groups = re.compile(pattern).groups if pattern is not None else 1
+        except re.error as error:
+            raise ValueError(f"no regular expression ({error})") from error
+        if groups != 1:
+            raise ValueError(f"{groups} groups in round brackets, expected one")
+        return pattern
+
+
+Source = Annotated[PhantomSource | FolderSource | DicomSource | VideoSource, Field(discriminator="kind")]
 
 
 class Sources(Strict):

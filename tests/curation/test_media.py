@@ -1,0 +1,239 @@
+"""Clips and DICOM files: written here with their truth, and the real ones beside the repository."""
+
+import av
+import numpy as np
+import pydicom
+import pytest
+from made_archives import SITE, fan, made_manifest, made_source, speckle, write_table
+from PIL import Image
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
+
+from ultrafm.curation import curate_site, load_pictures
+from ultrafm.curation.media import choose_frames, count_frames, read_frame
+from ultrafm.curation.reasons import Unusable
+from ultrafm.errors import UltraFMError
+from ultrafm.files import read_json
+from ultrafm.manifests.schema import DicomSource, VideoSource
+
+ORIGIN = {"publisher": "Testing", "country": "not stated", "licence": "CC0-1.0", "citation": "none"}
+
+
+def write_dicom(path, pixels, interpretation="MONOCHROME2", patient="Doe^Jane", modality="US", regions=(), bits=8):
+    """A DICOM file of `pixels`: (H, W), (frames, H, W) or, for RGB, (H, W, 3)."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.6.1"
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    file = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    file.Modality, file.PatientID, file.PatientName = modality, patient, "Doe^Jane"
+    file.SOPClassUID, file.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    colour = interpretation == "RGB"
+    if pixels.ndim == 3 and not colour:
+        file.NumberOfFrames = len(pixels)
+    file.Rows, file.Columns = pixels.shape[-3:-1] if colour else pixels.shape[-2:]
+    file.SamplesPerPixel, file.PhotometricInterpretation = (3, "RGB") if colour else (1, interpretation)
+    if colour:
+        file.PlanarConfiguration = 0
+    file.BitsAllocated = 16 if bits > 8 else 8
+    file.BitsStored, file.HighBit, file.PixelRepresentation = bits, bits - 1, 0
+    file.PixelData = pixels.tobytes()
+    if regions:
+        file.SequenceOfUltrasoundRegions = [region(*box) for box in regions]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file.save_as(path, enforce_file_format=True)
+    return file
+
+
+def region(left, top, right, bottom, spatial_format=1, centimetres=0.02):
+    found = Dataset()
+    found.RegionSpatialFormat, found.RegionDataType, found.RegionFlags = spatial_format, 1, 0
+    found.RegionLocationMinX0, found.RegionLocationMinY0 = left, top
+    found.RegionLocationMaxX1, found.RegionLocationMaxY1 = right, bottom
+    found.PhysicalUnitsXDirection = found.PhysicalUnitsYDirection = 3
+    found.PhysicalDeltaX = found.PhysicalDeltaY = centimetres
+    return found
+
+
+def write_clip(path, frames, codec="mpeg4"):
+    """A clip of (N, H, W) grey frames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.height, stream.width = frames.shape[1:]
+        stream.pix_fmt, stream.bit_rate = "yuv420p", 8_000_000
+        for frame in frames:
+            picture = av.VideoFrame.from_ndarray(np.repeat(frame[:, :, None], 3, axis=2), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+
+
+def stripes(count, height=96, width=128):
+    """Frames that are told apart by their grey: frame n is 20 + 10 n everywhere."""
+    return np.stack([np.full((height, width), 20 + 10 * number, np.uint8) for number in range(count)])
+
+
+def test_frames_are_spread_over_a_clip():
+    assert choose_frames(3, 5) == (0, 1, 2)
+    assert choose_frames(101, 5) == (8, 29, 50, 71, 92)
+    assert choose_frames(100, 1) == (50,)
+    assert len(set(choose_frames(7, 6))) == 6
+
+
+def test_a_clip_is_counted_and_read_by_number(tmp_path):
+    write_clip(tmp_path / "clip.mp4", stripes(12))
+    assert count_frames(tmp_path / "clip.mp4") == 12
+    for number in (0, 5, 11):
+        assert read_frame(tmp_path / "clip.mp4", number, (0, 5, 11)).grey.mean() == pytest.approx(
+            20 + 10 * number, abs=4
+        )
+    with pytest.raises(Unusable, match="no frame 12"):
+        read_frame(tmp_path / "clip.mp4", 12)
+
+
+def test_an_animated_gif_is_a_clip_too(tmp_path):
+    frames = [Image.fromarray(frame) for frame in stripes(4)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert count_frames(tmp_path / "a.gif") == 4
+    assert read_frame(tmp_path / "a.gif", 3).grey.mean() == pytest.approx(50, abs=1)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0\0\0\x18ftypmp42 and then nothing", b"no clip"])
+def test_a_damaged_clip_is_unusable(tmp_path, data):
+    (tmp_path / "clip.mp4").write_bytes(data)
+    with pytest.raises(Unusable, match="damaged clip"):
+        count_frames(tmp_path / "clip.mp4")
+
+
+def test_dicom_pixels_come_out_as_they_went_in(tmp_path):
+    grey = speckle(1)
+    write_dicom(tmp_path / "grey.dcm", grey)
+    np.testing.assert_array_equal(read_frame(tmp_path / "grey.dcm", 0).grey, grey)
+    write_dicom(tmp_path / "inverse.dcm", 255 - grey, "MONOCHROME1")
+    np.testing.assert_array_equal(read_frame(tmp_path / "inverse.dcm", 0).grey, grey)
+    write_dicom(tmp_path / "deep.dcm", grey.astype(np.uint16) * 16, bits=12)
+    np.testing.assert_allclose(read_frame(tmp_path / "deep.dcm", 0).grey, grey * (16 * 255 / 4095), atol=0.51)
+    colour = np.repeat(grey[:, :, None], 3, axis=2)
+    write_dicom(tmp_path / "colour.dcm", colour, "RGB")
+    assert not read_frame(tmp_path / "colour.dcm", 0).colour
+    colour[:60, :, 0] = 255
+    write_dicom(tmp_path / "red.dcm", colour, "RGB")
+    assert read_frame(tmp_path / "red.dcm", 0).colour
+
+
+def test_one_frame_of_many_is_read_compressed_or_not(tmp_path):
+    frames = np.stack([speckle(seed) for seed in range(3)])
+    file = write_dicom(tmp_path / "loop.dcm", frames)
+    file.compress(RLELossless)
+    file.save_as(tmp_path / "rle.dcm", enforce_file_format=True)
+    for name in ("loop.dcm", "rle.dcm"):
+        assert count_frames(tmp_path / name) == 3
+        np.testing.assert_array_equal(read_frame(tmp_path / name, 2).grey, frames[2])
+
+
+def test_only_two_dimensional_regions_are_kept_and_give_the_size_of_a_pixel(tmp_path):
+    boxes = [(20, 10, 119, 89), (130, 0, 159, 119, 4)]  # tissue, and a trace beside it
+    write_dicom(tmp_path / "a.dcm", speckle(1), regions=boxes)
+    decoded = read_frame(tmp_path / "a.dcm", 0)
+    assert decoded.spacing_mm == pytest.approx((0.2, 0.2))
+    assert (decoded.grey[10:90, 20:120] > 0).all() and decoded.grey.sum() == decoded.grey[10:90, 20:120].sum()
+    write_dicom(tmp_path / "b.dcm", speckle(1))
+    assert read_frame(tmp_path / "b.dcm", 0).spacing_mm is None
+
+
+def test_what_is_no_ultrasound_or_has_no_pixels_is_unusable(tmp_path):
+    write_dicom(tmp_path / "ct.dcm", speckle(1), modality="CT")
+    with pytest.raises(Unusable, match="another modality: found CT"):
+        count_frames(tmp_path / "ct.dcm")
+    file = write_dicom(tmp_path / "a.dcm", speckle(1))
+    del file.PixelData
+    file.save_as(tmp_path / "empty.dcm", enforce_file_format=True)
+    with pytest.raises(Unusable):
+        read_frame(tmp_path / "empty.dcm", 0)
+    whole = (tmp_path / "a.dcm").read_bytes()
+    (tmp_path / "cut.dcm").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Unusable):
+        read_frame(tmp_path / "cut.dcm", 0)
+
+
+def test_a_site_of_dicom_files_needs_no_table_and_keeps_no_identity(tmp_path):
+    for patient in range(4):
+        for shot in range(2):
+            picture, _inside = fan(10 * patient + shot, text="")
+            place = tmp_path / "data" / "export" / f"DOE_{patient}" / f"IM{shot}"
+            write_dicom(place, picture, patient=f"Doe-{patient}", regions=[(0, 0, 399, 299)])
+    (tmp_path / "data" / "export" / "README.txt").write_text("exported for Jane Doe")
+    source = DicomSource.model_validate({"kind": "dicom", "path": "export", **ORIGIN})
+    curate_site(made_manifest(source), source, tmp_path / "out", tmp_path / "data", 0, 64)
+    table = load_pictures(tmp_path / "out", [SITE], ["train", "validation", "test"]).table
+    assert len(table) == 8 and table.patient.nunique() == 4
+    assert table.pixel_mm.between(0.2 * 200 / 64, 0.2 * 400 / 64).all()
+    written = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert b"Doe" not in written and b"DOE" not in written and b"IM0" not in written
+
+
+def test_the_frames_of_a_clip_stay_in_one_fold_and_are_no_duplicates_of_each_other(tmp_path):
+    for patient in range(4):
+        frames = np.stack([speckle(100 * patient + number, 96, 128) for number in range(8)])
+        write_clip(tmp_path / "clips" / f"p{patient}_malignant.mp4", frames)
+    source = VideoSource.model_validate(
+        {"kind": "video", "path": "clips", "patient_pattern": r"p(\d)_", "label_pattern": r"_(\w+)\.", **ORIGIN}
+        | {"frames_per_clip": 3}
+    )
+    manifest = made_manifest(source, label_map={"malignant": "malignant"})
+    curate_site(manifest, source, tmp_path / "out", tmp_path, 0, 64)
+    table = load_pictures(tmp_path / "out", [SITE], ["train", "validation", "test"]).table
+    assert len(table) == 12 and set(table.label) == {"malignant"}
+    assert table.groupby("clip").fold.nunique().eq(1).all() and table["clip"].nunique() == 4
+
+
+def test_a_table_may_name_clips_and_a_bad_one_is_quarantined_with_its_name(tmp_path):
+    write_clip(tmp_path / "good.mp4", np.stack([speckle(number, 96, 128) for number in range(8)]))
+    (tmp_path / "bad.mp4").write_bytes(b"no clip")
+    rows = [
+        {"file": f"{name}.mp4", "patient": name, "label": "good", "mask": "", "clip": ""} for name in ("good", "bad")
+    ]
+    write_table(tmp_path, rows)
+    curate_site(made_manifest(), made_source(), tmp_path / "out", tmp_path, 0, 64)
+    sheet = read_json(tmp_path / "out" / SITE / "datasheet.json")
+    assert sheet["flow"]["kept"] == 5 and sheet["flow"]["quarantined"] == 1
+    assert "bad.mp4" in (tmp_path / "out" / SITE / "quarantine.csv").read_text()
+
+
+def test_a_folder_without_dicom_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing here")
+    source = DicomSource.model_validate({"kind": "dicom", **ORIGIN})
+    with pytest.raises(UltraFMError, match="at least one DICOM file"):
+        curate_site(made_manifest(source), source, tmp_path / "out", tmp_path, 0, 64)
+
+
+@pytest.mark.parametrize("pattern", ["no group", "(two)(groups)", "(never closed"])
+def test_a_pattern_has_one_group(pattern):
+    with pytest.raises(ValueError, match=r"group|regular expression"):
+        VideoSource.model_validate({"kind": "video", "patient_pattern": pattern, **ORIGIN})
+
+
+def test_the_real_dicom_files_are_read(real_data):
+    """Lossless JPEG, palette colour raw and run-length coded, JPEG 2000 and plain RGB of the same picture."""
+    folder = real_data / "dicom"
+    assert {path.name: count_frames(path) for path in folder.iterdir()}["OBXXXX1A_rle_2frame.dcm"] == 2
+    decoded = {path.name: read_frame(path, 0) for path in sorted(folder.iterdir())}
+    assert len(decoded) == 5 and all(one.grey.std() > 10 for one in decoded.values())
+    assert decoded["OBXXXX1A.dcm"].spacing_mm == pytest.approx((0.2623, 0.2623), rel=1e-3)
+    difference = decoded["US1_J2KR.dcm"].grey.astype(int) - decoded["US1_UNCR.dcm"].grey
+    assert np.abs(difference).max() <= 1
+    header = pydicom.dcmread(folder / "OBXXXX1A.dcm", stop_before_pixels=True)
+    outside = np.ones((header.Rows, header.Columns), bool)
+    for box in (one for one in header.SequenceOfUltrasoundRegions if one.RegionSpatialFormat == 1):
+        rows = slice(box.RegionLocationMinY0, box.RegionLocationMaxY1 + 1)
+        outside[rows, box.RegionLocationMinX0 : box.RegionLocationMaxX1 + 1] = False
+    assert outside.mean() > 0.2 and not decoded["OBXXXX1A.dcm"].grey[outside].any()
+
+
+def test_the_real_clips_are_read(real_data):
+    clips = sorted((real_data / "lung_pocus" / "videos").iterdir())
+    assert len(clips) >= 10
+    for clip in clips:
+        count = count_frames(clip)
+        wanted = choose_frames(count, 2)
+        assert count > 2 and all(read_frame(clip, number, wanted).grey.std() > 10 for number in wanted), clip.name
