@@ -14,8 +14,11 @@ from typing import Any
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; move it into place when the block ends well, remove it when it does not."""
+def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; move it into place when the block ends well, remove it when it does not.
+
+    A file is on the disk by then, so that it survives a power cut too. Without `durable` only that wait is left out.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -23,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         if temporary.is_dir() and path.is_dir():
             shutil.rmtree(path)
-        if temporary.is_file():
+        if durable and temporary.is_file():
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
         os.replace(temporary, path)

@@ -148,3 +148,11 @@ def test_a_site_with_few_images_sits_rounds_out(tmp_path, images):
 def test_an_unknown_word_for_the_optimizer_names_the_nearest(tmp_path, images):
     with pytest.raises(UltraFMError, match="did you mean 'kept'"):
         run(tmp_path, adaptive="keep")
+
+
+def test_a_damaged_state_is_named_with_what_to_do(tmp_path, images):
+    run(tmp_path, rounds=1)
+    state = tmp_path / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(UltraFMError, match=r"state.safetensors.*delete the file"):
+        run(tmp_path, rounds=1)

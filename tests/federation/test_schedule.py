@@ -40,6 +40,7 @@ def test_rounds_are_as_large_as_asked_and_sites_in_rising_order(schedule):
 def test_the_rounds_of_a_laptop_study():
     schedule = Schedule(sites=16, passes=30, shares=10, sites_per_round=4)
     assert schedule.rounds == 30 * 10 * 4
+    assert [number for number in range(1, 99) if schedule.ends_pass(number)] == [40, 80]
     assert [schedule.place(number) for number in (1, 4, 5, 40, 41)] == [(1, 1), (1, 1), (1, 2), (1, 10), (2, 1)]
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
@@ -147,7 +148,8 @@ def federate(
             messages = strategy.configure_train(number, arrays, config, grid)
             arrays, losses = strategy.aggregate_train(number, in_order(grid, messages, timeout))
             history = add_round(history, schedule.place(number)[0], strategy.site_metrics)
-            save_round(folder, arrays, strategy.state, settings, number, schedule.rounds, history)
+            facts = {"settings": settings, "round": number, "rounds": schedule.rounds, "history": history}
+            save_round(folder, arrays, strategy.state, facts, durable=schedule.ends_pass(number))
             if on_round:
                 on_round(number, float(losses["loss"]))
     finally:
@@ -200,15 +202,17 @@ def describe_settings(config: ConfigRecord, federation: Federation, descriptions
     return hash_text(json.dumps([sorted(config.items()), asdict(federation), rows]))
 
 
-def save_round(
-    folder: Path, arrays: ArrayRecord, state: State, settings: str, number: int, rounds: int, history: list
-) -> None:
-    """Write the state after a round: global weights, the server optimizer's state and the log, in one file."""
+def save_round(folder: Path, arrays: ArrayRecord, state: State, facts: dict[str, Any], durable: bool) -> None:
+    """Write the state after a round: global weights, the server optimizer's state, and `facts` with the log.
+
+    It survives the end of the process after every round, and a power cut after the last round of a pass: waiting for
+    the disk after each of many short rounds would take longer than the rounds.
+    """
     values = {f"model/{name}": value.copy() for name, value in from_record(arrays).items()}
     for kind, memory in state.items():
         values |= {f"server/{kind}/{name}": value for name, value in memory.items()}
     tensors = {name: torch.from_numpy(value) for name, value in values.items()}
-    save_state(folder / STATE, tensors, {"settings": settings, "round": number, "rounds": rounds, "history": history})
+    save_state(folder / STATE, tensors, facts, durable)
 
 
 def load_round(folder: Path, settings: str) -> tuple[ArrayRecord, State, int, list] | None:

@@ -42,6 +42,10 @@ class Schedule:
         turn = (number - 1) // self.rounds_per_turn
         return turn // self.shares + 1, turn % self.shares + 1
 
+    def ends_pass(self, number: int) -> bool:
+        """Is round `number` the last of its pass?"""
+        return number % (self.shares * self.rounds_per_turn) == 0
+
     def sites_of(self, number: int) -> list[int]:
         """The sites that take part in round `number`, in rising order (client fraction, McMahan et al. 2017)."""
         if self.rounds_per_turn == 1:

@@ -8,7 +8,7 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save, save_file
 from timm.models.vision_transformer import VisionTransformer
 
@@ -75,16 +75,20 @@ def describe_encoder(folder: Path) -> dict[str, Any]:
     return read_json(folder / "config.json")["ultrafm"]
 
 
-def save_state(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-    """Write tensors and JSON facts (round, history) into one safetensors file, atomically."""
+def save_state(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any], durable: bool = True) -> None:
+    """Write tensors and JSON facts (round, history) into one safetensors file, atomically (`durable`: see files.py)."""
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    with replacing(path) as temporary:
+    with replacing(path, durable) as temporary:
         save_file(contiguous, temporary, metadata={"facts": json.dumps(facts)})
 
 
 def load_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and facts that `save_state` wrote."""
-    return load_file(path), load_facts(path)
+    """Tensors and facts that `save_state` wrote. Raises UltraFMError when the file is damaged."""
+    try:
+        return load_file(path), load_facts(path)
+    except (SafetensorError, KeyError, ValueError) as error:
+        mend = "delete the file; training then begins anew"
+        raise UltraFMError(str(path), f"a state that cannot be read ({error})", "what a round left", mend) from error
 
 
 def load_facts(path: Path) -> dict[str, Any]:
