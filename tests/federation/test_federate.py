@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ultrafm.errors import UltraFMError
 from ultrafm.federation import site as site_room
 from ultrafm.federation.driver import Federation, federate
-from ultrafm.pretraining.recipe import Recipe
+from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.pretraining.weights import load_facts
 
 RECIPE = Recipe(image_size=32, width=32, depth=1, heads=1, decoder_width=32, decoder_depth=1, batch_size=4)
@@ -45,8 +45,8 @@ def test_training_together_lowers_the_loss(tmp_path, images, adaptive):
     _, _, history = run(tmp_path, rounds=10, shares=2, adaptive=adaptive)
     losses = [np.mean([row["loss"] for row in history if row["pass"] == number]) for number in (1, 10)]
     assert losses[1] < losses[0]
-    assert [row["site"] for row in history[:3]] == SITES and len(history) == 30
-    assert history[2]["validation_loss"] is None and history[0]["validation_loss"] > 0
+    assert [row["site"] for row in history[:3]] == SITES and len(history) == 3 * (1 + 10)
+    assert history[2]["validation_loss"] is None and history[0]["validation_loss"] > history[-3]["validation_loss"] > 0
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_the_shares_of_a_pass_hold_a_sites_images_once(images, batch_size, count
 def test_a_site_with_few_images_sits_rounds_out(tmp_path, images):
     """6 images in batches of 4 are two batches; of a pass's four rounds, it sits two out."""
     _, _, history = run(tmp_path, rounds=2, shares=4, site_batch_size=4, adaptive="reset")
-    assert [row["images"] for row in history] == [6, 8, 10, 6, 8, 10]
-    assert all(row["loss"] > 0 for row in history)
+    assert [row["images"] for row in history] == [0, 0, 0, 6, 8, 10, 6, 8, 10]
+    assert all(row["loss"] > 0 for row in history[3:]) and history[0]["loss"] is None
 
 
 def test_an_unknown_word_for_the_optimizer_names_the_nearest(tmp_path, images):
@@ -156,3 +156,13 @@ def test_a_damaged_state_is_named_with_what_to_do(tmp_path, images):
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(UltraFMError, match=r"state.safetensors.*delete the file"):
         run(tmp_path, rounds=1)
+
+
+def test_the_log_holds_the_loss_of_the_models_that_it_speaks_of(tmp_path, images):
+    """Before training, every site measures the same model; after it, the one that is returned."""
+    model, grey_scale, history = run(tmp_path, rounds=2, sites_per_round=1)
+    for number, measured in ((0, build_model(RECIPE, 5)), (2, model)):
+        rows = {row["site"]: row["validation_loss"] for row in history if row["pass"] == number}
+        for site in SITES[:2]:
+            expected = site_room.validate_site(measured, RECIPE, 5, grey_scale, "", site).loss
+            assert rows[site] == pytest.approx(expected, rel=1e-6)

@@ -15,7 +15,8 @@ from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from ultrafm.federation.arrays import from_record, to_record
-from ultrafm.federation.site import RoundPlan, describe_site, train_site
+from ultrafm.federation.site import RoundPlan, describe_site, train_site, validate_site
+from ultrafm.pretraining.loop import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
 
@@ -58,11 +59,19 @@ def train_round(message: Message, context: Context) -> Message:
     load_weights(model, from_record(message.content["arrays"]))
     site, folder = str(context.node_config["site"]), Path(str(context.node_config["folder"]))
     outcome = train_site(model, recipe, plan, str(context.node_config["curated"]), site, folder)
-    metrics = MetricRecord(
-        {
-            "images": outcome.images, "loss": outcome.loss,
-            "validation_images": outcome.validation_images, "validation_loss": outcome.validation_loss,
-        }
-    )  # fmt: skip
     trained = to_record({name: tensor.numpy() for name, tensor in model.state_dict().items()})
+    metrics = MetricRecord({"images": outcome.images, "loss": outcome.loss})
     return Message(RecordDict({"arrays": trained, "metrics": metrics}), reply_to=message)
+
+
+@app.evaluate()
+def validate(message: Message, context: Context) -> Message:
+    """Mean loss of the received weights on the site's validation images, and how many these are."""
+    recipe, plan = Recipe(**dict(message.content["recipe"])), message.content["plan"]
+    model = empty_model(recipe)
+    load_weights(model, from_record(message.content["arrays"]))
+    grey_scale = GreyScale(plan["grey_mean"], plan["grey_deviation"])
+    curated, site = str(context.node_config["curated"]), str(context.node_config["site"])
+    outcome = validate_site(model, recipe, plan["seed"], grey_scale, curated, site)
+    metrics = MetricRecord({"images": outcome.images, "loss": outcome.loss})
+    return Message(RecordDict({"metrics": metrics}), reply_to=message)

@@ -127,7 +127,8 @@ def federate(
     """Pre-train one model over `sites` without an image leaving its store; resumes from `folder`/state.safetensors.
 
     Returns the model, the grey normalisation that the sites agreed on, and one row per pass and site: pass, site,
-    images, loss, validation_images, validation_loss (of the model at the pass's start; None without validation images).
+    images, loss (of training), validation_images, validation_loss (after the pass; None without validation images).
+    Pass 0 is before training.
     `workers` processes change the speed only.
     """
     schedule = federation.schedule(len(sites), seed)
@@ -144,12 +145,18 @@ def federate(
         settings = describe_settings(config, federation, descriptions)
         if (found := load_round(folder, settings)) is not None:
             arrays, strategy.state, finished, history = found
+        if not finished:
+            validate(grid, strategy, 0, arrays, config, timeout)
+            history = add_validation([], 0, strategy.site_validation)
         for number in range(finished + 1, schedule.rounds + 1):
             messages = strategy.configure_train(number, arrays, config, grid)
             arrays, losses = strategy.aggregate_train(number, in_order(grid, messages, timeout))
             history = add_round(history, schedule.place(number)[0], strategy.site_metrics)
+            if ends := schedule.ends_pass(number):
+                validate(grid, strategy, number, arrays, config, timeout)
+                history = add_validation(history, schedule.place(number)[0], strategy.site_validation)
             facts = {"settings": settings, "round": number, "rounds": schedule.rounds, "history": history}
-            save_round(folder, arrays, strategy.state, facts, durable=schedule.ends_pass(number))
+            save_round(folder, arrays, strategy.state, facts, durable=ends)
             if on_round:
                 on_round(number, float(losses["loss"]))
     finally:
@@ -181,19 +188,38 @@ def round_config(recipe: Recipe, federation: Federation, rounds: int, grey_scale
     return ConfigRecord(values | {f"plan/{key}": value for key, value in plan.items()})
 
 
+def validate(
+    grid: Grid, strategy: StreamingAverage, number: int, arrays: ArrayRecord, config: ConfigRecord, timeout: float
+) -> None:
+    """Ask every site for the validation loss of the weights after round `number`; the strategy keeps the answers."""
+    messages = strategy.configure_evaluate(number, arrays, config, grid)
+    strategy.aggregate_evaluate(number, in_order(grid, messages, timeout))
+
+
 def add_round(history: list[dict], number: int, site_metrics: Mapping[str, Mapping[str, float]]) -> list[dict]:
     """The log with a round of pass `number` added to it: one row per pass and site, losses averaged over images."""
     rows = {(row["pass"], row["site"]): row for row in history}
     for site, metrics in site_metrics.items():
-        before = rows.get((number, site), {"images": 0, "loss": 0.0, "validation_images": 0, "validation_loss": None})
-        images = before["images"] + int(metrics["images"])
-        total = before["loss"] * before["images"] + metrics["loss"] * metrics["images"]
-        row = {"pass": number, "site": site} | before | {"images": images, "loss": total / max(images, 1)}
-        if metrics["validation_images"]:
-            row["validation_images"] = int(metrics["validation_images"])
-            row["validation_loss"] = float(metrics["validation_loss"])
-        rows[number, site] = row
+        row = rows.get((number, site), new_row(number, site))
+        images = row["images"] + int(metrics["images"])
+        total = (row["loss"] or 0.0) * row["images"] + metrics["loss"] * metrics["images"]
+        rows[number, site] = row | {"images": images, "loss": total / images if images else None}
     return list(rows.values())
+
+
+def add_validation(history: list[dict], number: int, site_metrics: Mapping[str, Mapping[str, float]]) -> list[dict]:
+    """The log with the validation losses after pass `number`."""
+    rows = {(row["pass"], row["site"]): row for row in history}
+    for site, metrics in site_metrics.items():
+        images = int(metrics["images"])
+        found = {"validation_images": images, "validation_loss": float(metrics["loss"]) if images else None}
+        rows[number, site] = rows.get((number, site), new_row(number, site)) | found
+    return list(rows.values())
+
+
+def new_row(number: int, site: str) -> dict[str, Any]:
+    """A row of the log of which nothing is known yet."""
+    return {"pass": number, "site": site, "images": 0, "loss": None, "validation_images": 0, "validation_loss": None}
 
 
 def describe_settings(config: ConfigRecord, federation: Federation, descriptions: dict[int, SiteDescription]) -> str:

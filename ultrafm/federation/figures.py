@@ -16,12 +16,13 @@ from ultrafm.pretraining.reconstruct import reconstruct
 from ultrafm.reporting.figures import PALETTE, interval_plot, loss_curves, new_figure, picture_grid
 from ultrafm.seeds import spawn, spawn_torch
 
-PASS = "pass over all training images"
+PASS = "finished passes over all training images"
 
 
 def site_curves(rounds: pd.DataFrame, images: str) -> Figure:
     """Training loss of each site and of the federation (weighted by images) by pass; `images`: real or simulated."""
-    table = rounds.rename(columns={"images": "weight", "pass": "round"})
+    trained = rounds.dropna(subset=["loss"])
+    table = trained.rename(columns={"images": "weight", "pass": "round"})
     figure = loss_curves(table, f"Training loss at each site ({images} images)")
     figure.axes[0].set_xlabel(PASS)
     return figure
@@ -36,7 +37,7 @@ def pass_losses(rounds: pd.DataFrame) -> pd.DataFrame:
 
 
 def arm_curves(rounds: pd.DataFrame, comparisons: pd.DataFrame, images: str) -> Figure:
-    """Validation loss at the start of each pass: the federated model beside one site alone and all sites pooled."""
+    """Validation loss after each pass, from 0: the federated model beside one site alone and all sites pooled."""
     others = comparisons[["arm", "pass", "validation_loss"]]
     table = pd.concat([pass_losses(rounds).assign(arm="federated"), others], ignore_index=True)
     figure = new_figure(8, 3.8, f"Validation loss by pass of {', '.join(table['arm'].unique())} ({images} images)")
@@ -50,7 +51,7 @@ def arm_curves(rounds: pd.DataFrame, comparisons: pd.DataFrame, images: str) -> 
 
 
 def setting_curves(curves: pd.DataFrame, images: str) -> Figure:
-    """Validation loss at the start of each pass under every setting of the federation."""
+    """Validation loss after each pass, from 0, under every setting of the federation."""
     figure = new_figure(
         8, 4.2, f"Validation loss by pass under {curves['setting'].nunique()} settings ({images} images)"
     )

@@ -42,12 +42,10 @@ class RoundPlan:
 
 @dataclass(frozen=True)
 class RoundOutcome:
-    """What a site reports beside its weights: mean losses, and over how many images they were taken in this round."""
+    """What a site reports beside its weights: the mean loss, and over how many images it was taken in this round."""
 
     images: int
     loss: float
-    validation_images: int
-    validation_loss: float
 
 
 @lru_cache(maxsize=64)
@@ -87,13 +85,11 @@ def train_site(
 ) -> RoundOutcome:
     """Train `model` in place on one round's share of the site's training fold.
 
-    The validation loss is that of the model as received; it is taken in the first share of a pass. With kept moments,
-    those of the last round are read from `folder` and those of this one written there, so that a round which is
-    repeated after a crash starts from the same ones.
+    With kept moments, those of the last round are read from `folder` and those of this one written there, so that a
+    round which is repeated after a crash starts from the same ones.
     """
     images, sectors = site_images(curated, site, "train")
     grey_scale = GreyScale(plan.grey_mean, plan.grey_deviation)
-    held_out = validation_losses(model, recipe, plan, curated, site) if plan.share == 1 else np.zeros(0)
     batches = batches_of_round(len(images), recipe.batch_size, plan, site)
     kept = plan.adaptive == "kept"
     optimizer = make_site_optimizer(model, recipe, plan.adaptive)
@@ -114,16 +110,19 @@ def train_site(
         save_state(moments_path(folder, plan.round), optimizer_tensors(optimizer), {"round": plan.round})
         forget_before(folder, plan.last_round)
     seen = sum(len(rows) for rows in batches)
-    return RoundOutcome(seen, loss, len(held_out), float(held_out.mean()) if len(held_out) else 0.0)
+    return RoundOutcome(seen, loss)
 
 
-def validation_losses(model: MaskedAutoencoder, recipe: Recipe, plan: RoundPlan, curated: str, site: str) -> np.ndarray:
-    """Reconstruction loss of each of the site's validation images, under the same masks in every round."""
+def validate_site(
+    model: MaskedAutoencoder, recipe: Recipe, seed: int, grey_scale: GreyScale, curated: str, site: str
+) -> RoundOutcome:
+    """Mean reconstruction loss over the site's validation images, under the same masks every time."""
     images, sectors = site_images(curated, site, "validation")
-    return image_losses(
-        model, images, sectors, GreyScale(plan.grey_mean, plan.grey_deviation), recipe.mask_ratio, recipe.precision,
-        spawn_torch(plan.seed, "validation masks", site),
+    losses = image_losses(
+        model, images, sectors, grey_scale, recipe.mask_ratio, recipe.precision,
+        spawn_torch(seed, "validation masks", site),
     )  # fmt: skip
+    return RoundOutcome(len(losses), float(losses.mean()) if len(losses) else 0.0)
 
 
 def batches_of_round(images: int, batch_size: int, plan: RoundPlan, site: str) -> list[np.ndarray]:

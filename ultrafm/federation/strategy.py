@@ -6,7 +6,7 @@ number of sites, and the sum does not depend on who answers first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -40,6 +40,7 @@ class StreamingAverage(Strategy):
         self.optimize = optimize
         self.state: State = {}
         self.site_metrics: dict[str, MetricRecord] = {}
+        self.site_validation: dict[str, MetricRecord] = {}
         self._old: Arrays = {}
 
     def summary(self) -> None:
@@ -50,17 +51,21 @@ class StreamingAverage(Strategy):
     ) -> Iterable[Message]:
         """One message per site that takes part, with the weights; `config` keys are 'recipe/..' and 'plan/..'."""
         self._old = from_record(arrays)
-        recipe = {key[7:]: value for key, value in config.items() if key.startswith("recipe/")}
-        plan = {key[5:]: value for key, value in config.items() if key.startswith("plan/")}
         number, share = self.schedule.place(server_round)
-        plan |= {"round": server_round, "pass_number": number, "share": share}
         nodes, messages = list(self.sites), []
         for site in self.schedule.sites_of(server_round):
-            last = {"last_round": self.schedule.last_round_of(site, server_round)}
-            records = {"arrays": arrays, "recipe": ConfigRecord(dict(recipe)), "plan": ConfigRecord(plan | last)}
-            node = nodes[site]
-            messages.append(Message(RecordDict(records), node, "train", group_id=str(server_round)))
+            last = self.schedule.last_round_of(site, server_round)
+            plan = {"round": server_round, "pass_number": number, "share": share, "last_round": last}
+            records = self._records(arrays, config, plan)
+            messages.append(Message(records, nodes[site], "train", group_id=str(server_round)))
         return messages
+
+    def _records(self, arrays: ArrayRecord, config: ConfigRecord, plan: Mapping[str, int]) -> RecordDict:
+        """What a site is sent: the weights, the recipe, and the plan of the run with that of the round."""
+        recipe = {key[7:]: value for key, value in config.items() if key.startswith("recipe/")}
+        general = {key[5:]: value for key, value in config.items() if key.startswith("plan/")}
+        records = {"arrays": arrays, "recipe": ConfigRecord(recipe), "plan": ConfigRecord({**general, **plan})}
+        return RecordDict(records)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -72,12 +77,7 @@ class StreamingAverage(Strategy):
         names = list(self.sites.values())
         for number, reply in zip(self.schedule.sites_of(server_round), replies, strict=True):
             site = names[number]
-            if reply.has_error():
-                raise UltraFMError(
-                    f"round {server_round}, site {site}", reply.error.reason, "trained weights",
-                    "mend the site and run the same command again; it continues from the last finished round",
-                )  # fmt: skip
-            metrics = reply.content["metrics"]
+            metrics = metrics_of(reply, f"round {server_round}, site {site}", "trained weights")
             weight = float(metrics["images"])
             if self.weighting == "equal":
                 weight = float(weight > 0)
@@ -86,7 +86,7 @@ class StreamingAverage(Strategy):
             self.site_metrics[site] = metrics
         update = {name: value / max(weights, 1.0) for name, value in total.items()}
         new, self.state = self.optimize(self._old, update, self.state, self.rate(server_round), server_round)
-        return to_record(new), mean_losses(self.site_metrics)
+        return to_record(new), mean_loss(self.site_metrics)
 
     def _add(self, total: Arrays, site: str, server_round: int, arrays: ArrayRecord, weight: float) -> None:
         """Add one site's update to the accumulator, after checking that it is one of this model.
@@ -111,12 +111,25 @@ class StreamingAverage(Strategy):
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Nobody is asked: sites report the validation loss of the weights they receive when they train."""
-        return []
+        """One message per site: the loss of these very weights on its validation images."""
+        records = [self._records(arrays, config, {"round": server_round}) for _node in self.sites]
+        return [Message(one, node, "evaluate", group_id=str(server_round)) for one, node in zip(records, self.sites)]
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Nothing was asked, so there is nothing to gather."""
-        return None
+        """The mean loss over all validation images; `site_validation` holds that of each site."""
+        self.site_validation = {
+            site: metrics_of(reply, f"validation after round {server_round}, site {site}", "a loss")
+            for site, reply in zip(self.sites.values(), replies, strict=True)
+        }
+        return mean_loss(self.site_validation)
+
+
+def metrics_of(reply: Message, where: str, expected: str) -> MetricRecord:
+    """What a site reports; a site that failed ends the run with an error that names it."""
+    if reply.has_error():
+        mend = "mend the site and run the same command again; it continues from the last finished round"
+        raise UltraFMError(where, reply.error.reason, expected, mend)
+    return reply.content["metrics"]
 
 
 def one_of(name: str, value: str, known: Iterable[str]) -> str:
@@ -126,11 +139,8 @@ def one_of(name: str, value: str, known: Iterable[str]) -> str:
     return value
 
 
-def mean_losses(site_metrics: dict[str, MetricRecord]) -> MetricRecord:
-    """Losses of the round over all images: `loss` by training images, `validation_loss` by validation images."""
-    rows = list(site_metrics.values())
-    result: dict[str, float] = {}
-    for loss, count in (("loss", "images"), ("validation_loss", "validation_images")):
-        images = sum(row[count] for row in rows)
-        result[loss] = sum(row[loss] * row[count] for row in rows) / images if images else 0.0
-    return MetricRecord(result)
+def mean_loss(site_metrics: Mapping[str, MetricRecord]) -> MetricRecord:
+    """The loss over all images of all sites."""
+    images = sum(row["images"] for row in site_metrics.values())
+    total = sum(row["loss"] * row["images"] for row in site_metrics.values())
+    return MetricRecord({"loss": total / images if images else 0.0})

@@ -60,8 +60,8 @@ def pretrain_centrally(
 ) -> tuple[MaskedAutoencoder, list[dict[str, float | None]]]:
     """Train a model on (N, S, S) `images` for `rounds` rounds; resumes from `folder`/state.safetensors.
 
-    Returns the model and one row per round: round, loss and validation_loss (of the model before the round, as in
-    federation). `arm` names the purpose of the random draws.
+    Returns the model and one row per round: round, loss (of training) and validation_loss (after the round). Round 0
+    is before training. `arm` names the purpose of the random draws.
     """
     model = build_model(recipe, seed)
     optimizer = make_optimizer(model, recipe.weight_decay)
@@ -74,19 +74,21 @@ def pretrain_centrally(
         restore_optimizer(optimizer, {name[5:]: tensor for name, tensor in tensors.items() if name.startswith("adam/")})
     rate = LearningRate(recipe.learning_rate, recipe.warmup)
     steps = batches_per_round(len(images), recipe.batch_size, pictures_per_round)
-    for number in range(len(history) + 1, rounds + 1):
-        held_out = image_losses(
-            model, *validation, grey_scale, recipe.mask_ratio, recipe.precision, spawn_torch(seed, "validation masks")
-        )
+
+    def held_out() -> float | None:
+        generator = spawn_torch(seed, "validation masks")
+        losses = image_losses(model, *validation, grey_scale, recipe.mask_ratio, recipe.precision, generator)
+        return float(losses.mean()) if len(losses) else None
+
+    history = history or [{"round": 0, "loss": None, "validation_loss": held_out()}]
+    for number in range(len(history), rounds + 1):
         loss = train(
             model, optimizer, images, sectors,
             round_batches(len(images), recipe.batch_size, pictures_per_round, spawn(seed, "batches", arm, number)),
             lambda step, number=number: rate.at((number - 1 + step / steps) / rounds),
             grey_scale, recipe.mask_ratio, recipe.precision, spawn_torch(seed, "training", arm, number),
         )  # fmt: skip
-        history.append(
-            {"round": number, "loss": loss, "validation_loss": float(held_out.mean()) if len(held_out) else None}
-        )
+        history.append({"round": number, "loss": loss, "validation_loss": held_out()})
         tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
         tensors |= {f"adam/{name}": tensor for name, tensor in optimizer_tensors(optimizer).items()}
         save_state(state, tensors, {"settings": settings, "round": number, "history": history})
