@@ -47,6 +47,6 @@ bench: setup ## run the benchmarks, write reports/bench/*.json
 lock: ## resolve requirements.in anew (needs pip-tools)
 	pip-compile --allow-unsafe --generate-hashes --no-emit-find-links --no-emit-index-url --strip-extras --output-file=requirements.lock requirements.in
 
-clean: ## remove reports and caches, keep .venv
-	find reports -mindepth 1 -maxdepth 1 ! -name README.md ! -name example -exec rm -rf {} +
+clean: ## remove the reports of the profiles and caches; keep .venv and studies with names of their own
+	rm -rf reports/bench $(patsubst notebooks/profiles/%.yaml,reports/%,$(wildcard notebooks/profiles/*.yaml))
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -150,7 +150,7 @@ def reply_untrained(message: Message, model: MaskedAutoencoder) -> Message:
 
     load_weights(model, from_record(message.content["arrays"]))
     arrays = to_record({name: tensor.numpy() for name, tensor in model.state_dict().items()})
-    metrics = MetricRecord({"images": 1, "loss": 0.0, "validation_images": 0, "validation_loss": 0.0})
+    metrics = MetricRecord({"images": 1, "loss": 0.0})
     return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 
 

@@ -22,6 +22,13 @@ class UltraFMError(Exception):
         return type(self), (self.where, self.found, self.expected, self.mend)
 
 
+class NothingToDo(Exception):
+    """What a step is for does not occur in this study, such as diagnosis where no site has a task. Not a failure.
+
+    Raised in a notebook, it ends the step with the reason on its page and without numbers.
+    """
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word most like `word`, as a hint (" (did you mean 'liver'?)"), or nothing when none is near."""
     match = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)

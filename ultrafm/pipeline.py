@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ultrafm.errors import UltraFMError, nearest
+from ultrafm.errors import NothingToDo, UltraFMError, nearest
 from ultrafm.files import hash_files, hash_folder, hash_text, read_json, write_json
 from ultrafm.manifests import choose_source, is_simulated, load_sites
 from ultrafm.profiles import load_profile
@@ -186,15 +186,20 @@ def run_step(
         on_cell=lambda cell, cells: tell(f"{step.name}: cell {cell} of {cells}\r"),
         on_progress=lambda line: tell(f"{step.name}: {line}\r"),
     )  # fmt: skip
+    if result.error and result.error.startswith(NothingToDo.__name__):
+        write_json(folder / "records.json", [])
+        result = replace(result, ok=True)
     entry = {"key": key, "seconds": round(result.seconds, 1), "peak_memory_bytes": result.peak_memory_bytes}
     entry |= (
-        {"status": "finished", "output": step_output(plan.folder, step)}
+        {"status": "finished", "output": step_output(plan.folder, step), "note": result.error}
         if result.ok
         else {"status": "failed", "error": result.error}
     )
     run["steps"][step.name] = entry
     write_json(plan.folder / "run.json", run)
     write_page(target, target.with_suffix(".html"), run, linked)
+    if entry.get("note"):
+        tell(f"{step.name}: {entry['note']}")
     tell(f"{step.name}: {entry['status']} in {result.seconds:.0f} s, {result.peak_memory_bytes / 2**30:.1f} GiB")
 
 

@@ -134,6 +134,22 @@ def test_kill_in_pretraining_and_the_weights_are_the_same(smoke, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_study_without_tasks_runs_to_its_end_and_says_why_steps_are_empty(tmp_path):
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    for name in ("vocabulary.yaml", "site_10_lavender_heart.yaml", "site_15_fjord_brain.yaml"):
+        shutil.copy(REPOSITORY / "data_manifests" / name, manifests)
+    done = run_smoke(tmp_path / "study", "--manifests", str(manifests))
+    assert done.returncode == 0, done.stderr
+    steps = read_json(tmp_path / "study" / "run.json")["steps"]
+    assert {step["status"] for step in steps.values()} == {"finished"}
+    for name in ("30_diagnosis", "40_segmentation", "50_reader_study"):
+        assert "NothingToDo" in steps[name]["note"]
+        assert "This step had nothing to do" in (tmp_path / "study" / f"{name}.html").read_text()
+    assert done.stdout.count("no diagnosis task can be evaluated (no site has such a task)") == 1
+
+
+@pytest.mark.slow
 def test_real_sites_run_through_the_whole_study(real_data, tmp_path):
     manifests = ["--manifests", str(REPOSITORY / "tests" / "real_sites"), "--data-root", str(real_data)]
     done = run_smoke(tmp_path / "real", *manifests)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ultrafm.errors import UltraFMError
+from ultrafm.errors import NothingToDo, UltraFMError
 from ultrafm.readers import analyse, analyse_file, summarise
 from ultrafm.readers.cases import study_cases, study_records
 from ultrafm.readers.figures import difference_plot, reader_forest, roc_curve, roc_figure
@@ -243,7 +243,7 @@ def test_cases_that_cannot_be_had(encoder: str, method: str, tasks: dict, words:
 
 def test_no_task_left() -> None:
     rows = predictions()
-    with pytest.raises(UltraFMError, match="two patients of each class"):
+    with pytest.raises(NothingToDo, match="each class needs two"):
         study_cases(rows[rows["task"] == "c"], TASKS, "federated", "linear_probe")
 
 

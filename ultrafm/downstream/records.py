@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ultrafm.downstream.metrics import Cases, Estimates, auprc, auroc, draw_patients, interval, mean_dice
+from ultrafm.downstream.metrics import Cases, Estimates, Interval, auprc, auroc, draw_patients, interval, mean_dice
 from ultrafm.downstream.tasks import patient_names
 from ultrafm.errors import UltraFMError
 from ultrafm.reporting.records import record
 
+FEWEST_PATIENTS = 5  # with fewer, an interval would claim more than it can know
 MAIN, MACRO_AVERAGE = "federated", "macro_average"
 Measure = Callable[[Sequence[Cases]], Estimates]
 
@@ -142,6 +143,8 @@ def _records(section: str, one: Comparison, metric: str, measure: Measure) -> It
         rows += [(MAIN, other, main - unit) for other, unit in zip(one.encoders, units) if other != MAIN]
     for encoder, other, contrast in rows:
         found = interval(estimates, contrast)
+        if len(patients) < FEWEST_PATIENTS:
+            found = Interval(found.estimate, None, None, f"not defined: {len(patients)} patients are too few")
         yield record(
             section=section, task=one.task, metric=metric, fold=one.fold, level=one.level, images=one.images,
             method=f"{one.method}/{encoder}", comparator=f"{one.method}/{other}" if other else None,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ultrafm.errors import UltraFMError
+from ultrafm.errors import NothingToDo, UltraFMError
 from ultrafm.manifests import TaskAtSites
 from ultrafm.manifests.schema import Task
 
@@ -72,6 +72,13 @@ def patient_names(table: pd.DataFrame) -> np.ndarray:
 def select_tasks(curated: Path, tasks: Mapping[str, TaskAtSites], kind: str) -> dict[str, TaskData]:
     """The data of every task of one kind ("diagnosis" or "segmentation"), in the order of their names."""
     return {name: select_task(curated, tasks[name]) for name in sorted(tasks) if tasks[name].task.kind == kind}
+
+
+def require_tasks(asked: Mapping[str, TaskData], kind: str) -> None:
+    """Raise NothingToDo, with the reasons, when none of the tasks can be evaluated."""
+    if all(data.skipped for data in asked.values()):
+        reasons = "; ".join(f"{name}: {data.skipped}" for name, data in asked.items()) or "no site has such a task"
+        raise NothingToDo(f"no {kind} task can be evaluated ({reasons})")
 
 
 def select_task(curated: Path, asked: TaskAtSites) -> TaskData:

@@ -34,6 +34,7 @@ from ultrafm.progress import progress
 from ultrafm.reporting.records import record
 from ultrafm.seeds import spawn_torch
 
+FEWEST_PATIENTS = 5  # with fewer, an interval would claim more than it can know
 ARMS = ("random", "one_site", "pooled", "federated")
 
 
@@ -225,11 +226,14 @@ def loss_records(losses: pd.DataFrame, task: str = "reconstruction") -> list[dic
         patients = len(deviations)
         error = (deviations**2).sum() ** 0.5 / len(table) * (patients / max(patients - 1, 1)) ** 0.5
         mean = float(table["loss"].mean())
+        low, high, how = mean - 1.96 * error, mean + 1.96 * error, "normal, clustered by patient"
+        if patients < FEWEST_PATIENTS:
+            low, high, how = None, None, f"not defined: {patients} patients are too few"
         records.append(
             record(
                 section="pretraining", task=task, method=str(arm), metric="normalised_squared_error",
-                fold="validation", estimate=mean, ci_low=mean - 1.96 * error, ci_high=mean + 1.96 * error,
-                ci_method="normal, clustered by patient", n=len(table), n_patients=patients, unit="patch variance",
+                fold="validation", estimate=mean, ci_low=low, ci_high=high, ci_method=how,
+                n=len(table), n_patients=patients, unit="patch variance",
                 images="simulated" if table["simulated"].any() else "real",
             )
         )  # fmt: skip

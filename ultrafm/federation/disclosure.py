@@ -16,6 +16,7 @@ import pandas as pd
 
 from ultrafm.curation import load_pictures
 from ultrafm.downstream.auc import auc_covariance
+from ultrafm.federation.driver import Federation
 from ultrafm.pretraining.loop import GreyScale, image_losses
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe
@@ -25,23 +26,23 @@ from ultrafm.seeds import spawn_torch
 FEWEST_PATIENTS = 4
 
 
-def traffic_table(model: MaskedAutoencoder, sites: int, passes: int) -> pd.DataFrame:
-    """What travels between coordinator and sites, in bytes; weights are float32, a site takes part once a pass."""
+def traffic_table(model: MaskedAutoencoder, sites: int, federation: Federation) -> pd.DataFrame:
+    """What travels between coordinator and sites, in bytes; weights are float32.
+
+    A site takes part in as many rounds as there are passes and shares of a pass, and is asked for a validation loss
+    before training and after every pass.
+    """
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
-    turn = "each time a site takes part"
+    rounds, checks = federation.passes * federation.shares, federation.passes + 1
     rows = [
-        ("coordinator to site", "global weights", turn, weights, weights * sites * passes),
-        ("site to coordinator", "trained weights", turn, weights, weights * sites * passes),
-        (
-            "site to coordinator",
-            "image counts and mean losses (4 numbers)",
-            turn,
-            32,
-            32 * sites * passes,
-        ),
-        ("site to coordinator", "image count and grey sums (3 numbers)", "once", 24, 24 * sites),
+        ("coordinator to site", "global weights, to train", rounds, weights),
+        ("site to coordinator", "trained weights", rounds, weights),
+        ("coordinator to site", "global weights, to validate", checks, weights),
+        ("site to coordinator", "image counts and mean losses (2 numbers)", rounds + checks, 16),
+        ("site to coordinator", "image count and grey sums (3 numbers)", 1, 24),
     ]
-    return pd.DataFrame(rows, columns=["from", "what", "when", "bytes each time", "bytes in all"])
+    table = pd.DataFrame(rows, columns=["from", "what", "times for each site", "bytes each time"])
+    return table.assign(**{"bytes in all": table["times for each site"] * table["bytes each time"] * sites})
 
 
 def membership_losses(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ultrafm.errors import UltraFMError, nearest
+from ultrafm.errors import NothingToDo, UltraFMError, nearest
 from ultrafm.reporting.records import record
 
 PREDICTIONS = ("task", "method", "encoder", "image_id", "patient", "truth", "score")
@@ -43,6 +44,14 @@ class StudyCases:
         return table.assign(images=[self.images[disease] for disease in table.index]).reset_index()
 
 
+def read_predictions(folder: Path) -> pd.DataFrame:
+    """The predictions of the diagnosis step in `folder`. Raises NothingToDo when it had nothing to predict."""
+    path = folder / "predictions.parquet"
+    if not path.exists():
+        raise NothingToDo("without a diagnosis task that can be evaluated there are no cases to read")
+    return pd.read_parquet(path)
+
+
 def study_cases(
     predictions: pd.DataFrame, tasks: Mapping[str, Mapping[str, str]], encoder: str, method: str
 ) -> StudyCases:
@@ -52,7 +61,7 @@ def study_cases(
     difficulty); tasks: {task: {"disease": ..., "images": "real" or "simulated"}}. Two tasks of one disease are two
     diseases here, since their scores come from two classifiers. A task needs two patients of each class, else it is
     dropped with its reason. Raises UltraFMError for a missing column, an encoder or method without predictions, a
-    task that `tasks` does not know, or when nothing is left.
+    task that `tasks` does not know, and NothingToDo when nothing is left.
     """
     rows = _chosen(predictions, encoder, method)
     unknown = sorted(set(rows["task"]) - set(tasks))
@@ -69,7 +78,7 @@ def study_cases(
         else:
             kept.append(group.assign(disease=names[str(task)]))
     if not kept:
-        raise UltraFMError("cases of the reader study", "; ".join(dropped), "a task with two patients of each class")
+        raise NothingToDo(f"no task has cases enough for a reader study ({'; '.join(dropped)})")
     cases = pd.concat(kept, ignore_index=True).rename(columns={"image_id": "case"})
     cases = cases.reindex(columns=["case", "truth", "disease", "patient", "site", "difficulty", "score"])
     images = {names[task]: about["images"] for task, about in tasks.items() if names[task] in set(cases["disease"])}

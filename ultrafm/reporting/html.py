@@ -17,7 +17,7 @@ from papermill.execute import ERROR_MARKER_TAG
 from ultrafm.files import write_text
 from ultrafm.reporting.parameters import TAG, read_comments, read_notebook
 from ultrafm.reporting.rendering import TEMPLATES, style, templates
-from ultrafm.reporting.tables import provenance_rows
+from ultrafm.reporting.tables import CAUTIONS, provenance_rows
 
 SCRIPT, WIDGET = "application/javascript", "application/vnd.jupyter.widget-view+json"
 LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "video": "src"}
@@ -58,6 +58,7 @@ def write_page(notebook: Path, target: Path, run: Mapping[str, Any], pages: Sequ
         "title": _title(book, notebook.stem),
         "navigation": parts.navigation(*_neighbours(notebook.stem, pages)),
         "failure": parts.failure(failure) if failure else "",
+        "caution": parts.caution(CAUTIONS[run["profile"]]) if run.get("profile") in CAUTIONS else "",
         "sections": parts.sections(sections) if len(sections) > 2 else "",
         "parameters": parts.parameters(parameter_rows(book)),
         "provenance": parts.provenance(provenance_rows(run, notebook.stem)) if run else "",

@@ -10,7 +10,14 @@ from typing import Any
 from ultrafm.files import write_text
 from ultrafm.reporting.html import Page
 from ultrafm.reporting.rendering import style, templates
-from ultrafm.reporting.tables import headline_tables, provenance_rows, reported_table, setting_table, steps_table
+from ultrafm.reporting.tables import (
+    CAUTIONS,
+    headline_tables,
+    provenance_rows,
+    reported_table,
+    setting_table,
+    steps_table,
+)
 
 OUTCOMES = {"out of date": "is out of date, and its numbers are left out"}
 
@@ -36,7 +43,7 @@ def write_index(
         style=style(),
         run=run,
         pages=there,
-        notice=_notice(records),
+        notice=_notice(records, run.get("profile", "")),
         failed=_failed_steps(run, there),
         groups=[(kind, [table for table in tables if table.kind == kind]) for kind in ("real", "simulated")],
         paper=reported_table(),
@@ -50,18 +57,18 @@ def write_index(
     return target
 
 
-def _notice(records: Sequence[Mapping[str, Any]]) -> str:
+def _notice(records: Sequence[Mapping[str, Any]], profile: str) -> str:
     """The sentence that stands before all numbers: what in this study is simulated."""
     images = {found["images"] for found in records}
     readers = {found["readers"] for found in records if found["readers"]}
-    parts = []
+    parts = [CAUTIONS[profile]] if profile in CAUTIONS else []
     if images == {"simulated"}:
         parts.append("All images are simulated, by a phantom with known truth.")
     elif "simulated" in images:
         parts.append("Some images are simulated; their numbers stand in tables of their own.")
     if "simulated" in readers:
         parts.append("The readers are simulated: no person has read these cases.")
-    if parts:
+    if "simulated" in images | readers:
         parts.append("Such numbers show that the method and its statistics work. They say nothing about patients.")
     return " ".join(parts)
 

@@ -18,6 +18,7 @@ PAPER = Path(__file__).resolve().parent / "paper.yaml"
 AVERAGES = ("macro_average", "macro average")
 ALL = (None, "all", "all_sites", "mean over sites")
 NUMBER = "number [95% interval]"
+CAUTIONS = {"smoke": "Profile smoke is so small that none of its numbers means anything: it shows that all steps run."}
 ORDER = ("federated", "pooled", "one site", "random", "pixels", "readers", "all", "junior", "mid-level", "expert")
 # Which records are headlines: the section, its heading, the metric, and which rows of the section.
 HEADLINES: tuple[tuple[str, str, str, Callable[[Record], bool]], ...] = (
