@@ -146,3 +146,14 @@ def test_a_changed_parameter_puts_its_step_and_all_later_ones_out_of_date(tmp_pa
         "20_pretrain", "30_diagnosis", "40_segmentation", "50_reader_study", "60_privacy", "90_report"
     ]  # fmt: skip
     assert "20_pretrain changed" in run["steps"]["30_diagnosis"]["error"]
+
+
+def test_steps_are_ready_when_nothing_that_they_read_from_is_unfinished():
+    first = pipeline.ready_steps(STEPS, [])
+    assert [step.name for step in first] == ["00_start_here", "10_curate"]
+    after = [
+        plan_of(name) for name in ("30_diagnosis", "40_segmentation", "50_reader_study", "60_privacy", "90_report")
+    ]
+    ready = pipeline.ready_steps(after, [])
+    assert [step.name for step in ready] == ["30_diagnosis", "40_segmentation", "60_privacy"]
+    assert pipeline.ready_steps(after[2:], [plan_of("30_diagnosis")]) == [plan_of("60_privacy")]

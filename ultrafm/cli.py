@@ -13,6 +13,9 @@ from pathlib import Path
 from ultrafm import __version__
 from ultrafm.errors import UltraFMError
 
+MOST_PROBLEMS = 20  # more are counted, not printed
+MUCH = 0.2  # from this share of pictures left out, `curate` says where the reasons are
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it went well, 1 for a problem in the input, told in words, 2 for a wrong command line."""
@@ -62,6 +65,7 @@ def add_manifests(commands) -> None:
     actions = manifests.add_subparsers(required=True, metavar="ACTION")
     check = actions.add_parser("check", help="one line per site, totals; exit 1 on any error")
     check.add_argument("folder", nargs="?", default="data_manifests")
+    check.add_argument("--data-root", type=Path, help="also look for tables, columns and files below this folder")
     check.set_defaults(run=run_manifests_check)
     new = actions.add_parser("new", help="draft a manifest for a folder of pictures with a table")
     new.add_argument("pictures", type=Path, help="the folder; it is only read")
@@ -128,9 +132,24 @@ def run_manifests_check(options: argparse.Namespace) -> int:
     report = check_manifests(Path(options.folder))
     print("\n".join(report.lines))
     print(", ".join(f"{count} {name}" for name, count in report.totals.items()))
-    for problem in report.problems:
+    problems = list(report.problems)
+    if options.data_root and not problems:
+        problems = inspect_files(Path(options.folder), options.data_root)
+    for problem in problems[:MOST_PROBLEMS]:
         print(f"ultrafm: {problem}", file=sys.stderr)
-    return 1 if report.problems else 0
+    if len(problems) > MOST_PROBLEMS:
+        print(f"ultrafm: and {len(problems) - MOST_PROBLEMS} more", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def inspect_files(folder: Path, data_root: Path) -> list[str]:
+    """The problems of all sites' tables and files below the data root; sites that are simulated have none."""
+    from ultrafm.curation.rows import inspect_site
+    from ultrafm.manifests import choose_source, is_simulated, load_sites
+
+    chosen = [(manifest, choose_source(manifest, "default")[1]) for manifest in load_sites(folder)]
+    real = [(manifest, source) for manifest, source in chosen if not is_simulated(source)]
+    return [problem for manifest, source in real for problem in inspect_site(manifest, source, data_root)]
 
 
 def run_manifests_new(options: argparse.Namespace) -> int:
@@ -165,6 +184,7 @@ def run_curate(options: argparse.Namespace) -> int:
 def curate_and_print(options: argparse.Namespace, out: Path) -> int:
     """Curate one site into `out` and print its data sheet."""
     from ultrafm.curation import curate_archive
+    from ultrafm.files import read_json
     from ultrafm.manifests import load_site, load_vocabulary
 
     manifest = load_site(options.manifest, load_vocabulary(options.manifest.parent))
@@ -172,6 +192,11 @@ def curate_and_print(options: argparse.Namespace, out: Path) -> int:
         manifest, options.source, out, out / "archives", options.data_root, options.seed, options.image_size, 1.0
     )
     print((out / manifest.site / "datasheet.md").read_text())
+    flow = read_json(out / manifest.site / "summary.json")["flow"]
+    lost = flow["rows"] - flow["kept"]
+    if lost > MUCH * flow["rows"] and options.out:
+        listed = out / manifest.site / "quarantine.csv"
+        print(f"Note: {lost} of {flow['rows']} pictures were left out; the reasons are in {listed}", file=sys.stderr)
     return 0
 
 

@@ -6,8 +6,10 @@ failed keeps its notebook and page, with a banner; the next run begins with it.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from ultrafm.provenance import describe_run
 from ultrafm.reporting.html import Page, write_page
 from ultrafm.reporting.index import write_index
 from ultrafm.reporting.records import write_results
-from ultrafm.reporting.runner import check_parameters, declared_parameters, run_notebook
+from ultrafm.reporting.runner import NotebookRun, check_parameters, declared_parameters, run_notebook
 from ultrafm.study import (
     ALL_NAMES,
     ALL_STEPS,
@@ -139,23 +141,55 @@ def run_study(plan: StudyPlan, only: Sequence[str] = (), tell: Tell = lambda lin
     `tell` is called with a line for each step and, on a terminal, for its cells. Raises UltraFMError when a step fails,
     after its notebook and page have been kept.
     """
-    chosen = [plan_of(name) for name in only] or list(STEPS)
+    chosen = [plan_of(name) for name in dict.fromkeys(only)] or list(STEPS)
     claim_folder(plan.folder, Identity(plan.profile, plan.seed, plan.source, plan.manifests.name))
     with only_run(plan.folder):
         run = open_run(plan)
-        for step in chosen:
-            key = current_key(plan, step, run)
-            if is_finished(plan, step, run, key):
-                tell(f"{step.name}: finished before, skipped")
-                continue
-            run_step(plan, step, run, key, pages(plan, chosen), tell)
-            if run["steps"][step.name]["status"] != "finished":
-                finish_study(plan, run, tell)
-                raise UltraFMError(
-                    f"step {step.name}", run["steps"][step.name]["error"], "a notebook that runs to its end",
-                    f"see {step.name}.html in {plan.folder}, then run the same command again",
-                )  # fmt: skip
-        return finish_study(plan, run, tell)
+        failed = run_steps(plan, chosen, run, tell)
+        index = finish_study(plan, run, tell)
+    if failed:
+        raise UltraFMError(
+            f"step {failed[0]}", run["steps"][failed[0]]["error"], "a notebook that runs to its end",
+            f"see {failed[0]}.html in {plan.folder}, then run the same command again",
+        )  # fmt: skip
+    return index
+
+
+def run_steps(plan: StudyPlan, chosen: Sequence[StepPlan], run: dict[str, Any], tell: Tell) -> list[str]:
+    """Run the chosen steps, each after those that it reads from; names of steps that failed, after which none is begun.
+
+    Steps that compute in one process run two at a time. All but the notebooks themselves happens in this thread.
+    """
+    waiting, failed = list(chosen), []
+    running: dict[Future[NotebookRun], tuple[StepPlan, str]] = {}
+    with ThreadPoolExecutor(steps_at_once(plan)) as pool:
+        while running or (waiting and not failed):
+            for step in [] if failed else ready_steps(waiting, [begun for begun, _key in running.values()]):
+                if len(running) == steps_at_once(plan):
+                    break
+                waiting.remove(step)
+                key = current_key(plan, step, run)
+                if is_finished(plan, step, run, key):
+                    tell(f"{step.name}: finished before, skipped")
+                    continue
+                begin_step(plan, step, run, key)
+                running[pool.submit(execute_step, plan, step, tell)] = (step, key)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                step, key = running.pop(future)
+                if not end_step(plan, step, run, key, future.result(), pages(plan, chosen), tell):
+                    failed.append(step.name)
+    return failed
+
+
+def ready_steps(waiting: Sequence[StepPlan], running: Sequence[StepPlan]) -> list[StepPlan]:
+    """The waiting steps that read from none that is still waiting or running, in their order."""
+    unfinished = {step.name for step in [*waiting, *running]}
+    return [step for step in waiting if not unfinished & set(step.needs)]
+
+
+def steps_at_once(plan: StudyPlan) -> int:
+    """Two where the steps leave a core idle, else one."""
+    return 2 if plan.parameters.get("workers", 1) == 1 and (os.cpu_count() or 1) > 1 else 1
 
 
 def open_run(plan: StudyPlan) -> dict[str, Any]:
@@ -169,25 +203,32 @@ def open_run(plan: StudyPlan) -> dict[str, Any]:
     return run
 
 
-def run_step(
-    plan: StudyPlan, step: StepPlan, run: dict[str, Any], key: str, linked: Sequence[Page], tell: Tell
-) -> None:
-    """Run one notebook and note in run.json how it went. Partial work of this very step is kept, other work removed."""
+def begin_step(plan: StudyPlan, step: StepPlan, run: dict[str, Any], key: str) -> None:
+    """Note in run.json that a step is running. Partial work of this very step is kept, other work removed."""
     folder = plan.folder / step.name
-    started = run["steps"].get(step.name, {})
-    if started.get("key") != key:
+    if run["steps"].get(step.name, {}).get("key") != key:
         shutil.rmtree(folder, ignore_errors=True)
     (folder / "records.json").unlink(missing_ok=True)
     run["steps"][step.name] = {"status": "running", "key": key}
     write_json(plan.folder / "run.json", run)
-    target = plan.folder / f"{step.name}.ipynb"
-    result = run_notebook(
-        step.notebook, target, step_parameters(plan, step),
+
+
+def execute_step(plan: StudyPlan, step: StepPlan, tell: Tell) -> NotebookRun:
+    """Run the notebook of a step."""
+    return run_notebook(
+        step.notebook, plan.folder / f"{step.name}.ipynb", step_parameters(plan, step),
         on_cell=lambda cell, cells: tell(f"{step.name}: cell {cell} of {cells}\r"),
         on_progress=lambda line: tell(f"{step.name}: {line}\r"),
     )  # fmt: skip
+
+
+def end_step(
+    plan: StudyPlan, step: StepPlan, run: dict[str, Any], key: str, result: NotebookRun, linked: Sequence[Page],
+    tell: Tell,
+) -> bool:  # fmt: skip
+    """Note in run.json how a step went, and write its page; whether it finished."""
     if result.error and result.error.startswith(NothingToDo.__name__):
-        write_json(folder / "records.json", [])
+        write_json(plan.folder / step.name / "records.json", [])
         result = replace(result, ok=True)
     entry = {"key": key, "seconds": round(result.seconds, 1), "peak_memory_bytes": result.peak_memory_bytes}
     entry |= (
@@ -197,10 +238,12 @@ def run_step(
     )
     run["steps"][step.name] = entry
     write_json(plan.folder / "run.json", run)
+    target = plan.folder / f"{step.name}.ipynb"
     write_page(target, target.with_suffix(".html"), run, linked)
     if entry.get("note"):
         tell(f"{step.name}: {entry['note']}")
     tell(f"{step.name}: {entry['status']} in {result.seconds:.0f} s, {result.peak_memory_bytes / 2**30:.1f} GiB")
+    return result.ok
 
 
 def pages(plan: StudyPlan, chosen: Sequence[StepPlan] = ()) -> list[Page]:

@@ -78,6 +78,32 @@ def test_a_filled_in_draft_curates_and_a_dry_run_keeps_nothing(export, tmp_path,
     assert main(command) == 1 and "--dry-run" in capsys.readouterr().err
 
 
+def test_the_check_finds_missing_files_columns_and_unknown_labels(export, tmp_path, capsys):
+    draft = draft_manifest(export, tmp_path / "my_manifests", "site_01_own_breast")
+    fill_in(draft.path)
+    command = ["manifests", "check", str(draft.path.parent), "--data-root", str(export.parent)]
+    assert main(command) == 0
+    (export / "pictures" / "0003.png").unlink()
+    table = (export / "list.csv").read_text()
+    (export / "list.csv").write_text(table.replace("0005.png;K2;Benign", "0005.png;K2;Benin"))
+    assert main(command) == 1
+    told = capsys.readouterr().err
+    assert "row 5: missing file: found no file pictures/0003.png" in told and "did you mean 'Benign'" in told
+    draft.path.write_text(draft.path.read_text().replace("patient: Case ID", "patient: Case"))
+    assert main(command) == 1
+    assert "a column 'Case', which sources.columns.patient names" in capsys.readouterr().err
+
+
+def test_curate_says_when_much_was_left_out(export, tmp_path, capsys):
+    draft = draft_manifest(export, tmp_path / "my_manifests", "site_01_own_breast")
+    fill_in(draft.path)
+    for number in range(3):
+        (export / "pictures" / f"{number:04}.png").unlink()
+    out = tmp_path / "curated"
+    assert main(["curate", str(draft.path), "--data-root", str(export.parent), "--out", str(out)]) == 0
+    assert "3 of 12 pictures were left out" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -11,7 +11,7 @@ from pathlib import Path
 from ultrafm.curation.decode import find_file
 from ultrafm.curation.media import CLIPS, choose_frames, count_frames, is_dicom
 from ultrafm.curation.reasons import Unusable
-from ultrafm.curation.table import Row, source_folder, table_rows
+from ultrafm.curation.table import Row, row_words, source_folder, table_rows
 from ultrafm.errors import UltraFMError
 from ultrafm.manifests.schema import DicomSource, FileSource, FolderSource, SiteManifest, VideoSource
 
@@ -22,17 +22,41 @@ def read_rows(manifest: SiteManifest, source: FileSource, archive: Path) -> list
     Raises UltraFMError as `table_rows` and `file_rows` do.
     """
     folder = source_folder(manifest, source, archive)
+    return with_frames(listed_rows(manifest, source, archive), folder, source.frames_per_clip)
+
+
+def listed_rows(manifest: SiteManifest, source: FileSource, archive: Path) -> list[Row]:
+    """One row per file of a site, from its table or, without one, from its folder."""
     if isinstance(source, FolderSource):
-        rows = table_rows(manifest, source, archive)
-    else:
-        rows = file_rows(manifest, source, folder)
-    return with_frames(rows, folder, source.frames_per_clip)
+        return table_rows(manifest, source, archive)
+    return file_rows(manifest, source, source_folder(manifest, source, archive))
+
+
+def inspect_site(manifest: SiteManifest, source: FileSource, archive: Path) -> list[str]:
+    """What would keep the rows of a site from being used, found without decoding a picture; empty when nothing would.
+
+    Missing folder, table or column; and for each row a missing file, patient or mask and words that are not known.
+    """
+    try:
+        folder, rows = source_folder(manifest, source, archive), listed_rows(manifest, source, archive)
+    except UltraFMError as error:
+        return [str(error)]
+    problems = []
+    for row in rows:
+        try:
+            row_words(row, manifest)
+            for name in filter(None, (row.file, row.mask)):
+                find_file(folder, name)
+        except Unusable as why:
+            problems.append(f"{manifest.site}, row {row.number}: {why}")
+    return problems
 
 
 def file_rows(manifest: SiteManifest, source: DicomSource | VideoSource, folder: Path) -> list[Row]:
     """One row per DICOM file or clip of the folder and all below it, in the order of their paths.
 
-    Other files, and links that lead out of the folder, are passed over. Raises UltraFMError when none is left.
+    Other files are passed over; a link that leads out of the folder is quarantined when it is read. Raises UltraFMError
+    when there is none.
     """
     dicom = isinstance(source, DicomSource)
     names = [name for name in files_below(folder) if is_wanted(folder / name, dicom)]

@@ -7,8 +7,7 @@ import logging
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,9 @@ from ultrafm.reporting.kernel import KernelWatch, kernel_class
 from ultrafm.reporting.parameters import Parameter, check_parameters, declared_parameters, read_notebook
 
 __all__ = ["NotebookRun", "Parameter", "check_parameters", "declared_parameters", "run_notebook"]
+
+# papermill's log tells of every cell; it would bury the one line for the user.
+logging.getLogger("papermill").setLevel(logging.CRITICAL)
 
 OnCell = Callable[[int, int], None]
 COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
@@ -59,11 +61,7 @@ def run_notebook(
     source, target = source.resolve(), target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with (
-        KernelWatch(on_progress=on_progress) as watch,
-        tempfile.TemporaryDirectory(prefix="ultrafm-") as folder,
-        _quiet(),
-    ):
+    with KernelWatch(on_progress=on_progress) as watch, tempfile.TemporaryDirectory(prefix="ultrafm-") as folder:
         kernel = kernel_class(watch, Path(folder), kernel_environment or {})
         error = _execute(source, target, ready, kernel, watch, on_cell or (lambda index, total: None))
     run = NotebookRun(time.monotonic() - began, watch.peak_bytes, error is None, error)
@@ -94,18 +92,6 @@ def _execute(
         return _add_banner(target, f"the kernel did not start ({_one_line(str(failure))})")
     error = _stopped_early(target)
     return _add_banner(target, error) if error else None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep papermill's log, which tells of every cell, out of the way of the one line for the user."""
-    log = logging.getLogger("papermill")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 def _is_code(cell: nbformat.NotebookNode) -> bool:
