@@ -134,7 +134,7 @@ def bench_federation() -> dict:
     result["conversion"] = {"seconds": quick, "seconds_of_flowers_own": flower, "ratio": ratio}
     with tempfile.TemporaryDirectory() as place:
         saved, copied, ratio = side_by_side(
-            lambda: save_round(Path(place), record, strategy.state, {}, durable=False),
+            lambda: save_round(Path(place), record, strategy.state, {"round": 1}, ends_pass=False),
             lambda: {name: value.copy() for name, value in from_record(record).items()},
         )
     result["saving"] = {"seconds": saved, "copy_seconds": copied, "ratio": ratio}

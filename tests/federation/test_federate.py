@@ -70,7 +70,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, images, changes):
     whole, _, history = run(tmp_path / "whole", rounds=4, **changes)
     with pytest.raises(Killed):
         run(tmp_path / "cut", rounds=4, on_round=kill, **changes)
-    assert load_facts(tmp_path / "cut" / "state.safetensors")["round"] == 3
+    assert max(load_facts(path)["round"] for path in (tmp_path / "cut").glob("*.safetensors")) == 3
     resumed, _, again = run(tmp_path / "cut", rounds=4, **changes)
     assert torch.equal(weights(whole), weights(resumed)) and history == again
 

@@ -25,7 +25,7 @@ from ultrafm.files import hash_text
 from ultrafm.pretraining.loop import GreyScale, LearningRate
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
-from ultrafm.pretraining.weights import load_state, save_state
+from ultrafm.pretraining.weights import load_facts, load_state, save_state
 
 POLL_SECONDS = 0.2
 STATE = "state.safetensors"
@@ -156,7 +156,7 @@ def federate(
                 validate(grid, strategy, number, arrays, config, timeout)
                 history = add_validation(history, schedule.place(number)[0], strategy.site_validation)
             facts = {"settings": settings, "round": number, "rounds": schedule.rounds, "history": history}
-            save_round(folder, arrays, strategy.state, facts, durable=ends)
+            save_round(folder, arrays, strategy.state, facts, ends)
             if on_round:
                 on_round(number, float(losses["loss"]))
     finally:
@@ -228,17 +228,21 @@ def describe_settings(config: ConfigRecord, federation: Federation, descriptions
     return hash_text(json.dumps([sorted(config.items()), asdict(federation), rows]))
 
 
-def save_round(folder: Path, arrays: ArrayRecord, state: State, facts: dict[str, Any], durable: bool) -> None:
+def save_round(folder: Path, arrays: ArrayRecord, state: State, facts: dict[str, Any], ends_pass: bool) -> None:
     """Write the state after a round: global weights, the server optimizer's state, and `facts` with the log.
 
-    It survives the end of the process after every round, and a power cut after the last round of a pass: waiting for
-    the disk after each of many short rounds would take longer than the rounds.
+    It survives the end of the process after every round, and a power cut after the last round of a pass. The rounds
+    between have files of their own, which are deleted before they reach the disk: a file that is written over another
+    does reach it, and many short rounds would wait for that.
     """
+    path = folder / (STATE if ends_pass else f"round_{facts['round']:06d}.safetensors")
     values = {f"model/{name}": value.copy() for name, value in from_record(arrays).items()}
     for kind, memory in state.items():
         values |= {f"server/{kind}/{name}": value for name, value in memory.items()}
     tensors = {name: torch.from_numpy(value) for name, value in values.items()}
-    save_state(folder / STATE, tensors, facts, durable)
+    save_state(path, tensors, facts, durable=ends_pass)
+    for earlier in set(folder.glob("round_*.safetensors")) - {path}:
+        earlier.unlink()
 
 
 def load_round(folder: Path, settings: str) -> tuple[ArrayRecord, State, int, list] | None:
@@ -246,9 +250,11 @@ def load_round(folder: Path, settings: str) -> tuple[ArrayRecord, State, int, li
 
     A state that was written under other settings, or over other images, is left alone and training begins anew.
     """
-    if not (folder / STATE).exists():
+    saved = [folder / STATE, *folder.glob("round_*.safetensors")]
+    finished = {path: load_facts(path)["round"] for path in saved if path.exists()}
+    if not finished:
         return None
-    tensors, facts = load_state(folder / STATE)
+    tensors, facts = load_state(max(finished, key=finished.get))
     if facts["settings"] != settings:
         return None
     model, state = {}, {}

@@ -84,17 +84,18 @@ def save_state(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, An
 
 def load_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and facts that `save_state` wrote. Raises UltraFMError when the file is damaged."""
-    try:
-        return load_file(path), load_facts(path)
-    except (SafetensorError, KeyError, ValueError) as error:
-        mend = "delete the file; training then begins anew"
-        raise UltraFMError(str(path), f"a state that cannot be read ({error})", "what a round left", mend) from error
+    facts = load_facts(path)  # first, because it tells of damage
+    return load_file(path), facts
 
 
 def load_facts(path: Path) -> dict[str, Any]:
-    """Only the facts of a state file; its tensors are not read."""
-    with safe_open(path, framework="pt") as handle:
-        return json.loads(handle.metadata()["facts"])
+    """Only the facts of a state file; its tensors are not read. Raises UltraFMError when the file is damaged."""
+    try:
+        with safe_open(path, framework="pt") as handle:
+            return json.loads(handle.metadata()["facts"])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        mend = "delete the file; training then continues from what is left, or begins anew"
+        raise UltraFMError(str(path), f"a state that cannot be read ({error})", "what a round left", mend) from error
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
