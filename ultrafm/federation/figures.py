@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ultrafm.curation import load_pictures
 from ultrafm.federation.arms import Workplace, load_model
@@ -45,6 +46,7 @@ def arm_curves(rounds: pd.DataFrame, comparisons: pd.DataFrame, images: str) -> 
     for (arm, curve), colour in zip(table.groupby("arm", sort=False), PALETTE):
         axes.plot(curve["pass"], curve["validation_loss"], label=arm.replace("_", " "), color=colour, linewidth=2)
     axes.set(xlabel=PASS, ylabel="loss (1: guessing the mean)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(f"Loss on all sites' validation images ({images})")
     axes.legend()
     return figure
@@ -59,6 +61,7 @@ def setting_curves(curves: pd.DataFrame, images: str) -> Figure:
     for (setting, curve), colour in zip(curves.groupby("setting", sort=False), PALETTE):
         axes.plot(curve["pass"], curve["validation_loss"], label=setting, color=colour, linewidth=2)
     axes.set(xlabel=PASS, ylabel="loss (1: guessing the mean)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(f"Loss on all sites' validation images ({images})")
     axes.legend(title="adaptive optimizer, rounds a pass, sites a round")
     return figure
