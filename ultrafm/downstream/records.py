@@ -12,9 +12,8 @@ import pandas as pd
 from ultrafm.downstream.metrics import Cases, Estimates, Interval, auprc, auroc, draw_patients, interval, mean_dice
 from ultrafm.downstream.tasks import patient_names
 from ultrafm.errors import UltraFMError
-from ultrafm.reporting.records import record
+from ultrafm.reporting.records import FEWEST_PATIENTS, record
 
-FEWEST_PATIENTS = 5  # with fewer, an interval would claim more than it can know
 MAIN, MACRO_AVERAGE = "federated", "macro_average"
 Measure = Callable[[Sequence[Cases]], Estimates]
 

@@ -31,10 +31,9 @@ from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.pretraining.weights import describe_encoder, load_encoder, load_facts, load_state, save_encoder
 from ultrafm.progress import progress
-from ultrafm.reporting.records import record
+from ultrafm.reporting.records import FEWEST_PATIENTS, record
 from ultrafm.seeds import spawn_torch
 
-FEWEST_PATIENTS = 5  # with fewer, an interval would claim more than it can know
 ARMS = ("random", "one_site", "pooled", "federated")
 
 

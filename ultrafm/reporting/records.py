@@ -14,6 +14,7 @@ from ultrafm.errors import UltraFMError, nearest
 from ultrafm.files import read_json, write_json
 
 SCHEMA_VERSION = 1
+FEWEST_PATIENTS = 5  # with fewer, an interval would claim more than it can know
 NAMING = ("section", "task", "method", "comparator", "metric", "fold", "level")
 KEYS = (
     *("id", *NAMING, "estimate", "ci_low", "ci_high", "ci_method"),
