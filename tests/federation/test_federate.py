@@ -166,3 +166,20 @@ def test_the_log_holds_the_loss_of_the_models_that_it_speaks_of(tmp_path, images
         for site in SITES[:2]:
             expected = site_room.validate_site(measured, RECIPE, 5, grey_scale, "", site).loss
             assert rows[site] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_run_that_was_cut_in_its_first_pass_goes_on_beside_a_longer_run_of_other_settings(tmp_path, images):
+    class Killed(Exception):
+        pass
+
+    def kill(number, _loss):
+        if number == 1:
+            raise Killed
+
+    whole, _, _ = run(tmp_path / "whole", rounds=1, shares=2)
+    run(tmp_path / "cut", rounds=3, weighting="equal")  # leaves the state of its third round
+    with pytest.raises(Killed):
+        run(tmp_path / "cut", rounds=1, shares=2, on_round=kill)
+    seen = []
+    resumed, _, _ = run(tmp_path / "cut", rounds=1, shares=2, on_round=lambda number, _loss: seen.append(number))
+    assert seen == [2] and torch.equal(weights(whole), weights(resumed))

@@ -6,7 +6,6 @@ goes on (PS3.15, Annex E: what is not kept cannot identify).
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +51,7 @@ def read_dicom_frame(path: Path, number: int) -> Decoded:
     header = read_header(path)
     pixels = decode_pixels(path, number)
     if header.PhotometricInterpretation == "PALETTE COLOR":
-        pixels = apply_palette(path, pixels)
+        pixels = apply_palette(header, pixels)
     if pixels.ndim == 3:
         decoded = from_pillow(Image.fromarray(np.ascontiguousarray(pixels.astype(np.uint8))))
     else:
@@ -73,20 +72,12 @@ def decode_pixels(path: Path, number: int) -> np.ndarray:
         raise Unusable(kind, str(error).splitlines()[0][:200], "pixel data of a known compression") from error
 
 
-def apply_palette(path: Path, pixels: np.ndarray) -> np.ndarray:
+def apply_palette(header: Dataset, pixels: np.ndarray) -> np.ndarray:
     """Palette numbers as colours, 8 bits each."""
     from pydicom.pixels import apply_color_lut
 
-    colours = apply_color_lut(pixels, palette_of(path))
+    colours = apply_color_lut(pixels, header)
     return (colours >> 8).astype(np.uint8) if colours.dtype == np.uint16 else colours
-
-
-@lru_cache(maxsize=1)
-def palette_of(path: Path) -> Dataset:
-    """The header with its palette tables."""
-    import pydicom
-
-    return pydicom.dcmread(path, stop_before_pixels=True)
 
 
 def flat_regions(header: Dataset) -> list[Dataset]:

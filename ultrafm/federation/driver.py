@@ -250,13 +250,11 @@ def load_round(folder: Path, settings: str) -> tuple[ArrayRecord, State, int, li
 
     A state that was written under other settings, or over other images, is left alone and training begins anew.
     """
-    saved = [folder / STATE, *folder.glob("round_*.safetensors")]
-    finished = {path: load_facts(path)["round"] for path in saved if path.exists()}
-    if not finished:
+    saved = {path: load_facts(path) for path in (folder / STATE, *folder.glob("round_*.safetensors")) if path.exists()}
+    rounds = {path: facts["round"] for path, facts in saved.items() if facts["settings"] == settings}
+    if not rounds:
         return None
-    tensors, facts = load_state(max(finished, key=finished.get))
-    if facts["settings"] != settings:
-        return None
+    tensors, facts = load_state(max(rounds, key=rounds.get))
     model, state = {}, {}
     for key, tensor in tensors.items():
         room, name = key.split("/", 1)
