@@ -16,7 +16,7 @@ from typing import Any
 
 from ultrafm.errors import NothingToDo, UltraFMError, nearest
 from ultrafm.files import hash_files, hash_folder, hash_text, read_json, write_json
-from ultrafm.manifests import choose_source, is_simulated, load_sites
+from ultrafm.manifests import choose_source, is_remote, is_simulated, load_sites, read_lock
 from ultrafm.profiles import load_profile
 from ultrafm.provenance import describe_run
 from ultrafm.reporting.html import Page, write_page
@@ -109,11 +109,19 @@ def outside_inputs(plan: StudyPlan, step: StepPlan) -> list[str]:
     if "manifests" not in step.rooms:
         return []
     found = [hash_files(plan.manifests.glob("*.yaml"), plan.manifests)]
-    if step.name == "10_curate" and plan.data_root:
-        sources = [choose_source(site, plan.source)[1] for site in load_sites(plan.manifests)]
-        folders = sorted({source.path for source in sources if not is_simulated(source)})
-        found += [hash_folder(plan.data_root / folder) for folder in folders]
+    if step.name == "10_curate":
+        sites = load_sites(plan.manifests)
+        found += [people_decided(plan.manifests, site.site) for site in sites]
+        sources = [choose_source(site, plan.source)[1] for site in sites]
+        folders = sorted({source.path for source in sources if not (is_simulated(source) or is_remote(source))})
+        found += [hash_folder(plan.data_root / folder) for folder in folders if plan.data_root]
     return found
+
+
+def people_decided(manifests: Path, site: str) -> str:
+    """What people decided in a site's lock. What curation itself wrote there does not make its own work out of date."""
+    lock = read_lock(manifests, site)
+    return f"{lock.withdrawn} {sorted(lock.signed)}"
 
 
 def current_key(plan: StudyPlan, step: StepPlan, run: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,11 +30,16 @@ class LastLine:
         """Every write is already in the file."""
 
 
-def progress(work: Iterable[Item] | None = None, *, total: int, title: str, unit: str) -> tqdm:
+def progress(
+    work: Iterable[Item] | None = None, *, total: int, title: str, unit: str, passing: bool = False
+) -> tqdm:  # fmt: skip
     """A progress bar over `work`, or, without it, one whose `update` is called; `total` units in all.
 
-    In a study that is run as a whole, the bar is the line that `ultrafm study` shows on a terminal.
+    In a study that is run as a whole, the bar is the line that `ultrafm study` shows on a terminal. A `passing` one comes
+    only after three seconds and goes when it is full; one of several processes shows none.
     """
+    if passing and multiprocessing.parent_process() is not None:
+        return tqdm(work, total=total, disable=True)
     if note := os.environ.get(NOTE):
         return tqdm(
             work, total=total, desc=title, unit=unit, mininterval=1, disable=False, file=LastLine(Path(note)),
@@ -41,4 +47,5 @@ def progress(work: Iterable[Item] | None = None, *, total: int, title: str, unit
         )  # fmt: skip
     from tqdm.auto import tqdm as bar_in_notebook  # a widget where there is one; slow to import
 
-    return bar_in_notebook(work, total=total, desc=title, unit=unit, mininterval=2)
+    late = {"delay": 3, "leave": False} if passing else {}
+    return bar_in_notebook(work, total=total, desc=title, unit=unit, mininterval=2, **late)

@@ -173,6 +173,11 @@ class Step:
         self.folder = study / plan.name
         self.folder.mkdir(exist_ok=True)
 
+    @property
+    def work(self) -> Path:
+        """A folder for partial work that tells by itself what it belongs to: it outlives changes and is no output."""
+        return self.study / "work" / self.plan.name
+
     def input(self, name: str) -> Path:
         """The folder of an earlier step. Raises UltraFMError when that step has not run."""
         folder = self.study / name
@@ -237,9 +242,9 @@ def is_source(path: Path) -> bool:
 
 
 def step_key(plan: StepPlan, parameters: dict[str, Any], inputs: list[str]) -> str:
-    """Fingerprint of everything that a step's result depends on: code, parameters, inputs. Workers do not count."""
+    """Fingerprint of everything that a step's result depends on: code, parameters, inputs. Speed and places do not count."""
     deciding = {
-        name: value for name, value in sorted(parameters.items()) if name not in ("out", "workers", "data_root")
+        name: value for name, value in sorted(parameters.items()) if name not in ("out", "workers", "data_root", "allow_network")
     }
     return hash_text(f"{step_code(plan)} {deciding!r} {' '.join(inputs)}")
 

@@ -53,6 +53,7 @@ def made_source(**changes: object) -> FolderSource:
     """A source whose table has file, patient, label, mask and clip."""
     columns = {"file": "file", "patient": "patient", "label": "label", "mask": "mask", "clip": "clip"}
     origin = {"publisher": "Testing", "country": "not stated", "licence": "CC0-1.0", "citation": "none"}
+    origin["deidentification"] = {"pseudonyms": "public", "sign_off": False}
     return FolderSource.model_validate({"kind": "folder", **origin, "columns": columns, **changes})
 
 

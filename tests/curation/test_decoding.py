@@ -7,7 +7,7 @@ import pytest
 from made_archives import save, speckle
 from PIL import Image
 
-from ultrafm.curation.decode import find_file, read_mask, read_picture
+from ultrafm.curation.reading.decode import find_file, read_mask, read_picture
 from ultrafm.curation.fitting import binarise, fit_grey, fitted_size
 from ultrafm.curation.reasons import Unusable
 

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
 from ultrafm.curation import curate_site, load_pictures
-from ultrafm.curation.media import choose_frames, count_frames, read_frame
+from ultrafm.curation.reading.media import choose_frames, count_frames, read_frame
 from ultrafm.curation.reasons import Unusable
 from ultrafm.errors import UltraFMError
 from ultrafm.files import read_json

@@ -1,34 +1,56 @@
-"""Curating a site: from a folder with a table to a store, a quarantine list and a data sheet."""
+"""Curating one site: from its source to a store, a data sheet, a quarantine list and a contact sheet to sign."""
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ultrafm.curation.datasheet import count_flow, make_datasheet, write_markdown
-from ultrafm.curation.duplicates import find_duplicates
-from ultrafm.curation.prepare import Prepared, prepare
-from ultrafm.curation.quality import require
-from ultrafm.curation.reasons import LeftOut, Unusable, leave_out
-from ultrafm.curation.rows import read_rows
-from ultrafm.curation.store import PICTURES, write_store
-from ultrafm.curation.table import Row, source_folder
+from ultrafm.curation.fitting import structures_of
+from ultrafm.curation.identity.registry import Registry, open_registry
+from ultrafm.curation.identity.release import make_release, write_release
+from ultrafm.curation.judge import Candidate, Judged, judge
+from ultrafm.curation.leaks import require_no_leak
+from ultrafm.curation.prepare import Settings
+from ultrafm.curation.process import file_key, read_files, settings_text
+from ultrafm.curation.reading.rows import listed_rows
+from ultrafm.curation.reading.table import Row, source_folder
+from ultrafm.curation.reasons import LeftOut
+from ultrafm.curation.describe import describe_site
+from ultrafm.curation.split import Place
+from ultrafm.curation.store import COLUMNS, write_store
+from ultrafm.curation.work import Work, open_work
 from ultrafm.errors import UltraFMError
-from ultrafm.files import replacing, write_json, write_text
-from ultrafm.manifests.schema import FileSource, PhantomSource, SiteManifest
-from ultrafm.progress import progress
+from ultrafm.files import hash_text, read_json, replacing, write_json
+from ultrafm.manifests.schema import FileSource, SiteManifest
+
+HOUSE = "house"  # what names files, or shows more than the store: it never leaves the site
+INPUT, SUMMARY = "input.json", "summary.json"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be curated: rows of the site's table or folder, the keys of their files, and how."""
+
+    manifest: SiteManifest
+    source: FileSource
+    settings: Settings
+    seed: int
+    rows: Sequence[Row]
+    keys: Sequence[str]
 
 
 @dataclass(frozen=True)
 class SiteSummary:
-    """What came of one site. flow: see datasheet.count_flow. folds: fold -> images and patients."""
+    """What came of one site. flow: see datasheet.count_flow. folds: fold -> images and patients.
+
+    content: hash of the store. released: may training read it?
+    """
 
     site: str
     title: str
@@ -37,167 +59,148 @@ class SiteSummary:
     patients: int
     folds: dict[str, dict[str, int]]
     left_out: list[dict[str, Any]]
+    content: str
+    released: bool
 
 
 def curate_site(
-    manifest: SiteManifest, source: FileSource, out: Path, archive: Path, seed: int, image_size: int
-) -> SiteSummary:
-    """Curate one site into out/<site>: store/, quarantine.csv, datasheet.json, datasheet.md, summary.json.
+    manifest: SiteManifest, source: FileSource, out: Path, archive: Path, seed: int, image_size: int,
+    registry_folder: Path | None = None, work_folder: Path | None = None, workers: int = 1,
+) -> SiteSummary:  # fmt: skip
+    """Curate one site into out/<site>: store/, images.parquet, data sheet, Croissant, release.json, house/.
 
-    `archive` is the folder that `source.path` is relative to. Curation draws no random numbers; `seed` is written down
-    in the data sheet. The folder appears whole or not at all, and the same input always gives the same bytes.
+    `archive` is the folder that `source.path` is relative to. Key and lock of the site lie in `registry_folder`
+    (usually that of the manifest); without it nothing is kept from one run to the next. Partial work lies in
+    `work_folder` (out/work): files that have not changed since are not read again. Curation draws no random numbers;
+    `seed` is written down in the data sheet. The site's folder appears whole or not at all, and the same input always
+    gives the same bytes, whatever the number of `workers`.
 
     Raises:
-        UltraFMError: archive, table or column missing, no row that matches, or no picture left at the end.
+        UltraFMError: archive, table or column missing, no row that matches, no picture left at the end, or a leak.
     """
     if image_size < 8:
         raise UltraFMError(f"{manifest.site}, image_size", str(image_size), "at least 8 pixels")
-    rows = read_rows(manifest, source, archive)
-    prepared, left_out = _prepare_all(manifest, source, source_folder(manifest, source, archive), rows, image_size)
-    kept = _keep(manifest, prepared, left_out)
-    left_out.sort(key=lambda entry: entry.row)
-    if not kept:
-        raise _nothing_left(manifest.site, len(rows), left_out)
-    flow = count_flow(len(rows), left_out, len(kept))
-    settings = {"image_size": image_size, "seed": seed}
-    sheet = make_datasheet(manifest, source, _described(kept), flow, left_out, settings)
-    summary = SiteSummary(
-        manifest.site, manifest.title, sheet["images"], flow, sheet["patients"], sheet["counts"]["fold"],
-        sheet["left_out"],
+    registry = open_registry(manifest.site, source.deidentification, registry_folder)
+    folder = source_folder(manifest, source, archive)
+    rows = staying(listed_rows(manifest, source, archive), registry)
+    settings = Settings(
+        folder, image_size, source.frames_per_clip, source.mask_values,
+        source.deidentification.text == "black out", source.deidentification.sign_off, registry.pseudonyms,
     )  # fmt: skip
-    with replacing(Path(out) / manifest.site) as folder:
-        _write_site(folder, kept, left_out, sheet, summary)
+    keys = [file_key(settings, row) for row in rows]
+    asked = Asked(manifest, source, settings, seed, rows, keys)
+    finished = finished_before(Path(out) / manifest.site, fingerprint(asked, registry))
+    if finished is not None:
+        return finished
+    work_path = Path(work_folder or Path(out) / "work") / f"{manifest.site}.sqlite"
+    with open_work(work_path, settings_text(settings)) as work:
+        work.keep_only(keys)
+        read_files(manifest.site, settings, rows, keys, work, workers)
+        judged = judge(manifest, rows, keys, registry, work)
+        if not judged.kept:
+            raise _nothing_left(manifest.site, judged)
+        if not any(row.simulated for row in rows):
+            registry = registry.with_places(judged.places)
+            registry.keep()
+        return write_site(asked, Path(out), judged, registry, work, work_path)
+
+
+def staying(rows: Sequence[Row], registry: Registry) -> list[Row]:
+    """The rows without those of patients who were withdrawn."""
+    pseudonym = registry.pseudonyms.of
+    return [row for row in rows if not registry.is_withdrawn(pseudonym("patient", row.patient))]
+
+
+def fingerprint(asked: Asked, registry: Registry) -> str:
+    """SHA-256 over all that decides what a site's folder will hold."""
+    parts = [asked.manifest.model_dump_json(), asked.source.model_dump_json(), settings_text(asked.settings)]
+    parts += [str(asked.seed), registry.lock.model_dump_json()]
+    parts += [repr((row, key)) for row, key in zip(asked.rows, asked.keys)]
+    return hash_text("\n".join(parts))
+
+
+def finished_before(folder: Path, inputs: str) -> SiteSummary | None:
+    """The summary of a site that was curated from the very same input and whose files are still there; else None."""
+    try:
+        note = read_json(folder / HOUSE / INPUT)
+        there = all((folder / name).stat().st_size == size for name, size in note["sizes"].items())
+    except (OSError, ValueError, KeyError):
+        return None
+    return SiteSummary(**read_json(folder / SUMMARY)) if there and note["inputs"] == inputs else None
+
+
+def write_site(
+    asked: Asked, out: Path, judged: Judged, registry: Registry, work: Work, work_path: Path
+) -> SiteSummary:
+    """Write the folder of a site, whole or not at all."""
+    manifest, source = asked.manifest, asked.source
+    kept = sorted(judged.kept, key=lambda candidate: image_id(manifest.site, candidate))
+    with replacing(out / manifest.site) as folder:
+        (folder / HOUSE).mkdir(parents=True)
+        rows = store_rows(manifest, source, kept, judged.places, work)
+        content = write_store(rows, len(kept), folder / "store", source.licence, source.citation)
+        table = pd.read_parquet(folder / "images.parquet")
+        require_no_leak(manifest.site, table)
+        release = make_release(content, source.deidentification.sign_off, registry.signature(content))
+        write_release(folder, release)
+        write_quarantine(folder / HOUSE / "quarantine.csv", judged.left_out)
+        previews = {image_id(manifest.site, candidate): candidate.number for candidate in kept}
+        settings = {"image_size": asked.settings.image_size, "seed": asked.seed}
+        sheet = describe_site(folder, manifest, source, table, judged, work, previews, settings)
+        summary = SiteSummary(
+            manifest.site, manifest.title, sheet["images"], sheet["flow"], sheet["patients"], sheet["counts"]["fold"],
+            sheet["left_out"], content, release.granted,
+        )  # fmt: skip
+        write_json(folder / SUMMARY, asdict(summary))
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+        work_place = os.path.relpath(work_path, out)
+        write_json(
+            folder / HOUSE / INPUT, {"inputs": fingerprint(asked, registry), "work": work_place, "sizes": sizes}
+        )
     return summary
 
 
-def curate_archive(
-    manifest: SiteManifest,
-    wanted_source: str,
-    out: Path,
-    archives: Path,
-    data_root: Path | None,
-    seed: int,
-    image_size: int,
-    patients_share: float,
-) -> SiteSummary:
-    """Curate the wanted source of one site; a simulated one is first written to archives/<site>.
-
-    `patients_share` scales the patients of simulated archives only. Raises UltraFMError as `curate_site` does, and when
-    real images are wanted without a data root.
-    """
-    from ultrafm.manifests import choose_source
-
-    _name, source = choose_source(manifest, wanted_source)
-    if isinstance(source, PhantomSource):
-        from ultrafm.phantom import archive_as_folder, write_archive
-
-        archive = Path(archives) / manifest.site
-        write_archive(manifest, source, archive, seed, patients_share)
-        return curate_site(manifest, archive_as_folder(manifest, source), out, archive, seed, image_size)
-    if data_root is None:
-        expected = "the folder that holds its images"
-        raise UltraFMError(manifest.site, "no data root", expected, "name it with --data-root")
-    return curate_site(manifest, source, out, Path(data_root), seed, image_size)
+def store_rows(
+    manifest: SiteManifest, source: FileSource, kept: Sequence[Candidate], places: Mapping[str, Place], work: Work
+) -> Iterator[dict[str, Any]]:
+    """The rows of the store, in the order of `kept`, made one after the other."""
+    structures = json.dumps(structures_of(source.mask_values), sort_keys=True)
+    stored = work.pictures([candidate.number for candidate in kept])
+    for candidate, (facts, image, sector, mask) in zip(kept, stored):
+        pictures = {"image": image, "sector": sector, "mask": mask, "structures": structures if mask else "{}"}
+        cells = name_cells(manifest.site, candidate, places[candidate.likeness.patient]) | pictures | facts
+        yield {name: cells[name] for name in COLUMNS}
 
 
-def curate_sites(
-    manifests: Sequence[SiteManifest],
-    wanted_source: str,
-    out: Path,
-    archives: Path,
-    data_root: Path | None,
-    seed: int,
-    image_size: int,
-    patients_share: float,
-    workers: int,
-) -> pd.DataFrame:
-    """Curate every site, several at a time when `workers` > 1; the result does not depend on their order or number.
-
-    One row per site: site, title, images, rows, quarantined, read, duplicates, low_quality, kept, patients, and images
-    and patients of each fold. Raises the error of the first site that cannot be curated.
-    """
-    jobs = [
-        (manifest, wanted_source, Path(out), Path(archives), data_root, seed, image_size, patients_share)
-        for manifest in sorted(manifests, key=lambda manifest: manifest.site)
-    ]
-    pool = nullcontext()
-    if workers > 1 and len(jobs) > 1:
-        pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=multiprocessing.get_context("spawn"))
-    with pool as executor:
-        results = map(curate_archive, *zip(*jobs)) if executor is None else executor.map(curate_archive, *zip(*jobs))
-        summaries = list(progress(results, total=len(jobs), title="curating", unit="site"))
-    return summary_table(summaries)
+def image_id(site: str, candidate: Candidate) -> str:
+    """The name of a picture: its site and its pixels."""
+    return f"{site}/{candidate.likeness.pixels[:16]}"
 
 
-def summary_table(summaries: Sequence[SiteSummary]) -> pd.DataFrame:
-    """One row per site, flat; a fold that a site does not have holds 0."""
-    rows = []
-    for summary in summaries:
-        folds = {
-            f"{fold}_{what}": summary.folds.get(fold, {}).get(what, 0)
-            for fold in ("train", "validation", "test", "evaluation")
-            for what in ("images", "patients")
-        }
-        named = {"site": summary.site, "title": summary.title, "images": summary.images}
-        rows.append({**named, **summary.flow, "patients": summary.patients, **folds})
-    return pd.DataFrame(rows)
+def name_cells(site: str, candidate: Candidate, place: Place) -> dict[str, Any]:
+    """The cells that name and place a picture; nothing of the original names is left in them."""
+    likeness, words, row = candidate.likeness, candidate.words, candidate.row
+    return {
+        "image_id": image_id(site, candidate), "site": site,
+        "patient": likeness.patient, "clip": likeness.clip or None,
+        "label": words.label, "organ": words.organ, "modality": words.modality, "scan_mode": words.scan_mode,
+        "fold": place.fold, "group": place.group, "difficulty": row.difficulty,
+        "sha256": likeness.pixels, "perceptual_hash": f"{likeness.perceptual:016x}", "simulated": row.simulated,
+    }  # fmt: skip
 
 
-def _prepare_all(
-    manifest: SiteManifest, source: FileSource, folder: Path, rows: Sequence[Row], image_size: int
-) -> tuple[list[Prepared], list[LeftOut]]:
-    prepared: list[Prepared] = []
-    left_out: list[LeftOut] = []
-    for row in rows:
-        try:
-            prepared.append(prepare(manifest, source, folder, row, image_size))
-        except Unusable as why:
-            left_out.append(leave_out(row.name, row.number, "quarantined", why))
-    return prepared, left_out
-
-
-def _keep(manifest: SiteManifest, prepared: Sequence[Prepared], left_out: list[LeftOut]) -> list[Prepared]:
-    """The pictures that are neither duplicates nor of too low quality; the others are noted in `left_out`."""
-    duplicates = find_duplicates([picture.likeness for picture in prepared])
-    kept = []
-    for number, picture in enumerate(prepared):
-        row = picture.row
-        if number in duplicates:
-            left_out.append(leave_out(row.name, row.number, "duplicates", duplicates[number]))
-            continue
-        try:
-            require(picture.measured, picture.area, manifest.quality)
-        except Unusable as why:
-            left_out.append(leave_out(row.name, row.number, "low_quality", why))
-            continue
-        kept.append(picture)
-    return kept
-
-
-def _nothing_left(site: str, rows: int, left_out: Sequence[LeftOut]) -> UltraFMError:
-    first = left_out[0]
-    name = first.file or "without a name"
-    found = f"no usable image among {rows} rows; the first, {name} in row {first.row}: {first.reason}"
-    return UltraFMError(site, found, "at least one usable image", "check the table, sources.columns and label_map")
-
-
-def _described(kept: Sequence[Prepared]) -> pd.DataFrame:
-    """The kept pictures' cells without the pictures, and what only the data sheet counts."""
-    rows: Iterator[dict[str, Any]] = (
-        {name: cell for name, cell in picture.cells.items() if name not in PICTURES}
-        | {"area": picture.area.kind, "mask_outside": picture.mask_outside}
-        for picture in kept
-    )
-    return pd.DataFrame(rows)
-
-
-def _write_site(
-    folder: Path, kept: Sequence[Prepared], left_out: Sequence[LeftOut], sheet: dict[str, Any], summary: SiteSummary
-) -> None:
-    folder.mkdir()
-    write_store([picture.cells for picture in kept], folder / "store")
+def write_quarantine(path: Path, left_out: Sequence[LeftOut]) -> None:
+    """The list of what was left out, by file and row of the site's own table: it stays in the house."""
     listed = pd.DataFrame([asdict(entry) for entry in left_out], columns=["file", "row", "reason"])
-    listed.to_csv(folder / "quarantine.csv", index=False, lineterminator="\n")
-    write_json(folder / "datasheet.json", sheet)
-    write_text(folder / "datasheet.md", write_markdown(sheet))
-    write_json(folder / "summary.json", asdict(summary))
+    listed.to_csv(path, index=False, lineterminator="\n")
+
+
+def _nothing_left(site: str, judged: Judged) -> UltraFMError:
+    if not judged.left_out:
+        mend = "check the manifest's lock: were all patients withdrawn?"
+        return UltraFMError(site, "no image", "at least one usable image", mend)
+    first = judged.left_out[0]
+    name = first.file or "without a name"
+    found = f"no usable image among {judged.read} rows; the first, {name} in row {first.row}: {first.reason}"
+    return UltraFMError(site, found, "at least one usable image", "check the table, sources.columns and label_map")

@@ -67,3 +67,8 @@ def crop_to(picture: np.ndarray, area: ScanArea) -> np.ndarray:
     """The part of a picture (H, W) inside the box of its scan area."""
     left, top, right, bottom = area.box
     return picture[top:bottom, left:right]
+
+
+def structures_of(mask_values: dict[str, tuple[int, ...]]) -> dict[str, list[int]]:
+    """Structure -> the source's pixel values that it was made of; an empty list means every value above 0."""
+    return {name: list(values) for name, values in mask_values.items()} or {LESION: []}

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from ultrafm.curation.fitting import LESION
+from ultrafm.curation.identity.release import require_release
 from ultrafm.curation.store import PICTURES, decode_png, read_table
 from ultrafm.errors import UltraFMError
 
@@ -32,7 +33,8 @@ class Pictures:
 def load_pictures(curated: Path, sites: Sequence[str], folds: Sequence[str]) -> Pictures:
     """Pictures of these folds from the stores below `curated`.
 
-    Raises UltraFMError when a site has not been curated, or sites were curated to different sizes.
+    Raises UltraFMError when a site has not been curated, nobody has signed for its store although somebody must, or
+    sites were curated to different sizes.
     """
     found, side = _select(curated, sites, folds)
     images, sectors = _stack(found["image"], side), _stack(found["sector"], side) > 0
@@ -59,6 +61,8 @@ def load_masks(
 
 def _select(curated: Path, sites: Sequence[str], folds: Sequence[str]) -> tuple[pa.Table, int]:
     """The rows of these folds, and the side of all pictures in pixels."""
+    for site in sites:
+        require_release(curated, site)
     tables = {site: read_table(Path(curated), site) for site in sorted(set(sites))}
     if not tables:
         raise UltraFMError(str(curated), "no site asked for", "at least one site")

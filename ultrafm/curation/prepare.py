@@ -1,67 +1,122 @@
-"""One row of a site's table to one curated picture, or the reason why not."""
+"""One file of a site to its curated pictures, or the reason why not. What the table says of it plays no part here."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+import io
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from PIL import Image
 from PIL.Image import Resampling
 
-from ultrafm.curation.decode import Decoded, find_file, read_mask
-from ultrafm.curation.duplicates import Likeness, compared, perceptual_hash, pixel_hash
-from ultrafm.curation.fitting import LESION, binarise, crop_to, fit, fit_grey, fit_sector
-from ultrafm.curation.media import read_frame
-from ultrafm.curation.quality import Measured, measure
+from ultrafm.curation.duplicates import perceptual_hash, pixel_hash
+from ultrafm.curation.fitting import binarise, crop_to, fit, fit_grey, fitted_size
+from ultrafm.curation.identity.header import HeaderReport, header_report, mapped_uids
+from ultrafm.curation.identity.pseudonyms import Pseudonyms
+from ultrafm.curation.identity.text import black_out, find_text, place_marks
+from ultrafm.curation.quality import measure
+from ultrafm.curation.reading.decode import Decoded, find_file, read_mask
+from ultrafm.curation.reading.media import choose_frames, count_frames, is_dicom, read_frames
 from ultrafm.curation.reasons import Unusable
 from ultrafm.curation.sector import ScanArea, find_scan_area
-from ultrafm.curation.split import place_patient, site_hash
 from ultrafm.curation.store import encode_png
-from ultrafm.curation.table import Row, Words, row_words
-from ultrafm.manifests.schema import FileSource, SiteManifest
+from ultrafm.curation.work import Picture, ReadFile
+from ultrafm.files import hash_file
 
 SQUARE = 0.02  # by how much height and width of a pixel may differ and still count as equal
+PREVIEW_SIDE = 256  # pixels of the longer side; letters can be read
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A picture that could be read: its cells of the store, and what the later stages judge it by.
+class Settings:
+    """All that decides what comes of a file, beside the file and its mask. previews: is there a contact sheet?"""
 
-    mask_outside: share of the mask's pixels that lie outside the scan area, None without a mask.
+    folder: Path
+    image_size: int
+    frames_per_clip: int
+    mask_values: dict[str, tuple[int, ...]]
+    blacks_out_text: bool
+    previews: bool
+    pseudonyms: Pseudonyms
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to read. file, mask: as in the table; patient: the pseudonym; key: see curate.file_key."""
+
+    key: str
+    file: str
+    mask: str
+    patient: str
+
+
+def prepare_file(settings: Settings, job: Job) -> ReadFile:
+    """Read one file and its mask, and prepare every frame that is taken of it. Never raises for a broken file."""
+    try:
+        path = find_file(settings.folder, job.file)
+        count = count_frames(path)
+        frames = choose_frames(count, settings.frames_per_clip)
+        if job.mask and len(frames) > 1:
+            found = f"one mask and {len(frames)} frames"
+            raise Unusable("mask of a clip", found, "a mask for a file with one picture")
+        decoded = read_frames(path, frames)
+        named = name_file(settings.pseudonyms, path)
+        pictures = (prepare_frame(settings, job, decoded[frame], named) for frame in frames)
+        numbered = tuple(replace(picture, frame=frame, frames=len(frames)) for frame, picture in zip(frames, pictures))
+        return ReadFile(job.key, job.patient, header_report(path), numbered)
+    except Unusable as why:
+        return ReadFile(job.key, job.patient, HeaderReport(), (Picture(failure=why),))
+
+
+def name_file(pseudonyms: Pseudonyms, path: Path) -> dict[str, str | None]:
+    """What stands for a file in the store: a keyed hash of its bytes, and for DICOM its UIDs, mapped."""
+    uids = mapped_uids(path, pseudonyms.key) if is_dicom(path) else {}
+    return {
+        "source_hash": pseudonyms.of("file", hash_file(path), 64), "study_uid": uids.get("StudyInstanceUID"),
+        "series_uid": uids.get("SeriesInstanceUID"), "instance_uid": uids.get("SOPInstanceUID"),
+    }  # fmt: skip
+
+
+def prepare_frame(settings: Settings, job: Job, decoded: Decoded, named: dict[str, str | None]) -> Picture:
+    """Find the scan area and the text, make black what is neither tissue nor wanted, crop, measure, fit.
+
+    Raises Unusable for a mask that cannot be used.
     """
-
-    row: Row
-    cells: dict[str, Any]
-    likeness: Likeness
-    measured: Measured
-    area: ScanArea
-    mask_outside: float | None
-
-
-def prepare(manifest: SiteManifest, source: FileSource, folder: Path, row: Row, image_size: int) -> Prepared:
-    """Decode, find the scan area, crop, fit and describe the picture of one row. Raises Unusable."""
-    words = row_words(row, manifest)
-    decoded = read_frame(find_file(folder, row.file), row.frame, row.frames)
     height, width = decoded.grey.shape
     area = find_scan_area(decoded.grey)
-    crop = np.ascontiguousarray(crop_to(decoded.grey, area))
-    sector = fit_sector(area, image_size)
-    image = np.where(sector > 0, fit_grey(crop, image_size), 0).astype(np.uint8)
-    mask = _mask(source, folder, row, width, height)
-    measured = measure(crop, area)
-    likeness = _likeness(manifest, row, words, crop, image, sector)
-    cells = _name_cells(manifest, row, words, likeness) | {
-        "image": encode_png(image),
-        "sector": encode_png(sector),
-        "mask": None if mask is None else encode_png(_fit_mask(crop_to(mask, area), image_size)),
-        "structures": json.dumps(_structures(source) if mask is not None else {}, sort_keys=True),
-        "original_width": width, "original_height": height, "crop": list(area.box), "colour": decoded.colour,
-        "pixel_mm": _pixel_mm(decoded, crop, image_size),
-        "blur": measured.blur, "contrast": measured.contrast, "entropy": measured.entropy,
-    }  # fmt: skip
-    return Prepared(row, cells, likeness, measured, area, None if mask is None else _share_outside(mask, area))
+    marks = find_text(decoded.grey, decoded.rgb)
+    scanned = _whole_map(area, height, width)
+    inner = [mark for mark, place in zip(marks, place_marks(marks, scanned)) if place != "outside"]
+    clean = np.where(scanned, decoded.grey, 0).astype(np.uint8)
+    if settings.blacks_out_text:
+        clean, scanned = black_out(clean, inner), black_out(scanned.astype(np.uint8), inner) > 0
+    crop, inside = (np.ascontiguousarray(crop_to(picture, area)) for picture in (clean, scanned))
+    sector = fit(inside.astype(np.uint8) * 255, settings.image_size, Resampling.NEAREST)
+    image = np.where(sector > 0, fit_grey(crop, settings.image_size), 0).astype(np.uint8)
+    mask = _mask(settings, job, width, height)
+    calipers = sum(mark.kind == "caliper" for mark in inner)
+    measured = measure(crop, area)  # ADAPT
+    return Picture(
+        pixels=pixel_hash(crop), perceptual=perceptual_hash(crop),
+        facts={
+            "original_width": width, "original_height": height, "crop": list(area.box), "colour": decoded.colour,
+            "pixel_mm": _pixel_mm(decoded, crop, settings.image_size), "area": area.kind,
+            "found_scan_mode": getattr(area,"scan_mode","unknown"), "confidence": round(float(getattr(area,"confidence",0)), 4), "text_marks": len(inner),
+            "mask_outside": None if mask is None else _share_outside(mask, scanned), **named, **asdict(measured), 'saturated':0.,'blank':0.,'graphics':0.,'coloured_share':0.,'calipers':0,
+        },
+        image=encode_png(image), sector=encode_png(sector),
+        mask=None if mask is None else encode_png(_fit_mask(crop_to(mask, area), settings.image_size)),
+        preview=_preview(crop) if settings.previews else None,
+    )  # fmt: skip
+
+
+def _whole_map(area: ScanArea, height: int, width: int) -> np.ndarray:
+    """The scan area as bool (height, width) of the whole picture."""
+    scanned = np.zeros((height, width), dtype=bool)
+    left, top, right, bottom = area.box
+    scanned[top:bottom, left:right] = area.inside_at(area.width, area.height)
+    return scanned
 
 
 def _pixel_mm(decoded: Decoded, crop: np.ndarray, image_size: int) -> float | None:
@@ -71,50 +126,25 @@ def _pixel_mm(decoded: Decoded, crop: np.ndarray, image_size: int) -> float | No
     return decoded.spacing_mm[0] * max(crop.shape) / image_size
 
 
-def _mask(source: FileSource, folder: Path, row: Row, width: int, height: int) -> np.ndarray | None:
-    """The row's mask as structures' numbers (height, width) uint8, or None when it names none."""
-    if not row.mask:
+def _mask(settings: Settings, job: Job, width: int, height: int) -> np.ndarray | None:
+    """The mask as structures' numbers (height, width) uint8, or None when the table names none."""
+    if not job.mask:
         return None
-    if len(row.frames) > 1:
-        raise Unusable("mask of a clip", f"one mask and {len(row.frames)} frames", "a mask for a file with one picture")
-    return binarise(read_mask(find_file(folder, row.mask), width, height), source.mask_values)
+    return binarise(read_mask(find_file(settings.folder, job.mask), width, height), settings.mask_values)
 
 
 def _fit_mask(mask: np.ndarray, image_size: int) -> np.ndarray:
     return fit(np.ascontiguousarray(mask), image_size, Resampling.NEAREST)
 
 
-def _structures(source: FileSource) -> dict[str, list[int]]:
-    """Structure -> the source's pixel values that it was made of; an empty list means every value above 0."""
-    return {name: list(values) for name, values in source.mask_values.items()} or {LESION: []}
+def _share_outside(mask: np.ndarray, scanned: np.ndarray) -> float:
+    """Share of the mask's pixels that lie outside the scan area."""
+    return float(1 - (mask[scanned] > 0).sum() / max(1, (mask > 0).sum())) if mask.any() else 0.0
 
 
-def _share_outside(mask: np.ndarray, area: ScanArea) -> float:
-    inside = crop_to(mask, area)[area.inside_at(area.width, area.height)]
-    return 1 - float((inside > 0).sum()) / max(1, int((mask > 0).sum())) if mask.any() else 0.0
-
-
-def _likeness(
-    manifest: SiteManifest, row: Row, words: Words, crop: np.ndarray, image: np.ndarray, sector: np.ndarray
-) -> Likeness:
-    small, inside = compared(image, sector)
-    return Likeness(
-        row=row.number, patient=row.patient, clip=row.clip, label=words.label,
-        place=place_patient(manifest.split, manifest.site, row.patient),
-        pixels=pixel_hash(crop), perceptual=perceptual_hash(crop), small=small, inside=inside,
-    )  # fmt: skip
-
-
-def _name_cells(manifest: SiteManifest, row: Row, words: Words, likeness: Likeness) -> dict[str, Any]:
-    """The cells that name and place a picture; nothing of the original names is left in them."""
-    site = manifest.site
-    return {
-        "image_id": f"{site}/{likeness.pixels[:16]}",
-        "site": site,
-        "patient": site_hash(site, "patient", row.patient),
-        "clip": site_hash(site, "clip", row.clip) if row.clip else None,
-        "label": words.label, "organ": words.organ, "modality": words.modality, "scan_mode": words.scan_mode,
-        "fold": likeness.place.fold, "group": likeness.place.group,
-        "difficulty": row.difficulty,
-        "sha256": likeness.pixels, "perceptual_hash": f"{likeness.perceptual:016x}", "simulated": row.simulated,
-    }  # fmt: skip
+def _preview(crop: np.ndarray) -> bytes:
+    """A larger picture of what goes into the store, for the person who signs."""
+    size = fitted_size(crop.shape[1], crop.shape[0], PREVIEW_SIDE)
+    stream = io.BytesIO()
+    Image.fromarray(crop).resize(size, Resampling.BILINEAR).save(stream, format="JPEG", quality=85)
+    return stream.getvalue()

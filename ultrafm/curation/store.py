@@ -1,21 +1,28 @@
-"""The curated store of a site: a Hugging Face `datasets` folder whose bytes depend on its content only."""
+"""The curated store of a site: a Hugging Face `datasets` folder in shards, whose bytes depend on its content only.
+
+Written here with pyarrow, in the layout that `datasets.load_from_disk` reads (a test holds the two together): the library
+takes a second to import and a copy of all rows to write.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet
 from PIL import Image
 
 from ultrafm.errors import UltraFMError
-from ultrafm.files import hash_text, read_json
+from ultrafm.files import read_json, write_json
 
 if TYPE_CHECKING:
     import datasets
@@ -27,15 +34,20 @@ COLUMNS = {
     "label": "string", "organ": "string", "modality": "string", "scan_mode": "string",
     "fold": "string", "group": "int32", "difficulty": "float32", "pixel_mm": "float32",
     "original_width": "int32", "original_height": "int32", "crop": "whole numbers", "colour": "bool",
-    "blur": "float64", "contrast": "float64", "entropy": "float64",
-    "sha256": "string", "perceptual_hash": "string", "simulated": "bool",
+    "area": "string", "found_scan_mode": "string", "confidence": "float32", "text_marks": "int32",
+    "blur": "float64", "contrast": "float64", "entropy": "float64", "saturated": "float32", "blank": "float32",
+    "graphics": "float32", "coloured_share": "float32", "calipers": "int32", "mask_outside": "float32",
+    "source_hash": "string", "study_uid": "string", "series_uid": "string", "instance_uid": "string", "sha256": "string", "perceptual_hash": "string", "simulated": "bool",
 }  # fmt: skip
+ROWS_PER_SHARD = 4096
+ROWS_PER_BATCH = 256  # what is in memory at a time while writing
+PNG_LEVEL = 6
 
 
 def encode_png(picture: np.ndarray) -> bytes:
     """A grey picture (H, W) uint8 as PNG."""
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, format="PNG", compress_level=6)
+    Image.fromarray(picture).save(stream, format="PNG", compress_level=PNG_LEVEL)
     return stream.getvalue()
 
 
@@ -45,16 +57,69 @@ def decode_png(data: bytes) -> np.ndarray:
         return np.array(picture)
 
 
-def write_store(rows: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Write rows with the keys of COLUMNS (pictures as PNG bytes or None) to `folder`, sorted by image_id."""
-    rows = sorted(rows, key=lambda row: row["image_id"])
-    with _quiet_datasets() as library:
-        features = _features(library)
-        columns = {name: [_cell(name, row[name]) for row in rows] for name in COLUMNS}
-        dataset = library.Dataset.from_dict(columns, features=features)
-        # The library draws a random fingerprint; one made of the content keeps equal stores equal.
-        dataset._fingerprint = _content_hash(rows)[:16]
-        dataset.save_to_disk(str(folder), num_shards=1)
+def write_store(rows: Iterable[Mapping[str, Any]], count: int, folder: Path, licence: str, citation: str) -> str:
+    """Write `count` rows with the keys of COLUMNS (pictures as PNG bytes or None) to `folder`, in their order.
+
+    Beside the pictures' shards, all other columns go to images.parquet in the folder above. Rows are held a batch at a
+    time. Returns the SHA-256 of the content, which is the store's fingerprint too.
+    """
+    folder.mkdir(parents=True)
+    rows, digest = iter(rows), hashlib.sha256()
+    names = [f"data-{number:05d}-of-{shards_of(count):05d}.arrow" for number in range(shards_of(count))]
+    plain = pa.schema([field for field in store_schema() if field.name not in PICTURES])
+    with pa.parquet.ParquetWriter(folder.parent / "images.parquet", plain, compression="zstd") as table:
+        for name in names:
+            _write_shard(islice(rows, ROWS_PER_SHARD), folder / name, table, digest)
+    content = digest.hexdigest()
+    write_json(folder / "state.json", {
+        "_data_files": [{"filename": name} for name in names], "_fingerprint": content[:16], "_format_columns": None,
+        "_format_kwargs": {}, "_format_type": None, "_output_all_columns": False, "_split": None,
+    })  # fmt: skip
+    information = {"citation": citation, "description": "", "features": features(), "homepage": "", "license": licence}
+    write_json(folder / "dataset_info.json", information)
+    return content
+
+
+def shards_of(count: int) -> int:
+    """How many shards `count` rows make."""
+    return max(1, -(-count // ROWS_PER_SHARD))
+
+
+def _write_shard(rows: Iterator[Mapping[str, Any]], path: Path, table: Any, digest: Any) -> None:
+    schema = store_schema()
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
+        while chunk := list(islice(rows, ROWS_PER_BATCH)):
+            for row in chunk:
+                digest.update(_row_hash(row))
+            columns = [[_cell(name, row[name]) for row in chunk] for name in COLUMNS]
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, schema)]
+            batch = pa.record_batch(arrays, schema=schema)
+            stream.write_batch(batch)
+            table.write_table(pa.Table.from_batches([batch]).drop_columns(list(PICTURES)).replace_schema_metadata(None))
+
+
+def _row_hash(row: Mapping[str, Any]) -> bytes:
+    cells = (hashlib.sha256(cell).hexdigest() if isinstance(cell, bytes) else repr(cell) for cell in row.values())
+    return " ".join(cells).encode() + b"\n"
+
+
+def features() -> dict[str, Any]:
+    """The columns as the library `datasets` describes them in JSON."""
+    kinds = {
+        "picture": {"_type": "Image"},
+        "whole numbers": {"feature": {"dtype": "int32", "_type": "Value"}, "_type": "List"},
+    }
+    return {name: kinds.get(kind) or {"dtype": kind, "_type": "Value"} for name, kind in COLUMNS.items()}
+
+
+def store_schema() -> pa.Schema:
+    """The columns as Arrow types, with the library's description."""
+    kinds = {
+        "picture": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "whole numbers": pa.list_(pa.int32()),
+        "bool": pa.bool_(), "string": pa.string(), "int32": pa.int32(), "float32": pa.float32(), "float64": pa.float64(),
+    }  # fmt: skip
+    described = json.dumps({"info": {"features": features()}})
+    return pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()], metadata={"huggingface": described})
 
 
 def load_store(out: Path, site: str) -> datasets.Dataset:
@@ -62,7 +127,7 @@ def load_store(out: Path, site: str) -> datasets.Dataset:
 
     Raises UltraFMError when the site has not been curated there.
     """
-    folder = _store_folder(out, site)
+    folder = store_folder(out, site)
     with _quiet_datasets() as library:
         return library.load_from_disk(str(folder))
 
@@ -72,12 +137,13 @@ def read_table(out: Path, site: str) -> pa.Table:
 
     Raises UltraFMError when the site has not been curated there.
     """
-    folder = _store_folder(out, site)
+    folder = store_folder(out, site)
     files = [folder / entry["filename"] for entry in read_json(folder / "state.json")["_data_files"]]
     return pa.concat_tables([pa.ipc.open_stream(pa.memory_map(str(path))).read_all() for path in files])
 
 
-def _store_folder(out: Path, site: str) -> Path:
+def store_folder(out: Path, site: str) -> Path:
+    """Where the store of a site lies. Raises UltraFMError when the site has not been curated there."""
     folder = Path(out) / site / "store"
     if not (folder / "state.json").is_file():
         expected = "the output of 10_curate"
@@ -87,19 +153,6 @@ def _store_folder(out: Path, site: str) -> Path:
 
 def _cell(name: str, value: Any) -> Any:
     return {"bytes": value, "path": None} if name in PICTURES and value is not None else value
-
-
-def _features(library: Any) -> datasets.Features:
-    kinds = {"picture": library.Image(), "whole numbers": library.List(library.Value("int32"))}
-    return library.Features({name: kinds.get(kind) or library.Value(kind) for name, kind in COLUMNS.items()})
-
-
-def _content_hash(rows: Sequence[dict[str, Any]]) -> str:
-    lines = []
-    for row in rows:
-        cells = (hashlib.sha256(cell).hexdigest() if isinstance(cell, bytes) else repr(cell) for cell in row.values())
-        lines.append(" ".join(cells))
-    return hash_text("\n".join(lines))
 
 
 @contextmanager

@@ -23,16 +23,24 @@ class LockedPlace(Strict):
     group: int = -1
 
 
+class Signature(Strict):
+    """Who looked at the contact sheet of a store and released it to training, and on which day."""
+
+    by: str
+    on: str
+
+
 class Lock(Strict):
     """archives: address -> SHA-256 of the file as first downloaded. patients: hash of the patient -> place.
 
-    withdrawn: hashes of patients who are no longer part of the site.
+    withdrawn: hashes of patients who are no longer part of the site. signed: hash of a store's content -> signature.
     """
 
     schema_version: Literal[1] = 1
     archives: dict[str, str] = Field(default={})
     patients: dict[str, LockedPlace] = Field(default={})
     withdrawn: tuple[str, ...] = ()
+    signed: dict[str, Signature] = Field(default={})
 
 
 def lock_path(folder: Path, site: str) -> Path:
@@ -55,7 +63,7 @@ def read_lock(folder: Path, site: str) -> Lock:
 def write_lock(folder: Path, site: str, lock: Lock) -> Path:
     """Write the lock of a site, whole or not at all; the same lock always gives the same bytes."""
     value = lock.model_dump()
-    value |= {name: dict(sorted(value[name].items())) for name in ("archives", "patients")}
+    value |= {name: dict(sorted(value[name].items())) for name in ("archives", "patients", "signed")}
     value["withdrawn"] = sorted(value["withdrawn"])
     path = lock_path(folder, site)
     write_json(path, value)

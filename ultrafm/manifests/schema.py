@@ -5,10 +5,39 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+
+def _expression(pattern: str) -> str:
+    """Refuse what is no regular expression."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"no regular expression ({error})") from error
+    return pattern
+
+
+def _one_group(pattern: str) -> str:
+    """Refuse what is no regular expression with exactly one group."""
+    groups = re.compile(_expression(pattern)).groups
+    if groups != 1:
+        raise ValueError(f"{groups} groups in round brackets, expected one")
+    return pattern
+
+
+def _inside(folder: str) -> str:
+    """Refuse a folder that could lead out of the one that it is relative to."""
+    if re.match(r"[/\\~]|[A-Za-z]:", folder) or ".." in re.split(r"[/\\]", folder):
+        raise ValueError("a path that leads out of its folder")
+    return folder
+
+
+Expression = Annotated[str, AfterValidator(_expression)]
+OneGroup = Annotated[str, AfterValidator(_one_group)]
+Inside = Annotated[str, AfterValidator(_inside)]
 
 
 class Strict(BaseModel):
@@ -48,11 +77,20 @@ class Planted(Strict):
     truncated_files: int = Field(default=0, ge=0)
 
 
+Condition = Literal[
+    "attribution", "non-commercial", "no derivatives", "share alike", "on request", "signed agreement", "in the house"
+]
+
+
 class Origin(Strict):
-    """Where the images of a source come from and under which conditions they may be used."""
+    """Where the images of a source come from and under which conditions they may be used.
+
+    Licence and conditions travel with the store, with weights made from it and with the report.
+    """
 
     country: str
     licence: str
+    conditions: tuple[Condition, ...] = Field(default=(), description="of the licence, as far as known")
     citation: str
     checked: bool = Field(default=False, description="were country and licence read at the source?")
 
@@ -76,6 +114,21 @@ class PhantomSource(Origin):
         return self
 
 
+class Deidentification(Strict):
+    """What is done beyond what is always done: header fields are dropped, all outside the scan area is made black.
+
+    The defaults are those of a hospital. A public set may be keyed in public and needs no signature.
+    """
+
+    pseudonyms: Literal["secret", "public"] = Field(
+        default="secret", description="secret: hashes are keyed with a file that stays at the site"
+    )
+    text: Literal["black out", "report"] = Field(
+        default="black out", description="text and markers that lie in the scan area or touch it"
+    )
+    sign_off: bool = Field(default=True, description="must a person sign the contact sheet before training?")
+
+
 class Columns(Strict):
     """Names of the metadata table's columns; only file and patient must exist."""
 
@@ -87,6 +140,21 @@ class Columns(Strict):
     modality: str | None = None
     scan_mode: str | None = None
     clip: str | None = None
+
+
+class MaskPath(Strict):
+    """A mask lies where `pattern` (a regular expression), found in the picture's path, is replaced by `becomes`."""
+
+    pattern: str
+    becomes: str = Field(description="\\1 stands for the first group")
+
+    @model_validator(mode="after")
+    def _fits(self) -> MaskPath:
+        try:
+            re.sub(self.pattern, self.becomes, "")
+        except re.error as error:
+            raise ValueError(f"no regular expression and its replacement ({error})") from error
+        return self
 
 
 class FileSource(Origin):
@@ -101,19 +169,89 @@ class FileSource(Origin):
     mask_values: dict[str, tuple[int, ...]] = Field(
         default={}, description="structure -> pixel values; empty: lesion is > 0"
     )
+    deidentification: Deidentification = Deidentification()
 
 
-class FolderSource(FileSource):
-    """Pictures, clips or DICOM files in a folder with a metadata table (CSV, one row per file)."""
+class Listed(FileSource):
+    """Files that a metadata table lists (CSV, one row per file) or, with `table: null`, that lie in the folder.
 
-    kind: Literal["folder"]
-    table: str = Field(default="metadata.csv", description="relative to the folder")
+    Without a table, patient and label stand in the path. With one, a pattern takes the place of the column.
+    """
+
+    table: str | None = Field(default="metadata.csv", description="relative to the folder; null: there is none")
     where: dict[str, str] = Field(default={}, description="column -> value: only rows that match all are read")
     columns: Columns = Columns()
+    file_form: str = Field(
+        default="{}", pattern=r"\{\}", description="path of a file, with {} for what the table's column holds"
+    )
+    file_pattern: Expression | None = Field(
+        default=None, description="regular expression on the path: without a table, only files that match are read"
+    )
+    patient_pattern: OneGroup | None = Field(
+        default=None, description="regular expression on the path; its one group is the patient"
+    )
+    label_pattern: OneGroup | None = Field(default=None, description="the same for the label, which label_map translates")
+    mask_path: MaskPath | None = Field(default=None, description="how the path of a mask follows from its picture's")
+
+    @model_validator(mode="after")
+    def _patient_is_told(self) -> Listed:
+        if self.table is None and self.patient_pattern is None:
+            raise ValueError("neither table nor patient_pattern; one of them must tell patients apart")
+        if self.table is None and self.where:
+            raise ValueError("where needs a table")
+        return self
+
+
+class FolderSource(Listed):
+    """Pictures, clips or DICOM files in a folder."""
+
+    kind: Literal["folder"]
+
+
+class ArchiveFile(Strict):
+    """One file to download. Its SHA-256 is recorded in the site's lock at the first download and enforced after."""
+
+    address: str = Field(pattern=r"^https?://", description="where the file itself lies, not the page about it")
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    into: Inside = Field(default=".", description="folder that it is unpacked into; path is relative to it all")
+
+
+class ArchiveSource(Listed):
+    """Files that are downloaded, only when the user allows it, and unpacked (zip, tar); then read like a folder.
+
+    `path` is relative to the folder that the archives are unpacked into.
+    """
+
+    kind: Literal["archive"]
+    archives: tuple[ArchiveFile, ...] = Field(min_length=1)
+
+
+class HubColumns(Strict):
+    """Names of a hub data set's columns; `row` (the number of the row) always exists."""
+
+    image: str = "image"
+    patient: str = Field(default="row", description="row: each picture is taken for a patient of its own")
+    label: str | None = None
+    mask: str | None = None
+    clip: str | None = None
+
+
+class HubSource(FileSource):
+    """A data set of the Hugging Face hub, downloaded only when the user allows it; then read like a folder."""
+
+    kind: Literal["huggingface"]
+    hub: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="owner/name")
+    revision: str = Field(default="main", description="better the 40 digits of a commit, which cannot change")
+    subset: str | None = Field(default=None, description="configuration of the data set, where it has several")
+    split: str = "train"
+    columns: HubColumns = HubColumns()
+    patient_pattern: OneGroup | None = Field(
+        default=None, description="regular expression on the patient column; its one group is the patient"
+    )
 
 
 class DicomSource(FileSource):
-    """DICOM files in a folder and all folders below it, as an archive exports them; no table is needed."""
+    """DICOM files in a folder and all folders below it, or those that a DICOMDIR lists; no table is needed."""
 
     kind: Literal["dicom"]
     patient_tag: str = Field(default="PatientID", description="keyword of the header field that tells patients apart")
@@ -124,22 +262,13 @@ class VideoSource(FileSource):
     """Clips in a folder and all folders below it, with the patient in the path; no table is needed."""
 
     kind: Literal["video"]
-    patient_pattern: str = Field(description="regular expression on the path; its one group is the patient")
-    label_pattern: str | None = Field(default=None, description="the same for the label, which label_map translates")
-
-    @field_validator("patient_pattern", "label_pattern")
-    @classmethod
-    def _one_group(cls, pattern: str | None) -> str | None:
-        try:
-            groups = re.compile(pattern).groups if pattern is not None else 1
-        except re.error as error:
-            raise ValueError(f"no regular expression ({error})") from error
-        if groups != 1:
-            raise ValueError(f"{groups} groups in round brackets, expected one")
-        return pattern
+    patient_pattern: OneGroup = Field(description="regular expression on the path; its one group is the patient")
+    label_pattern: OneGroup | None = Field(default=None, description="the same for the label, which label_map translates")
 
 
-Source = Annotated[PhantomSource | FolderSource | DicomSource | VideoSource, Field(discriminator="kind")]
+Source = Annotated[
+    PhantomSource | FolderSource | ArchiveSource | HubSource | DicomSource | VideoSource, Field(discriminator="kind")
+]
 
 
 class Sources(Strict):
@@ -175,7 +304,10 @@ class Task(Strict):
 
 
 class Split(Strict):
-    """How patients are dealt into folds. A patient's fold depends on its hash only, so it never changes.
+    """How patients are dealt into folds: label by label as the shares say, in the order of their hashes.
+
+    Pictures that are nearly the same tie their patients together. For real images the site's lock keeps what was
+    decided, so that nobody ever changes fold.
 
     patients: train, validation and test shares.
     cross_validation: `train` share for pre-training, the others are evaluated in `groups` patient groups.
@@ -206,10 +338,18 @@ class Counterpart(Strict):
 
 
 class Quality(Strict):
-    """Least quality of an image that is kept; see ultrafm.curation.quality."""
+    """Least quality of an image that is kept, measured inside the scan area; see ultrafm.curation.quality."""
 
     smallest_side: int = Field(default=48, ge=1, description="pixels, of the scan sector")
     least_contrast: float = Field(default=4.0, ge=0, description="standard deviation of grey values inside the sector")
+    least_information: float = Field(default=2.0, ge=0, le=8, description="entropy of the grey values in bits")
+    most_saturated: Share = Field(default=0.5, description="share of pixels at the largest grey value")
+    most_blank: Share = Field(default=0.95, description="share of pixels as dark as the background")
+    most_graphics: Share = Field(
+        default=0.5, description="share of pixels in flat grey or straight lines, as in windows and menus"
+    )
+    most_colour: Share = Field(default=1.0, description="share of coloured pixels; 1 keeps Doppler pictures")
+    calipers: Literal["keep", "leave out"] = Field(default="keep", description="pictures with measuring marks")
 
 
 class SiteManifest(Strict):

@@ -13,7 +13,7 @@ from PIL import Image
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.files import replacing, write_json, write_text
 from ultrafm.geometry import LinearGeometry, fit
-from ultrafm.manifests.schema import Columns, FolderSource, PhantomSource, SiteManifest
+from ultrafm.manifests.schema import Columns, Deidentification, FolderSource, PhantomSource, SiteManifest
 from ultrafm.phantom.grid import geometry_of
 from ultrafm.phantom.lesions import LESION_LABELS
 from ultrafm.phantom.modalities import COMPOSITE, MODALITIES
@@ -177,5 +177,6 @@ def archive_as_folder(manifest: SiteManifest, source: PhantomSource) -> FolderSo
     named = {name: name for name in ("label", "mask", "organ", "modality", "scan_mode", "clip")}
     return FolderSource(
         kind="folder", country=source.country, licence=source.licence, citation=source.citation, checked=source.checked,
-        publisher=source.institution, columns=Columns(**named),
+        publisher=source.institution, columns=Columns(**named), conditions=source.conditions,
+        deidentification=Deidentification(pseudonyms="public", sign_off=False),
     )  # fmt: skip

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from ultrafm.curation.reasons import Unusable
 from ultrafm.errors import UltraFMError, nearest
-from ultrafm.manifests.schema import FileSource, FolderSource, PhantomSource, SiteManifest
+from ultrafm.manifests.schema import FileSource, Listed, PhantomSource, SiteManifest
 from ultrafm.manifests.spreadsheet import read_spreadsheet
 
 UNKNOWN = "unknown"
@@ -21,8 +22,9 @@ class Row:
     """One row of the table as written there; empty text where it says nothing.
 
     number: as a spreadsheet counts, so the header is row 1.
-    frame, frames: which frame of the file this is, and all of the file's that are taken; numbers from 0.
+    frame, frames: which frame of the file this is, from 0, and how many of the file are taken.
     simulated, difficulty: said by simulated archives only; difficulty is 0 (plain) to 1 (hidden), or None.
+    fault: why the file cannot be used, where that was seen already when it was listed.
     """
 
     number: int
@@ -37,12 +39,13 @@ class Row:
     simulated: bool
     difficulty: float | None
     frame: int = 0
-    frames: tuple[int, ...] = (0,)
+    frames: int = 1
+    fault: Unusable | None = None
 
     @property
     def name(self) -> str:
         """The file, and which frame of it where it has several."""
-        return f"{self.file} frame {self.frame}" if len(self.frames) > 1 else self.file
+        return f"{self.file} frame {self.frame}" if self.frames > 1 else self.file
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,18 @@ def source_folder(manifest: SiteManifest, source: FileSource, archive: Path) -> 
     return folder
 
 
-def table_rows(manifest: SiteManifest, source: FolderSource, archive: Path) -> list[Row]:
+def table_rows(manifest: SiteManifest, source: Listed, archive: Path) -> list[Row]:
     """The rows of a site's table that match `source.where`, in the table's order.
 
     Raises:
-        UltraFMError: no data root, table or column; a table that is no text; no row that matches.
+        UltraFMError: no data root, table or column; a table that is no text; no row that matches; no mask at all where
+            mask_path says that there are some.
     """
-    path = source_folder(manifest, source, archive) / source.table
+    folder = source_folder(manifest, source, archive)
+    path = folder / source.table
     table = _read_table(manifest.site, path)
     where = f"{manifest.site}, table {path.name}"
-    columns = source.columns.model_dump()
+    columns = table_columns(source)
     _need_columns(where, table, [(f"sources.columns.{field}", name) for field, name in columns.items() if name])
     _need_columns(where, table, [("sources.where", name) for name in source.where])
     chosen = table
@@ -85,11 +90,51 @@ def table_rows(manifest: SiteManifest, source: FolderSource, archive: Path) -> l
         chosen = chosen[chosen[column] == value]
     if chosen.empty:
         raise UltraFMError(where, "no row", "one row per image")
-    return [_row(int(number) + 2, cells, columns) for number, cells in zip(chosen.index, chosen.to_dict("records"))]
+    records = zip(chosen.index, chosen.to_dict("records"))
+    rows = [_row(int(number) + 2, cells, columns, source) for number, cells in records]
+    return with_masks(rows, manifest.site, source, folder)
+
+
+def table_columns(source: Listed) -> dict[str, str]:
+    """Field -> column of the table, without those whose place a pattern on the path takes."""
+    replaced = {"patient": source.patient_pattern, "label": source.label_pattern, "mask": source.mask_path}
+    return {field: name for field, name in source.columns.model_dump().items() if name and not replaced.get(field)}
+
+
+def path_word(pattern: str | None, name: str) -> str:
+    """What the one group of a pattern finds in a path relative to the site's folder; empty where it finds nothing."""
+    found = re.search(pattern, name) if pattern else None
+    return (found.group(1) or "") if found else ""
+
+
+def mask_name(source: Listed, name: str) -> str:
+    """Where the mask of a picture lies by the source's mask_path; empty where that does not apply."""
+    if source.mask_path is None:
+        return ""
+    other, count = re.subn(source.mask_path.pattern, source.mask_path.becomes, name)
+    return other if count else ""
+
+
+def with_masks(rows: Sequence[Row], site: str, source: Listed, folder: Path) -> list[Row]:
+    """The rows with the masks that mask_path finds; a picture whose mask does not exist has none.
+
+    Raises UltraFMError when not one exists, because then mask_path is wrong.
+    """
+    if source.mask_path is None:
+        return list(rows)
+    names = [mask_name(source, row.file) for row in rows]
+    found = [replace(row, mask=name if name and (folder / name).is_file() else "") for row, name in zip(rows, names)]
+    if not any(row.mask for row in found):
+        first = next((name for name in names if name), "none: the pattern is in no path")
+        mend = "correct mask_path in the manifest, or leave it out"
+        raise UltraFMError(f"{site}, mask_path", "not one mask", f"masks such as {first}", mend)
+    return found
 
 
 def row_words(row: Row, manifest: SiteManifest) -> Words:
     """The row's words, checked. Raises Unusable for a missing patient or file and for a word that is not known here."""
+    if row.fault:
+        raise row.fault
     if not row.file:
         raise Unusable("no file name", "an empty cell", "the name of a picture file")
     if not row.patient:
@@ -117,8 +162,13 @@ def _need_columns(where: str, table: pd.DataFrame, wanted: Sequence[tuple[str, s
             raise UltraFMError(where, found, expected, f"correct {field} in the manifest")
 
 
-def _row(number: int, cells: dict[str, str], columns: dict[str, str | None]) -> Row:
-    told = {field: cells[name] if name else "" for field, name in columns.items()}
+def _row(number: int, cells: dict[str, str], columns: dict[str, str], source: Listed) -> Row:
+    told = dict.fromkeys(type(source.columns).model_fields, "") | {
+        field: cells[name] for field, name in columns.items()
+    }
+    file = source.file_form.replace("{}", told["file"]) if told["file"] else ""
+    patterns = {"patient": source.patient_pattern, "label": source.label_pattern}
+    told |= {"file": file} | {field: path_word(pattern, file) for field, pattern in patterns.items() if pattern}
     simulated = cells.get("simulated", "").lower() == "yes"
     difficulty = cells.get("difficulty", "") if simulated else ""
     return Row(number=number, simulated=simulated, difficulty=float(difficulty) if difficulty else None, **told)

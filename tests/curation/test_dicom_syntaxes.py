@@ -1,0 +1,362 @@
+"""Every transfer syntax and kind of colour against the pixels that went in, and only the frames that are asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made_archives import speckle
+from made_dicom import (
+    flow_picture,
+    jpeg_bytes,
+    luminance,
+    made_dataset,
+    made_region,
+    recoded,
+    save_dicom,
+    save_frames,
+)
+from PIL import Image
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    RLELossless,
+)
+
+from ultrafm.curation.reading import codestreams
+from ultrafm.curation.reading.media import count_frames, read_frames
+from ultrafm.curation.reasons import Unusable
+
+PLAIN = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian]
+LOSSLESS = [
+    "RLELossless", "JPEGLosslessProcess14", "JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless", "JPEG2000",
+]  # fmt: skip
+NAMES = ["RLE", "JPEG lossless", "JPEG lossless, first order", "JPEG-LS", "JPEG 2000", "JPEG 2000 that may lose"]
+
+
+def only(path, number=0):
+    return read_frames(path, [number])[number]
+
+
+@pytest.mark.parametrize("syntax", PLAIN, ids=["implicit", "explicit", "big-endian"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_plain_grey_of_any_depth_and_byte_order(tmp_path, syntax, bits):
+    values = np.arange(0, 2**bits, (2**bits - 1) // 60, dtype=np.uint16)[:60].reshape(6, 10)
+    values = values.astype(np.uint8) if bits == 8 else values
+    found = only(save_dicom(made_dataset(values, bits=bits), tmp_path / "a.dcm", syntax))
+    np.testing.assert_array_equal(found.grey, np.round(values * (255 / (2**bits - 1))))
+    assert found.grey.dtype == np.uint8 and found.rgb is None and not found.colour and found.coloured_share == 0
+
+
+def test_bytes_that_were_written_as_words_in_big_endian_order(tmp_path):
+    """8-bit pixels of type OW: every two bytes are swapped (PS3.5, Annex A.3 and 8.1.1), odd frames included."""
+    frames = np.stack([speckle(1, 15, 21), speckle(2, 15, 21)])
+    made = made_dataset(frames)
+    words = np.frombuffer(frames.tobytes(), "<u2").byteswap().tobytes()
+    made["PixelData"].value, made["PixelData"].VR = words, "OW"
+    found = read_frames(save_dicom(made, tmp_path / "a.dcm", ExplicitVRBigEndian), [0, 1])
+    assert all((found[number].grey == frames[number]).all() for number in (0, 1))
+
+
+@pytest.mark.parametrize("syntax", PLAIN, ids=["implicit", "explicit", "big-endian"])
+@pytest.mark.parametrize("planes", [0, 1], ids=["by pixel", "by plane"])
+def test_plain_colour_of_any_byte_order(tmp_path, syntax, planes):
+    picture = flow_picture(31, 43)  # an odd number of bytes
+    made = made_dataset(picture, "RGB")
+    if planes:
+        made.PlanarConfiguration = 1
+        made.PixelData = np.moveaxis(picture, 2, 0).tobytes() + b"\0"
+    found = only(save_dicom(made, tmp_path / "a.dcm", syntax))
+    np.testing.assert_array_equal(found.rgb, picture)
+    assert np.abs(found.grey - luminance(picture)).max() <= 1 and found.colour and 0.01 < found.coloured_share < 0.9
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS, ids=NAMES)
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_lossless_grey(tmp_path, syntax, bits):
+    values = speckle(1).astype(np.uint16) * (2**bits // 256) if bits > 8 else speckle(1)
+    plain = save_dicom(made_dataset(values, bits=bits), tmp_path / "a.dcm")
+    np.testing.assert_array_equal(only(recoded(plain, syntax)).grey, only(plain).grey)
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS, ids=NAMES)
+def test_lossless_colour(tmp_path, syntax):
+    plain = save_dicom(made_dataset(flow_picture(), "RGB"), tmp_path / "a.dcm")
+    found = only(recoded(plain, syntax))
+    np.testing.assert_array_equal(found.rgb, flow_picture())
+    np.testing.assert_array_equal(found.grey, only(plain).grey)
+
+
+def test_near_lossless_jpeg_ls(tmp_path):
+    plain = save_dicom(made_dataset(speckle(1)), tmp_path / "a.dcm")
+    difference = only(recoded(plain, "JPEGLSNearLossless")).grey.astype(int) - speckle(1)
+    assert np.abs(difference).max() <= 3
+
+
+@pytest.mark.parametrize("syntax", ["", "RLELossless", "JPEGLosslessProcess14_1", "JPEG2000Lossless"])
+def test_low_values_are_bright_in_monochrome1(tmp_path, syntax):
+    plain = save_dicom(made_dataset(255 - speckle(1), "MONOCHROME1"), tmp_path / "a.dcm")
+    np.testing.assert_array_equal(only(recoded(plain, syntax) if syntax else plain).grey, speckle(1))
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2], ids=["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("interpretation", ["YBR_FULL", "YBR_FULL_422", "RGB"])
+def test_baseline_jpeg_with_its_own_marker_is_right_whatever_the_header_says(tmp_path, interpretation, subsampling):
+    frame = jpeg_bytes(flow_picture(), subsampling=subsampling)
+    made = made_dataset(flow_picture(), interpretation)
+    found = only(save_frames(made, tmp_path / "a.dcm", JPEGBaseline8Bit, [frame]))
+    assert np.abs(found.rgb.astype(int) - flow_picture()).mean() < 3
+    assert np.abs(found.grey - luminance(flow_picture())).max() <= 12
+
+
+def without_jfif(frame: bytes) -> bytes:
+    """A JPEG whose first segment, the marker of its colours, is cut out."""
+    assert frame[2:4] == b"\xff\xe0"
+    return frame[:2] + frame[4 + int.from_bytes(frame[4:6], "big") :]
+
+
+def adobe(transform: int) -> bytes:
+    return b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([transform])
+
+
+def test_baseline_jpeg_without_a_marker_follows_the_header(tmp_path):
+    ybr = without_jfif(jpeg_bytes(flow_picture()))
+    made = made_dataset(flow_picture(), "YBR_FULL_422")
+    found = only(save_frames(made, tmp_path / "ybr.dcm", JPEGBaseline8Bit, [ybr]))
+    assert np.abs(found.rgb.astype(int) - flow_picture()).mean() < 3
+    channels = Image.merge("YCbCr", Image.fromarray(flow_picture()).split())  # RGB, stored without conversion
+    rgb = without_jfif(jpeg_bytes(np.asarray(channels)) if channels.mode == "RGB" else saved(channels))
+    found = only(save_frames(made_dataset(flow_picture(), "RGB"), tmp_path / "rgb.dcm", JPEGBaseline8Bit, [rgb]))
+    assert np.abs(found.rgb.astype(int) - flow_picture()).mean() < 3
+
+
+def saved(picture: Image.Image) -> bytes:
+    import io
+
+    handle = io.BytesIO()
+    picture.save(handle, "JPEG", quality=95, subsampling=0)
+    return handle.getvalue()
+
+
+@pytest.mark.parametrize("interpretation", ["YBR_FULL_422", "RGB"])
+def test_the_adobe_marker_counts_too(tmp_path, interpretation):
+    frame = without_jfif(jpeg_bytes(flow_picture()))
+    made = made_dataset(flow_picture(), interpretation)
+    found = only(save_frames(made, tmp_path / "a.dcm", JPEGBaseline8Bit, [frame[:2] + adobe(1) + frame[2:]]))
+    assert np.abs(found.rgb.astype(int) - flow_picture()).mean() < 3
+
+
+def test_a_grey_baseline_jpeg(tmp_path):
+    for interpretation, picture in (("MONOCHROME2", speckle(1)), ("MONOCHROME1", 255 - speckle(1))):
+        made = made_dataset(picture, interpretation)
+        found = only(save_frames(made, tmp_path / "a.dcm", JPEGBaseline8Bit, [jpeg_bytes(picture)]))
+        assert np.abs(found.grey.astype(int) - speckle(1)).mean() < 2
+
+
+def test_plain_luminance_and_chrominance(tmp_path):
+    ybr = np.asarray(Image.fromarray(flow_picture()).convert("YCbCr"))
+    found = only(save_dicom(made_dataset(ybr, "YBR_FULL"), tmp_path / "full.dcm"))
+    assert np.abs(found.rgb.astype(int) - flow_picture()).max() <= 3, "rounding, there and back"
+
+
+def test_plain_chrominance_of_every_second_pixel_in_every_frame(tmp_path):
+    """Two pixels of a row share one blue and one red difference: Y1 Y2 B R (PS3.3, C.7.6.3.1.2)."""
+    ybr = np.asarray(Image.fromarray(flow_picture()).convert("YCbCr"))
+    packed = np.empty((2, 60, 40, 4), dtype=np.uint8)
+    packed[..., 0], packed[..., 1] = ybr[:, ::2, 0], ybr[:, 1::2, 0]
+    packed[..., 2:] = ybr[:, ::2, 1:]
+    packed[1] = packed[0][::-1]
+    made = made_dataset(np.stack([ybr, ybr]), "YBR_FULL_422")
+    made.PixelData = packed.tobytes()
+    frames = read_frames(save_dicom(made, tmp_path / "a.dcm"), [1, 0])
+    assert np.abs(frames[0].rgb.astype(int) - flow_picture()).mean() < 2
+    np.testing.assert_array_equal(frames[1].rgb, frames[0].rgb[::-1])
+
+
+@pytest.mark.parametrize("entry_bits", [8, 16, -8], ids=["8 bits", "16 bits", "8 bits in 16"])
+@pytest.mark.parametrize("syntax", ["", "RLELossless", "JPEGLosslessProcess14_1", "JPEG2000Lossless"])
+def test_palette_colour(tmp_path, entry_bits, syntax):
+    palette = np.random.default_rng(0).integers(0, 256, (256, 3), dtype=np.uint8)
+    numbers = speckle(3)
+    made = made_dataset(numbers, "PALETTE COLOR")
+    for channel, name in enumerate(("Red", "Green", "Blue")):
+        entries = palette[:, channel].astype(np.uint16) * (257 if entry_bits == 16 else 1)
+        setattr(made, f"{name}PaletteColorLookupTableDescriptor", [256, 0, abs(entry_bits) if entry_bits > 0 else 16])
+        data = palette[:, channel].tobytes() if entry_bits == 8 else entries.tobytes()
+        setattr(made, f"{name}PaletteColorLookupTableData", data)
+    path = save_dicom(made, tmp_path / "a.dcm")
+    if syntax:  # by way of grey, because GDCM compresses no palettes, or changes them
+        path = with_palette(recoded(save_dicom(made_dataset(numbers), tmp_path / "grey.dcm"), syntax), made)
+    np.testing.assert_array_equal(only(path).rgb, palette[numbers])
+
+
+def with_palette(path, made):
+    """The compressed pixels of one file under the palette of another."""
+    import pydicom
+
+    grey = pydicom.dcmread(path)
+    made.file_meta.TransferSyntaxUID = grey.file_meta.TransferSyntaxUID
+    made["PixelData"] = grey["PixelData"]
+    pydicom.dcmwrite(path, made, enforce_file_format=True)
+    return path
+
+
+def test_a_palette_that_starts_later_and_is_short(tmp_path):
+    made = made_dataset(np.array([[0, 5, 6, 7, 8, 200]], dtype=np.uint8), "PALETTE COLOR")
+    for name in ("Red", "Green", "Blue"):
+        setattr(made, f"{name}PaletteColorLookupTableDescriptor", [4, 5, 8])
+        setattr(made, f"{name}PaletteColorLookupTableData", bytes([10, 20, 30, 40]))
+    found = only(save_dicom(made, tmp_path / "a.dcm"))
+    assert found.grey.tolist() == [[10, 10, 20, 30, 40, 40]]
+
+
+def compressed_loop(tmp_path, syntax, table, count=6):
+    frames = np.stack([speckle(seed) for seed in range(count)])
+    made = made_dataset(frames)
+    if syntax == JPEGBaseline8Bit:
+        coded = [jpeg_bytes(frame) for frame in frames]
+    else:
+        import pydicom
+
+        name = "RLELossless" if syntax == RLELossless else "JPEG2000Lossless"
+        whole = recoded(save_dicom(made, tmp_path / "plain.dcm"), name)
+        coded = list(pydicom.encaps.generate_frames(pydicom.dcmread(whole).PixelData, number_of_frames=count))
+        made = made_dataset(frames)
+    return frames, save_frames(made, tmp_path / "loop.dcm", syntax, coded, table)
+
+
+@pytest.mark.parametrize("table", [True, False], ids=["with table", "without table"])
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGBaseline8Bit, JPEG2000Lossless])
+def test_only_the_frames_asked_for_are_decompressed(tmp_path, monkeypatch, syntax, table):
+    frames, path = compressed_loop(tmp_path, syntax, table)
+    seen = []
+    decode = codestreams._decode_packed
+    monkeypatch.setattr(codestreams, "_decode_packed", lambda *both: seen.append(both[1]) or decode(*both))
+    found = read_frames(path, [4, 1, 4])
+    assert seen == [1, 4] and set(found) == {1, 4} and count_frames(path) == 6
+    for number, decoded in found.items():
+        assert np.abs(decoded.grey.astype(int) - frames[number]).mean() < 2
+
+
+def test_frames_that_are_not_asked_for_may_be_broken(tmp_path):
+    """Proof from the bytes: frame 0 is rubbish, and frame 2 still comes out."""
+    frames = [speckle(seed) for seed in range(3)]
+    coded = [jpeg_bytes(frame) for frame in frames]
+    coded[0] = coded[0][:20] + bytes(len(coded[0]) - 22) + b"\xff\xd9"
+    path = save_frames(made_dataset(np.stack(frames)), tmp_path / "a.dcm", JPEGBaseline8Bit, coded, table=False)
+    assert np.abs(only(path, 2).grey.astype(int) - frames[2]).mean() < 2
+    with pytest.raises(Unusable, match="cannot be decoded"):
+        only(path, 0)
+
+
+def test_a_frame_in_several_fragments(tmp_path):
+    from pydicom.encaps import encapsulate
+
+    made = made_dataset(np.stack([speckle(0), speckle(1)]))
+    made.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    frames = [jpeg_bytes(speckle(0)), jpeg_bytes(speckle(1))]
+    path = save_frames(made, tmp_path / "a.dcm", JPEGBaseline8Bit, frames)
+    made["PixelData"].value = encapsulate(frames, fragments_per_frame=3, has_bot=False)
+    import pydicom
+
+    pydicom.dcmwrite(path, made, enforce_file_format=True)
+    assert np.abs(only(path, 1).grey.astype(int) - speckle(1)).mean() < 2
+
+
+def test_the_header_is_read_once_for_all_frames(tmp_path, monkeypatch):
+    import pydicom
+
+    path = save_dicom(made_dataset(np.stack([speckle(seed) for seed in range(5)])), tmp_path / "a.dcm")
+    calls = []
+    read = pydicom.dcmread
+    monkeypatch.setattr(pydicom, "dcmread", lambda *args, **how: calls.append(args) or read(*args, **how))
+    assert set(read_frames(path, range(5))) == set(range(5)) and len(calls) == 1
+
+
+def test_regions_of_different_size_of_a_pixel_the_largest_counts(tmp_path):
+    made = made_dataset(speckle(1))
+    small, large = made_region(100, 0, 159, 50, centimetres=0.03), made_region(0, 0, 99, 119, centimetres=0.02)
+    for regions in ([small, large], [large, small]):
+        made.SequenceOfUltrasoundRegions = regions
+        found = only(save_dicom(made, tmp_path / "a.dcm"))
+        assert found.spacing_mm == pytest.approx((0.2, 0.2))
+    twin = made_region(100, 0, 199, 119, centimetres=0.03)
+    made.SequenceOfUltrasoundRegions = [large, twin]  # only 60 of its 100 columns lie in the picture
+    assert only(save_dicom(made, tmp_path / "b.dcm")).spacing_mm == pytest.approx((0.2, 0.2))
+    made.SequenceOfUltrasoundRegions = [made_region(0, 0, 79, 119), made_region(80, 0, 159, 119, centimetres=0.03)]
+    assert only(save_dicom(made, tmp_path / "c.dcm")).spacing_mm is None, "equally large, and they differ"
+    large.PhysicalUnitsYDirection = 4
+    made.SequenceOfUltrasoundRegions = [small, large]
+    assert only(save_dicom(made, tmp_path / "d.dcm")).spacing_mm is None, "seconds are no millimetres"
+
+
+def test_pixels_need_not_be_square(tmp_path):
+    made = made_dataset(speckle(1))
+    region = made_region(0, 0, 159, 119)
+    region.PhysicalDeltaX, region.PhysicalDeltaY = 0.03, -0.01  # depth may run upwards
+    made.SequenceOfUltrasoundRegions = [region]
+    assert only(save_dicom(made, tmp_path / "a.dcm")).spacing_mm == pytest.approx((0.1, 0.3))
+
+
+def test_traces_are_kept_only_where_there_is_no_picture_in_two_dimensions(tmp_path):
+    made = made_dataset(speckle(1))
+    made.SequenceOfUltrasoundRegions = [made_region(0, 60, 159, 119, kind=3)]
+    found = only(save_dicom(made, tmp_path / "a.dcm"))
+    assert not found.grey[:60].any() and (found.grey[60:] == speckle(1)[60:]).all()
+
+
+def test_colour_outside_the_regions_is_no_colour_of_the_picture(tmp_path):
+    picture = np.repeat(speckle(1)[:, :, None], 3, axis=2)
+    picture[:30] = [255, 200, 0]
+    made = made_dataset(picture, "RGB")
+    made.SequenceOfUltrasoundRegions = [made_region(0, 30, 159, 119)]
+    found = only(save_dicom(made, tmp_path / "a.dcm"))
+    assert not found.colour and found.rgb is None and not found.grey[:30].any()
+    picture[40:80, 40:80] = [200, 30, 30]
+    made.PixelData = picture.tobytes()
+    found = only(save_dicom(made, tmp_path / "b.dcm"))
+    assert found.colour and not found.rgb[:30].any() and (found.rgb[30:] == picture[30:]).all()
+
+
+def test_overlay_planes_are_not_burnt_in(tmp_path):
+    made = made_dataset(speckle(1))
+    made.add_new(0x60000010, "US", 120)
+    made.add_new(0x60000011, "US", 160)
+    made.add_new(0x60000050, "SS", [1, 1])
+    made.add_new(0x60000100, "US", 1)
+    made.add_new(0x60000102, "US", 0)
+    made.add_new(0x60003000, "OW", np.full(120 * 160 // 8, 255, np.uint8).tobytes())
+    np.testing.assert_array_equal(only(save_dicom(made, tmp_path / "a.dcm")).grey, speckle(1))
+
+
+@pytest.mark.parametrize("syntax", PLAIN, ids=["implicit", "explicit", "big-endian"])
+def test_overlays_in_unused_bits_of_the_pixels_are_not_burnt_in(tmp_path, syntax):
+    """A retired way of writing: BitsStored 12, and the overlay in bit 12 to 15."""
+    values = speckle(1).astype(np.uint16) * 16
+    drawn = values.copy()
+    drawn[40:80, 40:80] |= 0xF000
+    found = only(save_dicom(made_dataset(drawn, bits=12), tmp_path / "a.dcm", syntax))
+    np.testing.assert_array_equal(found.grey, np.round(values * (255 / 4095)))
+
+
+def test_a_deflated_file_is_refused_before_it_grows(tmp_path):
+    with pytest.raises(Unusable, match="a deflated file"):
+        only(save_dicom(made_dataset(speckle(1)), tmp_path / "a.dcm", DeflatedExplicitVRLittleEndian))
+
+
+def test_a_compressed_frame_of_another_size_than_the_header_says_is_refused(tmp_path):
+    path = save_frames(made_dataset(speckle(1)), tmp_path / "a.dcm", JPEGBaseline8Bit, [jpeg_bytes(speckle(1, 300, 40))])
+    with pytest.raises(Unusable, match="a frame of 40 x 300 pixels; expected 160 x 120"):
+        only(path)
+
+
+def test_the_size_in_a_code_stream_is_found():
+    frame = jpeg_bytes(speckle(1), comment=b"a comment before the frame header")
+    assert codestreams.jpeg_size(frame) == (120, 160)
+    assert codestreams.jpeg_size(b"\xff\xd8" + b"\xff" * 9) is None
+    siz = b"\xff\x4f\xff\x51\x00\x2f\x00\x00" + bytes.fromhex("0000010000000080 0000001000000008".replace(" ", ""))
+    assert codestreams.jpeg_2000_size(siz) == (0x80 - 8, 0x100 - 0x10)
+    assert codestreams.jpeg_2000_size(b"nothing") is None

@@ -1,0 +1,120 @@
+"""The command `ultrafm`. Heavy rooms are imported when they are needed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ultrafm import __version__
+from ultrafm.cli.curation import add_curation
+from ultrafm.cli.manifests import add_manifests
+from ultrafm.errors import UltraFMError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it went well, 1 for a problem in the input, told in words, 2 for a wrong command line."""
+    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")  # the number of cores must not change a result
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    options = build_parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except UltraFMError as error:
+        print(f"ultrafm: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("ultrafm: interrupted; the same command continues where it stopped", file=sys.stderr)
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(prog="ultrafm", description="Federated ultrasound foundation models: the study.")
+    parser.add_argument("--version", action="version", version=f"ultrafm {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_study(commands)
+    add_manifests(commands)
+    add_curation(commands)
+    add_readers(commands)
+    commands.add_parser("doctor", help="check the installation").set_defaults(run=run_doctor)
+    return parser
+
+
+def add_study(commands) -> None:
+    """`ultrafm study`: the whole study, or some of its steps."""
+    study = commands.add_parser("study", help="run the study; a second run continues where the first stopped")
+    study.add_argument("--profile", default="laptop", help="a file of notebooks/profiles (default: laptop)")
+    study.add_argument("--out", help="folder of the study (default: reports/PROFILE)")
+    study.add_argument("--manifests", default="data_manifests", help="folder of the site manifests")
+    study.add_argument("--data-root", default="", help="folder that real images lie in")
+    study.add_argument("--seed", type=int, default=0, help="the one seed of the study (default: 0)")
+    study.add_argument("--only", default="", help="some steps or experiments, by comma")
+    study.add_argument("--source", choices=("phantom", "open", "local"), help="where images come from")
+    study.add_argument("--allow-network", action="store_true", help="download remote sources that are not there yet")
+    study.set_defaults(run=run_study_command)
+
+
+def add_readers(commands) -> None:
+    """`ultrafm readers analyse`: multi-reader multi-case statistics of a ratings table."""
+    readers = commands.add_parser("readers", help="reader statistics").add_subparsers(required=True, metavar="ACTION")
+    analyse = readers.add_parser("analyse", help="analyse a ratings table")
+    analyse.add_argument("ratings", type=Path)
+    analyse.add_argument("--ai", help="name of the reader that is the AI; without it modalities are compared")
+    analyse.add_argument("--cluster", choices=("patient",), help="column whose cases belong together")
+    analyse.add_argument("--covariance", choices=("delong", "jackknife"), default="delong")
+    analyse.add_argument("--margin", type=float, help="non-inferiority margin in AUROC")
+    analyse.add_argument("--by", choices=("level",), help="also analyse each level of experience")
+    analyse.add_argument("--json", type=Path, help="write everything to this file")
+    analyse.set_defaults(run=run_readers_analyse)
+
+
+def run_study_command(options: argparse.Namespace) -> int:
+    """Run the study and print where its report is."""
+    from ultrafm.pipeline import plan_study, run_study
+    from ultrafm.study import REPOSITORY
+
+    folder = Path(options.out).resolve() if options.out else REPOSITORY / "reports" / options.profile
+    plan = plan_study(options.profile, folder, options.seed, options.manifests, options.data_root, options.source)
+    plan = replace(plan, parameters=plan.parameters | {"allow_network": options.allow_network})
+    only = [name for name in options.only.split(",") if name]
+    index = run_study(plan, only, tell_progress)
+    print(f"Report: {index}")
+    return 0
+
+
+def tell_progress(line: str) -> None:
+    """Print a line; one that ends with a carriage return is overwritten by the next, and only shown on a terminal."""
+    passing = line.endswith("\r")
+    if passing and not sys.stdout.isatty():
+        return
+    print(f"\r\033[K{line.rstrip()}" if sys.stdout.isatty() else line, end="" if passing else "\n", flush=True)
+
+
+def run_readers_analyse(options: argparse.Namespace) -> int:
+    """Analyse a ratings table, print the summary, write the JSON file."""
+    from ultrafm.files import write_json
+    from ultrafm.readers import analyse_file, summarise
+
+    result = analyse_file(
+        options.ratings, ai=options.ai, cluster=options.cluster, covariance=options.covariance, margin=options.margin,
+        by=options.by,
+    )  # fmt: skip
+    print(summarise(result))
+    if options.json:
+        write_json(options.json, result)
+    return 0
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """Print one line per check; 1 when something has to be mended."""
+    from ultrafm.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        print(f"{'ok  ' if finding.fine else 'MEND'}  {finding.what}: {finding.detail}")
+    return 0 if all(finding.fine for finding in findings) else 1

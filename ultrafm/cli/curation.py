@@ -1,0 +1,116 @@
+"""`ultrafm curate`, `sign` and `withdraw`: what a hospital's data manager does."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from ultrafm.errors import UltraFMError
+
+MUCH = 0.2  # from this share of pictures left out, `curate` says where the reasons are
+
+
+def add_curation(commands) -> None:
+    """The three commands and their options."""
+    curate = commands.add_parser("curate", help="curate one site")
+    add_site(curate)
+    curate.add_argument("--out", type=Path, help="folder for the store and the data sheet")
+    curate.add_argument("--dry-run", action="store_true", help="read everything, print the data sheet, keep nothing")
+    curate.add_argument("--image-size", type=int, default=64, help="side of the curated pictures in pixels")
+    curate.add_argument("--seed", type=int, default=0)
+    curate.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    curate.add_argument("--allow-network", action="store_true", help="download a remote source that is not there yet")
+    curate.set_defaults(run=run_curate)
+    sign = commands.add_parser("sign", help="release a curated store to training, after a look at its contact sheet")
+    add_site(sign)
+    sign.add_argument("--out", type=Path, required=True, help="the folder that the site was curated into")
+    sign.add_argument("--by", required=True, help="name of the person who looked at the contact sheet")
+    sign.add_argument("--on", default=datetime.date.today().isoformat(), help="the day (default: today)")
+    sign.set_defaults(run=run_sign)
+    withdraw = commands.add_parser("withdraw", help="remove a patient from store, partial work and data sheet, for good")
+    add_site(withdraw)
+    withdraw.add_argument("--out", type=Path, required=True, help="the folder that the site was curated into")
+    withdraw.add_argument("--patient", required=True, help="the patient as the site's own table or header writes it")
+    withdraw.set_defaults(run=run_withdraw)
+
+
+def add_site(command: argparse.ArgumentParser) -> None:
+    """Which site, and where its images are."""
+    command.add_argument("manifest", type=Path)
+    command.add_argument("--data-root", type=Path, help="folder that real images lie in")
+    command.add_argument("--source", choices=("phantom", "open", "local"), default="default")
+
+
+def run_curate(options: argparse.Namespace) -> int:
+    """Curate one site and print its data sheet; a dry run leaves nothing behind, no lock and no key either."""
+    if options.dry_run == bool(options.out):
+        raise UltraFMError("ultrafm curate", "both or neither of --out and --dry-run", "one of them")
+    if options.out:
+        return curate_and_print(options, options.out, options.manifest.parent)
+    with tempfile.TemporaryDirectory(prefix="ultrafm-dry-run-") as folder:
+        out, copies = Path(folder) / "out", Path(folder) / "manifests"
+        copies.mkdir()
+        for path in options.manifest.parent.glob(f"{options.manifest.stem}.*"):
+            (copies / path.name).write_bytes(path.read_bytes())
+        return curate_and_print(options, out, copies)
+
+
+def curate_and_print(options: argparse.Namespace, out: Path, registry: Path) -> int:
+    """Curate one site into `out`, with key and lock in `registry`, and print its data sheet."""
+    from ultrafm.curation.curate import HOUSE
+    from ultrafm.curation.sites import Places, Wish, curate_archive
+
+    manifest = load(options)
+    places = Places(out, out / "archives", out / "work", registry, options.data_root)
+    wish = Wish(
+        options.source, options.seed, options.image_size, workers=options.workers, allow_network=options.allow_network
+    )
+    summary = curate_archive(manifest, places, wish)
+    folder = out / manifest.site
+    print((folder / "datasheet.md").read_text())
+    if not options.out:
+        return 0
+    print(f"Data sheet: {folder / 'datasheet.html'}")
+    lost = summary.flow["rows"] - summary.flow["kept"]
+    if lost > MUCH * summary.flow["rows"]:
+        listed = folder / HOUSE / "quarantine.csv"
+        print(f"Note: {lost} of {summary.flow['rows']} pictures were left out; the reasons are in {listed}", file=sys.stderr)
+    if not summary.released:
+        sheet = folder / HOUSE / "contact_sheet.html"
+        command = f'ultrafm sign {options.manifest} --out {out} --by "YOUR NAME"'
+        print(f"Before anything trains on it, look at {sheet}, then run: {command}")
+    return 0
+
+
+def run_sign(options: argparse.Namespace) -> int:
+    """Sign for the store that is there now."""
+    from ultrafm.curation.decisions import sign_store
+
+    manifest = load(options)
+    release = sign_store(manifest, options.source, options.manifest.parent, options.out, options.by, options.on)
+    print(f"{manifest.site}: released by {release.by} on {release.on}, for the content {release.content[:16]}")
+    return 0
+
+
+def run_withdraw(options: argparse.Namespace) -> int:
+    """Withdraw a patient and say what is left."""
+    from ultrafm.curation.decisions import withdraw_patient
+
+    manifest = load(options)
+    summary = withdraw_patient(
+        manifest, options.source, options.manifest.parent, options.out, options.data_root, options.patient
+    )
+    print(f"{manifest.site}: withdrawn; {summary.flow['kept']} pictures of {summary.patients} patients are left")
+    print("Models that were trained before still know what they learnt: train again, or say so.")
+    return 0
+
+
+def load(options: argparse.Namespace):
+    """The manifest that was named."""
+    from ultrafm.manifests import load_site, load_vocabulary
+
+    return load_site(options.manifest, load_vocabulary(options.manifest.parent))

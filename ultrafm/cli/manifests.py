@@ -1,0 +1,73 @@
+"""`ultrafm manifests`: check, begin and describe site manifests."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+MOST_PROBLEMS = 20  # more are counted, not printed
+
+
+def add_manifests(commands) -> None:
+    """`ultrafm manifests check`, `new` and `schema`."""
+    manifests = commands.add_parser("manifests", help="check or begin site manifests")
+    actions = manifests.add_subparsers(required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="one line per site, totals; exit 1 on any error")
+    check.add_argument("folder", nargs="?", default="data_manifests")
+    check.add_argument("--data-root", type=Path, help="also look for tables, columns and files below this folder")
+    check.set_defaults(run=run_manifests_check)
+    new = actions.add_parser("new", help="draft a manifest for a folder of pictures with a table")
+    new.add_argument("pictures", type=Path, help="the folder; it is only read")
+    new.add_argument("--out", type=Path, required=True, help="folder for the manifest, not the one of the pictures")
+    new.add_argument("--site", default="site_01_own", help="id of the site (default: site_01_own)")
+    new.set_defaults(run=run_manifests_new)
+    schema = actions.add_parser("schema", help="write manifest.schema.json, by which editors complete and check")
+    schema.add_argument("folder", nargs="?", default="data_manifests", type=Path)
+    schema.set_defaults(run=run_manifests_schema)
+
+
+def run_manifests_check(options: argparse.Namespace) -> int:
+    """Print one line per site, the problems and the totals; 1 when there is a problem."""
+    from ultrafm.manifests import check_manifests
+
+    report = check_manifests(Path(options.folder))
+    print("\n".join(report.lines))
+    print(", ".join(f"{count} {name}" for name, count in report.totals.items()))
+    problems = list(report.problems)
+    if options.data_root and not problems:
+        problems = inspect_files(Path(options.folder), options.data_root)
+    for problem in problems[:MOST_PROBLEMS]:
+        print(f"ultrafm: {problem}", file=sys.stderr)
+    if len(problems) > MOST_PROBLEMS:
+        print(f"ultrafm: and {len(problems) - MOST_PROBLEMS} more", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def inspect_files(folder: Path, data_root: Path) -> list[str]:
+    """The problems of all sites' tables and files below the data root; sites that are simulated have none."""
+    from ultrafm.curation.reading.rows import inspect_site
+    from ultrafm.manifests import choose_source, is_simulated, load_sites
+
+    chosen = [(manifest, choose_source(manifest, "default")[1]) for manifest in load_sites(folder)]
+    real = [(manifest, source) for manifest, source in chosen if not is_simulated(source)]
+    return [problem for manifest, source in real for problem in inspect_site(manifest, source, data_root)]
+
+
+def run_manifests_new(options: argparse.Namespace) -> int:
+    """Draft a manifest, and print what was found and what is left to fill in."""
+    from ultrafm.manifests.scaffold import draft_manifest
+
+    draft = draft_manifest(options.pictures, options.out, options.site)
+    print(f"Draft: {draft.path}", *(f"  found {line}" for line in draft.found), sep="\n")
+    print("Left for you:", *(f"  {line}" for line in draft.to_do), sep="\n")
+    print(f"Then: ultrafm manifests check {draft.path.parent}")
+    return 0
+
+
+def run_manifests_schema(options: argparse.Namespace) -> int:
+    """Write the JSON Schema of a folder of manifests."""
+    from ultrafm.manifests import write_json_schema
+
+    print(write_json_schema(options.folder))
+    return 0

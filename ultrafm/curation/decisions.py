@@ -1,0 +1,72 @@
+"""What people decide about a curated site: to release its store to training, and to withdraw a patient."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ultrafm.curation.curate import HOUSE, INPUT, SiteSummary
+from ultrafm.curation.identity.registry import Registry, open_registry
+from ultrafm.curation.identity.release import Release, make_release, read_release, write_release
+from ultrafm.curation.sites import Places, Wish, curate_archive
+from ultrafm.curation.store import read_table, store_folder
+from ultrafm.errors import UltraFMError
+from ultrafm.files import read_json
+from ultrafm.manifests import choose_source
+from ultrafm.manifests.schema import FileSource, SiteManifest
+
+
+def sign_store(manifest: SiteManifest, source: str, manifests: Path, out: Path, by: str, on: str) -> Release:
+    """Release the store of a site to training, in the name of the person who looked at its contact sheet.
+
+    The signature holds for exactly this content, and is kept in the site's lock. `on` is the day, YYYY-MM-DD.
+
+    Raises:
+        UltraFMError: no store, no name, no day, or a store that needs no signature.
+    """
+    if not by.strip():
+        raise UltraFMError(f"{manifest.site}, signature", "no name", "the name of the person who looked", "add --by NAME")
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", on):
+        raise UltraFMError(f"{manifest.site}, signature", repr(on), "a day such as 2026-01-31")
+    folder = store_folder(out, manifest.site).parent
+    release = read_release(folder)
+    if not release.needs_signature:
+        raise UltraFMError(f"{manifest.site}, signature", "a store that needs none", "a site with sign_off")
+    registry = registry_of(manifest, source, manifests).with_signature(release.content, by.strip(), on)
+    registry.keep()
+    signed = make_release(release.content, True, registry.signature(release.content))
+    write_release(folder, signed)
+    return signed
+
+
+def withdraw_patient(
+    manifest: SiteManifest, source: str, manifests: Path, out: Path, data_root: Path | None, patient: str
+) -> SiteSummary:
+    """Withdraw a patient: from the lock, the partial work, the store and everything that describes it, for good.
+
+    The hospital's own files stay as they are. A signature that was given does not hold for what remains.
+
+    Raises:
+        UltraFMError: the site is simulated or not curated there, or has no such patient.
+    """
+    folder = store_folder(out, manifest.site).parent
+    registry = registry_of(manifest, source, manifests)
+    pseudonym = registry.pseudonyms.of("patient", patient)
+    known = {*registry.lock.patients, *registry.lock.withdrawn, *read_table(out, manifest.site)["patient"].to_pylist()}
+    if pseudonym not in known:
+        mend = "write the patient as the table or header does; upper and lower case count"
+        raise UltraFMError(f"{manifest.site}, patient", "nobody of that name", "a patient of this site", mend)
+    registry.without_patient(pseudonym).keep()
+    settings = read_json(folder / "datasheet.json")["settings"]
+    work = (Path(out) / read_json(folder / HOUSE / INPUT)["work"]).resolve().parent
+    places = Places(Path(out), Path(out) / "archives", work, manifests, data_root)
+    return curate_archive(manifest, places, Wish(source, settings["seed"], settings["image_size"]))
+
+
+def registry_of(manifest: SiteManifest, source: str, manifests: Path) -> Registry:
+    """The registry of a site with real images. Raises UltraFMError for a simulated one, which keeps none."""
+    _name, chosen = choose_source(manifest, source)
+    if not isinstance(chosen, FileSource):
+        expected = "a source of real images"
+        raise UltraFMError(f"{manifest.site}, source", "a simulated one, which holds nobody", expected, "name --source")
+    return open_registry(manifest.site, chosen.deidentification, manifests)

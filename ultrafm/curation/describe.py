@@ -1,0 +1,69 @@
+"""All that a site's folder says of its store: data sheet, contact sheet, Croissant."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from ultrafm.curation.identity.header import combine
+from ultrafm.curation.judge import Judged
+from ultrafm.curation.sheets.contact_sheet import write_contact_sheet
+from ultrafm.curation.sheets.datasheet import count_flow, make_datasheet
+from ultrafm.curation.sheets.gallery import Gallery, Picture
+from ultrafm.curation.sheets.markdown import write_markdown
+from ultrafm.curation.sheets.page import write_page
+from ultrafm.curation.store import decode_png
+from ultrafm.curation.work import Work
+from ultrafm.files import write_json, write_text
+from ultrafm.manifests.schema import FileSource, SiteManifest
+
+
+def describe_site(
+    folder: Path, manifest: SiteManifest, source: FileSource, table: pd.DataFrame, judged: Judged, work: Work,
+    numbers: Mapping[str, int], settings: Mapping[str, int],
+) -> dict[str, Any]:  # fmt: skip
+    """Write datasheet.json, .md and .html, house/contact_sheet.html and croissant.json; the data sheet as a value.
+
+    `table` is that of images.parquet; `numbers`: image_id -> number of the picture in the partial work.
+    """
+    flow = count_flow(judged.read, judged.left_out, len(judged.kept))
+    gallery = curated_gallery(work, numbers)
+    header = combine(work.headers())
+    sheet = make_datasheet(
+        manifest, source, table, flow, judged.left_out, settings, header.identifying | header.other, gallery
+    )
+    write_json(folder / "datasheet.json", sheet)
+    write_text(folder / "datasheet.md", write_markdown(sheet))
+    write_page(folder / "datasheet.html", sheet, table, gallery)
+    if source.deidentification.sign_off:
+        target, shown = folder / "house" / "contact_sheet.html", preview_gallery(work, numbers)
+        write_contact_sheet(target, sheet, table, shown, f"{manifest.site}.yaml", "OUT")
+    return sheet
+
+
+def curated_gallery(work: Work, numbers: Mapping[str, int]) -> Gallery:
+    """Pictures as they are in the store."""
+
+    def read(ids: Sequence[str]) -> Iterator[Picture]:
+        found = work.pictures([numbers[name] for name in ids])
+        for name, (_facts, image, sector, mask) in zip(ids, found):
+            yield Picture(name, decode_png(image), decode_png(sector), None if mask is None else decode_png(mask))
+
+    return read
+
+
+def preview_gallery(work: Work, numbers: Mapping[str, int]) -> Gallery:
+    """Pictures as large as the person who signs needs them."""
+
+    def read(ids: Sequence[str]) -> Iterable[Picture]:
+        for name in ids:
+            preview = work.preview(numbers[name])
+            yield Picture(name, np.asarray(Image.open(io.BytesIO(preview or b""))))
+
+    return read

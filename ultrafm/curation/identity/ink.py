@@ -1,0 +1,105 @@
+"""Bright blobs of a picture and how much each looks like ink that a scanner burnt in, rather than like tissue.
+
+What a scanner draws has sharp edges in both directions. Tissue is blurred sideways by the width of the beam, so that
+grey values of neighbouring columns differ little: the step from column to column is what tells ink from tissue best.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+COARSE = 8  # pixels; the brightness of the surroundings is known on a grid this coarse
+SURROUNDINGS = 5  # cells of that grid
+SPREAD = 2.0  # mean deviations of the surroundings that ink is brighter than they are
+LEAST_STEP, MOST_STEP = 40, 120  # grey values that ink is at least brighter, whatever the spread
+STROKE = 7  # pixels; no stroke of a letter is as wide
+TALLEST, WIDEST, LEAST_AREA = 44, 260, 3  # pixels, of a letter, of letters that touch, of a full stop
+FULL_HEIGHT = 12  # pixels; a blob gains nothing from being taller
+# Logistic regression on blobs of made letters (tests/curation/made_letters.py) against blobs of tissue: weights of
+# log2 of the step sideways, of the contrast with the nearest darker surroundings, of height and width; and its offset.
+WEIGHTS, OFFSET = np.array([1.4, 3.4, 3.3, -1.9]), -34.0
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Bright blobs, one row each.
+
+    boxes: int (n, 4), left, top, right, bottom, exclusive. area: pixels. looks: above 0 like ink, below 0 like tissue
+    (log odds). level: mean grey value. labels, names: the blobs' numbers in the picture, int32 (H, W), and the number
+    of each row.
+    """
+
+    boxes: np.ndarray
+    area: np.ndarray
+    looks: np.ndarray
+    level: np.ndarray
+    labels: np.ndarray
+    names: np.ndarray
+
+    @property
+    def widths(self) -> np.ndarray:
+        return self.boxes[:, 2] - self.boxes[:, 0]
+
+    @property
+    def heights(self) -> np.ndarray:
+        return self.boxes[:, 3] - self.boxes[:, 1]
+
+    def take(self, rows: np.ndarray) -> Blobs:
+        """Some of the blobs, by number or by bool."""
+        taken = (column[rows] for column in (self.boxes, self.area, self.looks, self.level))
+        return Blobs(*taken, self.labels, self.names[rows])
+
+
+def bright_spots(grey: np.ndarray) -> np.ndarray:
+    """Pixels far brighter than their surroundings, 0 or 255, of a picture (H, W) uint8."""
+    height, width = grey.shape
+    small = (max(1, width // COARSE), max(1, height // COARSE))
+    cells = (SURROUNDINGS, SURROUNDINGS)
+    around = cv2.blur(cv2.resize(grey, small, interpolation=cv2.INTER_AREA), cells)
+    around = cv2.resize(around, (width, height), interpolation=cv2.INTER_LINEAR)
+    spread = cv2.resize(cv2.absdiff(grey, around), small, interpolation=cv2.INTER_AREA)
+    step = np.clip(SPREAD * cv2.blur(spread, cells), LEAST_STEP, MOST_STEP).astype(np.uint8)
+    step = cv2.resize(step, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.compare(grey, cv2.add(around, step), cv2.CMP_GT)
+
+
+def find_blobs(grey: np.ndarray) -> Blobs:
+    """All bright blobs of a picture (H, W) uint8 that are no larger than letters."""
+    spots = bright_spots(grey)
+    count, labels = cv2.connectedComponentsWithAlgorithm(spots, 8, cv2.CV_32S, cv2.CCL_BOLELLI)
+    where = np.flatnonzero(spots != 0)  # statistics of these few pixels cost less than of the picture
+    name = labels.ravel()[where]
+    boxes = _boxes(name, where, count, grey.shape[1])
+    width, height = (boxes[:, 2:] - boxes[:, :2]).T
+    area = np.bincount(name, minlength=count)
+    rows = np.flatnonzero((height <= TALLEST) & (width <= WIDEST) & (area >= LEAST_AREA))
+    background = cv2.morphologyEx(grey, cv2.MORPH_OPEN, np.ones((STROKE, STROKE), np.uint8))
+    values = grey.ravel()[where].astype(np.float32)
+    mean = lambda of: np.bincount(name, of, count)[rows] / area[rows]  # noqa: E731
+    step, level = mean(_steps(grey).ravel()[where]), mean(values)
+    contrast = mean(values - background.ravel()[where])
+    told = np.stack([step, contrast, np.minimum(height, FULL_HEIGHT)[rows], width[rows]])
+    looks = WEIGHTS @ np.log2(np.maximum(told, 1)) + OFFSET
+    return Blobs(boxes[rows], area[rows], looks, level, labels, rows)
+
+
+def _boxes(name: np.ndarray, where: np.ndarray, count: int, width: int) -> np.ndarray:
+    """Boxes int (count, 4) of the blobs; name: the blob of each pixel, where: its place in the flat picture, rising."""
+    row, column = np.divmod(where, width)
+    boxes = np.zeros((count, 4), dtype=np.int64)
+    boxes[name[::-1], 1], boxes[name, 3] = row[::-1], row + 1  # places rise, so the first is the top, the last the bottom
+    boxes[:, 0] = width
+    np.minimum.at(boxes[:, 0], name, column)
+    np.maximum.at(boxes[:, 2], name, column + 1)
+    return boxes
+
+
+def _steps(grey: np.ndarray) -> np.ndarray:
+    """How far each grey value is from its neighbour's to the right; 0 in the last column."""
+    steps = np.zeros_like(grey)
+    if grey.shape[1] > 1:
+        steps[:, :-1] = cv2.absdiff(grey[:, 1:], grey[:, :-1])
+    return steps

@@ -1,0 +1,65 @@
+"""What a site has decided once and keeps beside its manifest: the key of its pseudonyms, and its lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ultrafm.curation.identity.pseudonyms import Pseudonyms, open_pseudonyms
+from ultrafm.curation.split import Place
+from ultrafm.manifests.lock import Lock, LockedPlace, Signature, read_lock, write_lock
+from ultrafm.manifests.schema import Deidentification
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Key and lock of one site. Without a folder nothing is kept: a simulated site is dealt anew for every seed."""
+
+    site: str
+    folder: Path | None
+    pseudonyms: Pseudonyms
+    lock: Lock
+
+    def is_withdrawn(self, patient: str) -> bool:
+        """Was the patient with this pseudonym withdrawn?"""
+        return patient in self.lock.withdrawn
+
+    def placed(self) -> dict[str, Place]:
+        """Pseudonym -> place of everybody who was dealt before."""
+        return {patient: Place(locked.fold, locked.group) for patient, locked in self.lock.patients.items()}
+
+    def signature(self, content: str) -> Signature | None:
+        """Who released the store with this content to training; None when nobody did."""
+        return self.lock.signed.get(content)
+
+    def with_places(self, places: Mapping[str, Place]) -> Registry:
+        """The same registry with new patients; those who were dealt before stay where they are."""
+        new = {name: LockedPlace(fold=place.fold, group=place.group) for name, place in places.items()}
+        return self._changed(patients=new | self.lock.patients)
+
+    def with_signature(self, content: str, by: str, on: str) -> Registry:
+        """The same registry with a store released by a person on a day (YYYY-MM-DD)."""
+        return self._changed(signed=self.lock.signed | {content: Signature(by=by, on=on)})
+
+    def without_patient(self, patient: str) -> Registry:
+        """The same registry with a patient withdrawn."""
+        left = {name: place for name, place in self.lock.patients.items() if name != patient}
+        return self._changed(patients=left, withdrawn=tuple(sorted({*self.lock.withdrawn, patient})))
+
+    def keep(self) -> None:
+        """Write the lock, if there is a folder for it and it says something new."""
+        if self.folder is not None and read_lock(self.folder, self.site) != self.lock:
+            write_lock(self.folder, self.site, self.lock)
+
+    def _changed(self, **parts: object) -> Registry:
+        return replace(self, lock=self.lock.model_copy(update=parts))
+
+
+def open_registry(site: str, policy: Deidentification, folder: Path | None) -> Registry:
+    """The registry of a site whose manifest lies in `folder`; None keeps nothing.
+
+    Raises UltraFMError for a damaged key or lock, or a secret key without a folder for it.
+    """
+    lock = Lock() if folder is None else read_lock(folder, site)
+    return Registry(site, folder, open_pseudonyms(site, policy, folder), lock)

@@ -1,0 +1,1 @@
+"""From a site's source to rows and decoded frames: tables, folders, DICOM, clips, archives and hubs."""

@@ -1,0 +1,189 @@
+"""From a site's source to one row per picture: of its table, or of the DICOM files or clips in its folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ultrafm.curation.reading.decode import find_file
+from ultrafm.curation.reading.dicomdir import DICOMDIR, listed_files
+from ultrafm.curation.reading.media import CLIPS, choose_frames, count_frames, is_dicom
+from ultrafm.curation.reading.table import (
+    Row,
+    mask_name,
+    path_word,
+    row_words,
+    source_folder,
+    table_rows,
+    with_masks,
+)
+from ultrafm.curation.reasons import Unusable
+from ultrafm.errors import UltraFMError
+from ultrafm.manifests.schema import DicomSource, FileSource, Listed, SiteManifest, VideoSource
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+
+
+def read_rows(manifest: SiteManifest, source: FileSource, archive: Path) -> list[Row]:
+    """One row per picture of a site; a clip has a row for each frame that is taken.
+
+    Raises UltraFMError as `table_rows` and `file_rows` do.
+    """
+    folder = source_folder(manifest, source, archive)
+    return with_frames(listed_rows(manifest, source, archive), folder, source.frames_per_clip)
+
+
+def listed_rows(manifest: SiteManifest, source: FileSource, archive: Path) -> list[Row]:
+    """One row per file of a site, from its table or, without one, from its folder."""
+    if isinstance(source, Listed) and source.table is not None:
+        return table_rows(manifest, source, archive)
+    folder = source_folder(manifest, source, archive)
+    rows = file_rows(manifest, source, folder)
+    return with_masks(rows, manifest.site, source, folder) if isinstance(source, Listed) else rows
+
+
+def inspect_site(manifest: SiteManifest, source: FileSource, archive: Path) -> list[str]:
+    """What would keep the rows of a site from being used, found without decoding a picture; empty when nothing would.
+
+    Missing folder, table or column; and for each row a missing file, patient or mask and words that are not known.
+    """
+    try:
+        folder, rows = source_folder(manifest, source, archive), listed_rows(manifest, source, archive)
+    except UltraFMError as error:
+        return [str(error)]
+    problems = []
+    for row in rows:
+        try:
+            row_words(row, manifest)
+            for name in filter(None, (row.file, row.mask)):
+                find_file(folder, name)
+        except Unusable as why:
+            problems.append(f"{manifest.site}, row {row.number}: {why}")
+    return problems
+
+
+def file_rows(manifest: SiteManifest, source: FileSource, folder: Path) -> list[Row]:
+    """One row per file of the wanted kind in the folder and all below it, in the order of their paths.
+
+    A DICOMDIR decides which DICOM files are meant. Files of another kind are passed over; a folder that cannot be read
+    and a link that leads elsewhere become rows with a fault, so that they are quarantined. Raises UltraFMError when
+    nothing is found.
+    """
+    if isinstance(source, DicomSource) and (folder / DICOMDIR).is_file():
+        listed = [(name, folder / name, fault) for name, fault in listed_files(folder)]
+    else:
+        listed = [entry for entry in walk(folder) if entry[2] or is_wanted(entry[1], entry[0], source)]
+    masks = {mask_name(source, name) for name, _path, _fault in listed} if isinstance(source, Listed) else set()
+    rows = []
+    for name, path, fault in listed:
+        if name not in masks:
+            patient, label = ("", "") if fault else file_words(source, path, name)
+            rows.append(replace(blank_row(len(rows) + 1, name, patient, label), fault=fault))
+    if not rows:
+        expected = f"at least one {wanted_files(source)}"
+        raise UltraFMError(f"{manifest.site}, folder {folder}", "none", expected, "check sources.path in the manifest")
+    return rows
+
+
+def walk(folder: Path) -> Iterator[tuple[str, Path, Unusable | None]]:
+    """All files below a folder in a fixed order: path relative to it, path, and what speaks against using it."""
+    unread: list[OSError] = []
+    for place, folders, names in os.walk(folder, onerror=unread.append):
+        folders.sort()
+        yield from (_unread(error, folder) for error in unread)
+        unread.clear()
+        for name in sorted([*names, *(name for name in folders if Path(place, name).is_symlink())]):
+            path = Path(place, name)
+            yield path.relative_to(folder).as_posix(), path, _fault_of(path, folder)
+    yield from (_unread(error, folder) for error in unread)
+
+
+def _unread(error: OSError, folder: Path) -> tuple[str, Path, Unusable]:
+    path = Path(error.filename)
+    return (
+        path.relative_to(folder).as_posix(), path,
+        Unusable("unreadable folder", error.strerror or "an error", "a folder that this user may read"),
+    )  # fmt: skip
+
+
+def _fault_of(path: Path, folder: Path) -> Unusable | None:
+    """What speaks against a file that is a link; nothing against a plain file."""
+    if not path.is_symlink():
+        return None
+    expected = "a file inside the site's folder"
+    if not path.resolve().is_relative_to(folder.resolve()):
+        return Unusable("file outside the folder", "a link", expected)
+    return None if path.is_file() else Unusable("missing file", "a link to a folder or to nothing", expected)
+
+
+def is_wanted(path: Path, name: str, source: FileSource) -> bool:
+    """Is this a file of the kind that a source without a table reads? One that cannot be opened is, to be told of."""
+    if isinstance(source, Listed) and source.file_pattern:
+        return re.search(source.file_pattern, name) is not None
+    if isinstance(source, VideoSource):
+        return path.suffix.lower() in CLIPS
+    if path.suffix.lower() in (*PICTURES, *CLIPS) and isinstance(source, Listed):
+        return True
+    try:
+        return path.name != DICOMDIR and is_dicom(path)
+    except OSError:
+        return True
+
+
+def wanted_files(source: FileSource) -> str:
+    """The kind of files that a source without a table reads, in words."""
+    if isinstance(source, DicomSource):
+        return "DICOM file"
+    if isinstance(source, VideoSource):
+        return f"clip ({', '.join(CLIPS)})"
+    pattern = source.file_pattern if isinstance(source, Listed) else None
+    return f"file whose path matches {pattern}" if pattern else "picture, clip or DICOM file"
+
+
+def file_words(source: FileSource, path: Path, name: str) -> tuple[str, str]:
+    """Patient and label of a file that no table names: from its header or its path."""
+    if isinstance(source, DicomSource):
+        return header_words(source, path)
+    assert isinstance(source, Listed | VideoSource)
+    return path_word(source.patient_pattern, name), path_word(source.label_pattern, name)
+
+
+def header_words(source: DicomSource, path: Path) -> tuple[str, str]:
+    """Patient and label from a DICOM header; empty where it is silent or cannot be read, which quarantines the file."""
+    import pydicom
+
+    tags = [tag for tag in (source.patient_tag, source.label_tag) if tag]
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
+    except Exception:  # told of when the picture is read
+        return "", ""
+    words = [str(header.get(tag) or "").strip() if tag else "" for tag in (source.patient_tag, source.label_tag)]
+    return words[0], words[1]
+
+
+def blank_row(number: int, name: str, patient: str, label: str) -> Row:
+    """A row of which only file, patient and label are known."""
+    return Row(
+        number=number, file=name, patient=patient, label=label, mask="", organ="", modality="", scan_mode="", clip="",
+        simulated=False, difficulty=None,
+    )  # fmt: skip
+
+
+def with_frames(rows: Sequence[Row], folder: Path, most: int) -> list[Row]:
+    """The rows, those of clips once for each frame that is taken; the file is then the clip if the table names none.
+
+    A file that cannot be read stays one row, and is quarantined with its reason when it is decoded.
+    """
+    expanded = []
+    for row in rows:
+        try:
+            usable = row.file and not row.fault
+            frames = choose_frames(count_frames(find_file(folder, row.file)), most) if usable else (0,)
+        except Unusable:
+            frames = (0,)
+        clip = row.clip or (row.file if len(frames) > 1 else "")
+        expanded += [replace(row, frame=frame, frames=frames, clip=clip) for frame in frames]
+    return expanded

@@ -1,0 +1,1 @@
+"""What a curated site says of itself: data sheet, flow diagram, contact sheet, Croissant."""
