@@ -124,6 +124,11 @@ def find_manifests(folder: str) -> Path:
     return (path if path.is_dir() else REPOSITORY / folder).resolve()
 
 
+def find_root(folder: str) -> Path | None:
+    """The folder of real images; None when none is named."""
+    return Path(folder).resolve() if folder else None
+
+
 def claim_folder(folder: Path, identity: Identity) -> None:
     """Make the study's folder, or check that the one there belongs to this very study.
 

@@ -14,6 +14,8 @@ from made_archives import SITE, fan, framed, made_manifest, made_source, save, s
 from PIL import Image
 
 from ultrafm.curation import (
+    Places,
+    Wish,
     cross_site_duplicates,
     curate_archive,
     curate_site,
@@ -22,7 +24,9 @@ from ultrafm.curation import (
     load_pictures,
     load_store,
 )
-from ultrafm.curation.store import COLUMNS
+from ultrafm.curation.store import COLUMNS, store_schema
+from ultrafm.curation.across import site_fingerprints
+from ultrafm.curation.identity.pseudonyms import Pseudonyms
 from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_folder
 from ultrafm.manifests import load_sites
@@ -38,16 +42,14 @@ def curated(tmp_path: Path, manifest=None, size: int = 32, out: str = "out", arc
 
 
 def left_out(tmp_path: Path) -> pd.DataFrame:
-    return pd.read_csv(tmp_path / "out" / SITE / "quarantine.csv").set_index("file")
+    return pd.read_csv(tmp_path / "out" / SITE / "house" / "quarantine.csv").set_index("file")
 
 
-def patient_in_fold(fold: str, number: int = 0) -> str:
-    """The name of a patient whom the default split deals into this fold."""
-    from ultrafm.curation.split import place_patient
-
-    split = made_manifest().split
-    names = (str(name) for name in range(1000))
-    return [name for name in names if place_patient(split, SITE, name).fold == fold][number]
+def places(tmp_path: Path, data_root: Path | None = None, out: str = "out") -> Places:
+    """Where a study of this test reads and writes."""
+    manifests = tmp_path / "manifests"
+    manifests.mkdir(exist_ok=True)
+    return Places(tmp_path / out, tmp_path / "made", tmp_path / out / "work", manifests, data_root)
 
 
 def test_sound_archive_is_kept_whole(tmp_path):
@@ -57,7 +59,7 @@ def test_sound_archive_is_kept_whole(tmp_path):
         "rows": 12, "quarantined": 0, "read": 12, "duplicates": 0, "low_quality": 0, "kept": 12
     }  # fmt: skip
     assert summary.patients == 6 and summary.images == "real"
-    assert (tmp_path / "out" / SITE / "quarantine.csv").read_text() == "file,row,reason\n"
+    assert (tmp_path / "out" / SITE / "house" / "quarantine.csv").read_text() == "file,row,reason\n"
 
 
 def test_store_has_the_agreed_columns_and_pictures(tmp_path):
@@ -65,6 +67,7 @@ def test_store_has_the_agreed_columns_and_pictures(tmp_path):
     curated(tmp_path)
     store = load_store(tmp_path / "out", SITE)
     assert store.column_names == list(COLUMNS)
+    assert store.data.schema.remove_metadata() == store_schema().remove_metadata()
     first = store[0]
     assert first["image"].size == (32, 32) and first["image"].mode == "L"
     assert first["image_id"].startswith(f"{SITE}/") and first["mask"] is None
@@ -142,33 +145,57 @@ def nearly(picture: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "clips", "kind"),
+    ("patients", "clips", "kind"),
     [
-        (("train", 0), ("test", 0), ("", ""), "ties two folds"),
-        (("train", 0), ("train", 1), ("", ""), None),
-        (("train", 0), ("train", 0), ("", ""), "near duplicate"),
-        (("train", 0), ("train", 0), ("a", "b"), "near duplicate"),
-        (("train", 0), ("train", 0), ("a", "a"), None),
-        (("train", 0), ("test", 0), ("a", "a"), "ties two folds"),
+        (("1", "1"), ("", ""), "near duplicate"),
+        (("1", "1"), ("a", "b"), "near duplicate"),
+        (("1", "1"), ("a", "a"), None),
+        (("1", "2"), ("", ""), None),
+        (("1", "2"), ("a", "a"), None),
     ],
 )
-def test_near_duplicates(tmp_path, first, second, clips, kind):
+def test_near_duplicates(tmp_path, patients, clips, kind):
+    """Of one patient the second is left out; of two patients both stay, in one fold."""
     archive = tmp_path / "archive"
-    picture = framed(speckle(0))
-    save(archive, "one.png", picture)
-    save(archive, "two.png", nearly(picture))
-    patients = (patient_in_fold(*first), patient_in_fold(*second))
-    write_table(
-        archive,
-        [
-            {"file": file, "patient": patient, "label": "good", "mask": "", "clip": clip}
-            for file, patient, clip in zip(("one.png", "two.png"), patients, clips)
-        ],
-    )
+    rows = write_plain(archive, patients=8, each=1)
+    picture = framed(speckle(100))
+    for file, patient, clip in zip(("one.png", "two.png"), patients, clips):
+        save(archive, file, picture if file == "one.png" else nearly(picture))
+        rows.append({"file": file, "patient": patient, "label": "good", "mask": "", "clip": clip})
+    write_table(archive, rows)
     curated(tmp_path)
     reasons = left_out(tmp_path)["reason"].to_dict()
     assert list(reasons) == ([] if kind is None else ["two.png"])
     assert all(reason.startswith(f"{kind}: found a correlation of") for reason in reasons.values())
+    if patients[0] != patients[1]:
+        pseudonyms = Pseudonyms(SITE, SITE.encode())
+        folds = load_pictures(tmp_path / "out", [SITE], FOLDS).table.groupby("patient")["fold"].first()
+        assert folds[pseudonyms.of("patient", "1")] == folds[pseudonyms.of("patient", "2")]
+
+
+def test_a_new_picture_that_ties_two_folds_is_left_out(tmp_path):
+    """With a lock: patients who were dealt apart stay apart, and the picture that would tie them is told of."""
+    archive = tmp_path / "archive"
+    rows = write_plain(archive, patients=8, each=1)
+    write_table(archive, rows)
+    manifest, folder = made_manifest(), tmp_path / "manifests"
+    folder.mkdir()
+
+    def curate_again():
+        return curate_site(manifest, manifest.sources.local, tmp_path / "out", archive, 0, 32, folder)
+
+    curate_again()
+    table = load_pictures(tmp_path / "out", [SITE], FOLDS).table
+    folds = table.groupby("patient")["fold"].first()
+    pseudonyms = Pseudonyms(SITE, SITE.encode())
+    named = {fold: row["patient"] for row in rows if (fold := folds[pseudonyms.of("patient", row["patient"])])}
+    number = next(n for n, row in enumerate(rows) if row["patient"] == named["train"])
+    save(archive, "late.png", nearly(framed(speckle(number))))
+    write_table(archive, [*rows, {"file": "late.png", "patient": named["test"], "label": "good", "mask": "", "clip": ""}])
+    curate_again()
+    assert left_out(tmp_path).loc["late.png", "reason"].startswith("ties two folds: found a correlation of")
+    after = load_pictures(tmp_path / "out", [SITE], FOLDS).table
+    pd.testing.assert_frame_equal(after, table)
 
 
 def test_different_pictures_are_no_duplicates(tmp_path):
@@ -176,12 +203,14 @@ def test_different_pictures_are_no_duplicates(tmp_path):
     assert curated(tmp_path).flow["kept"] == 80
 
 
-def test_adding_files_moves_no_patient_and_drops_no_picture(tmp_path):
+def test_adding_files_drops_no_picture_and_moves_nobody(tmp_path):
     rows = write_plain(tmp_path / "archive", patients=8)
-    curated(tmp_path, out="before")
-    more = write_plain(tmp_path / "archive", patients=14)
-    write_table(tmp_path / "archive", rows + more[len(rows) :])
-    curated(tmp_path)
+    manifest, folder = made_manifest(), tmp_path / "manifests"
+    folder.mkdir()
+    for out in ("before", "out"):
+        curate_site(manifest, manifest.sources.local, tmp_path / out, tmp_path / "archive", 0, 32, folder)
+        more = write_plain(tmp_path / "archive", patients=14)
+        write_table(tmp_path / "archive", rows + more[len(rows) :])
     before = load_pictures(tmp_path / "before", [SITE], FOLDS).table.set_index("image_id")
     after = load_pictures(tmp_path / "out", [SITE], FOLDS).table.set_index("image_id")
     assert len(after) == 28 and set(before.index) < set(after.index)
@@ -202,17 +231,20 @@ def test_a_second_run_writes_the_same_bytes(tmp_path):
     for out in ("one", "two"):
         curated(tmp_path, out=out)
     curated(tmp_path, out="two")
-    assert hash_folder(tmp_path / "one") == hash_folder(tmp_path / "two")
+    assert hash_folder(tmp_path / "one" / SITE) == hash_folder(tmp_path / "two" / SITE)
     names = sorted(path.name for path in (tmp_path / "two" / SITE).iterdir())
-    assert names == ["datasheet.json", "datasheet.md", "quarantine.csv", "store", "summary.json"]
-    assert [path.name for path in (tmp_path / "two").iterdir()] == [SITE], "no temporary folder is left"
+    assert names == [
+        "croissant.json", "datasheet.html", "datasheet.json", "datasheet.md", "house", "images.parquet", "release.json",
+        "store", "summary.json",
+    ]  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [SITE, "work"], "no temporary folder is left"
 
 
 def test_no_name_of_file_or_patient_leaves_the_site(tmp_path):
     """The quarantine list may name files; it stays with the site."""
     write_plain(tmp_path / "archive")
     curated(tmp_path)
-    for path in (tmp_path / "out" / SITE).rglob("*"):
+    for path in (tmp_path / "out").rglob("*"):
         if path.is_file() and path.name != "quarantine.csv":
             assert b"smith" not in path.read_bytes().lower(), path.name
 
@@ -220,7 +252,7 @@ def test_no_name_of_file_or_patient_leaves_the_site(tmp_path):
 def test_one_patient_is_curated_and_noted(tmp_path):
     write_plain(tmp_path / "archive", patients=1)
     summary = curated(tmp_path)
-    assert list(summary.folds.values()) == [{"images": 2, "patients": 1}]
+    assert summary.folds == {"train": {"images": 2, "patients": 1}}
     sheet = json.loads((tmp_path / "out" / SITE / "datasheet.json").read_text())
     assert any("One patient only" in note for note in sheet["notes"])
     assert any("No patient fell into the fold" in note for note in sheet["notes"])
@@ -292,9 +324,35 @@ def test_the_same_picture_at_two_sites_is_found_by_its_hash(tmp_path):
     write_plain(tmp_path / "archive", patients=3)
     curated(tmp_path)
     curated(tmp_path, made_manifest(site="site_02_test"))
-    pairs = cross_site_duplicates(tmp_path / "out", [SITE, "site_02_test"])
+    sites = [SITE, "site_02_test"]
+    pairs = cross_site_duplicates(tmp_path / "out", sites, b"one key")
     assert len(pairs) == 6 and pairs["same_pixels"].all() and (pairs["bits"] == 0).all()
-    assert len(cross_site_duplicates(tmp_path / "out", [SITE])) == 0
+    folds = load_pictures(tmp_path / "out", sites, FOLDS).table.set_index("image_id")["fold"]
+    apart = [folds[one] != folds[other] for one, other in zip(pairs["image_id"], pairs["other_image_id"])]
+    assert pairs["two_folds"].tolist() == apart
+    pd.testing.assert_frame_equal(pairs, cross_site_duplicates(tmp_path / "out", sites, b"another key"))
+    assert len(cross_site_duplicates(tmp_path / "out", [SITE], b"one key")) == 0
+
+
+def test_what_a_site_hands_out_shows_no_open_hash_unless_it_agrees(tmp_path):
+    write_plain(tmp_path / "archive", patients=3)
+    curated(tmp_path)
+    table = load_pictures(tmp_path / "out", [SITE], FOLDS).table
+    handed = site_fingerprints(tmp_path / "out", SITE, b"key")
+    assert set(handed) == {"site", "image_id", "fold", "exact"}
+    assert not set(handed["exact"]) & set(table["sha256"])
+    assert set(site_fingerprints(tmp_path / "out", SITE, b"key", near=True)) == {*handed, "perceptual_hash"}
+
+
+def test_nearly_the_same_picture_at_two_sites_is_found_only_when_both_agree(tmp_path):
+    for site, picture in ((SITE, framed(speckle(0))), ("site_02_test", nearly(framed(speckle(0))))):
+        save(tmp_path / "archive", "one.png", picture)
+        write_table(tmp_path / "archive", [{"file": "one.png", "patient": "1", "label": "", "mask": "", "clip": ""}])
+        curated(tmp_path, made_manifest(site=site))
+    sites = [SITE, "site_02_test"]
+    assert cross_site_duplicates(tmp_path / "out", sites, b"k").empty
+    near = cross_site_duplicates(tmp_path / "out", sites, b"k", near=True)
+    assert len(near) == 1 and not near["same_pixels"].any() and near["bits"].iloc[0] <= 4
 
 
 @pytest.mark.parametrize(
@@ -318,7 +376,7 @@ def test_missing_data_root_is_told(tmp_path):
     with pytest.raises(UltraFMError, match="no such folder"):
         curated(tmp_path)
     with pytest.raises(UltraFMError, match="--data-root"):
-        curate_archive(made_manifest(), "local", tmp_path, tmp_path / "a", None, 0, 32, 1.0)
+        curate_archive(made_manifest(), places(tmp_path), Wish("local", 0, 32))
 
 
 def test_no_usable_image_is_an_error_and_leaves_nothing(tmp_path):
@@ -346,12 +404,38 @@ def test_workers_change_nothing(tmp_path):
     write_plain(tmp_path / "archive", patients=2)
     sites = [made_manifest(), made_manifest(site="site_02_test")]
     tables = [
-        curate_sites(sites, "local", tmp_path / out, tmp_path / "made", tmp_path / "archive", 0, 16, 1.0, workers)
+        curate_sites(sites, places(tmp_path, tmp_path / "archive", out), Wish("local", 0, 16, workers=workers))
         for out, workers in (("one", 1), ("two", 2))
     ]
     pd.testing.assert_frame_equal(*tables)
-    assert hash_folder(tmp_path / "one") == hash_folder(tmp_path / "two")
+    for site in sites:
+        assert hash_folder(tmp_path / "one" / site.site) == hash_folder(tmp_path / "two" / site.site)
     assert tables[0]["site"].tolist() == [SITE, "site_02_test"] and multiprocessing.active_children() == []
+
+
+def test_files_read_side_by_side_give_the_same_bytes(tmp_path, monkeypatch):
+    """One site, two processes, batches of two files."""
+    write_plain(tmp_path / "archive")
+    monkeypatch.setattr("ultrafm.curation.process.FILES_AT_ONCE", 2)
+    for out, workers in (("one", 1), ("two", 2)):
+        curate_sites([made_manifest()], places(tmp_path, tmp_path / "archive", out), Wish("local", 0, 16, workers=workers))
+    assert hash_folder(tmp_path / "one" / SITE / "store") == hash_folder(tmp_path / "two" / SITE / "store")
+    assert multiprocessing.active_children() == []
+
+
+def test_a_store_in_several_shards_is_one_store(tmp_path, monkeypatch):
+    write_plain(tmp_path / "archive")
+    whole = curated(tmp_path, out="whole")
+    monkeypatch.setattr("ultrafm.curation.store.ROWS_PER_SHARD", 5)
+    monkeypatch.setattr("ultrafm.curation.store.ROWS_PER_BATCH", 2)
+    parts = curated(tmp_path, out="parts")
+    assert whole.content == parts.content
+    assert len(list((tmp_path / "parts" / SITE / "store").glob("*.arrow"))) == 3
+    stores = [load_store(tmp_path / out, SITE) for out in ("whole", "parts")]
+    assert stores[0]["image_id"][:] == stores[1]["image_id"][:] and len(stores[1]) == 12
+    loaded = [load_pictures(tmp_path / out, [SITE], FOLDS) for out in ("whole", "parts")]
+    assert np.array_equal(loaded[0].images, loaded[1].images)
+    assert len(pd.read_parquet(tmp_path / "parts" / SITE / "images.parquet")) == 12
 
 
 def test_an_error_travels_between_processes_whole():
@@ -363,7 +447,8 @@ def test_an_error_travels_between_processes_whole():
 def test_simulated_archive_is_curated_and_its_planted_faults_are_found(tmp_path):
     """The phantom plants 2 exact and 3 near duplicates at this site; both kinds of count come from its manifest."""
     site = next(site for site in load_sites(MANIFESTS) if site.sources.phantom.planted.exact_duplicates == 2)
-    summary = curate_archive(site, "phantom", tmp_path / "out", tmp_path / "made", None, 0, 32, 0.1)
+    summary = curate_archive(site, places(tmp_path), Wish("phantom", 0, 32, 0.1))
+    assert not list((tmp_path / "manifests").iterdir()), "a simulated site keeps no key and no lock"
     kinds = {entry["kind"]: entry["images"] for entry in summary.left_out}
     assert summary.images == "simulated" and kinds == {"same pixels": 2, "near duplicate": 3}
     table = load_pictures(tmp_path / "out", [site.site], FOLDS).table
@@ -378,7 +463,8 @@ def real_sites(real_data, tmp_path_factory):
     wanted = ("site_02", "site_03", "site_06", "site_14")
     manifests = [site for site in load_sites(Path(__file__).parents[1] / "real_sites") if site.site.startswith(wanted)]
     out = tmp_path_factory.mktemp("real")
-    return out, curate_sites(manifests, "open", out, out / "none", real_data, 0, 64, 1.0, 1)
+    where = Places(out, out / "none", out / "work", Path(__file__).parents[1] / "real_sites", real_data)
+    return out, curate_sites(manifests, where, Wish("open", 0, 64))
 
 
 def test_real_sites_are_curated_without_loss(real_sites):

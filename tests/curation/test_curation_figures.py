@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import pytest
-from made_archives import SITE, made_manifest, write_plain
+from made_archives import SITE, fan, made_manifest, save, write_plain
 
-from ultrafm.curation import curate_sites
+from ultrafm.curation import Places, Wish, curate_sites
+from ultrafm.curation.close_look import look_at, pick_site
 from ultrafm.curation.figures import (
     flow_figure,
     folds_table,
     gallery_figure,
     left_out_figure,
     left_out_table,
+    look_figure,
     quality_figure,
+    straightened_figure,
 )
 from ultrafm.curation.records import curation_records
+from ultrafm.errors import UltraFMError
 
 
 @pytest.fixture
 def study(tmp_path):
     write_plain(tmp_path / "archive", patients=5)
-    sites = [made_manifest()]
-    table = curate_sites(sites, "local", tmp_path / "out", tmp_path, tmp_path / "archive", 0, 16, 1.0, 1)
+    table = curate_sites([made_manifest()], places(tmp_path), Wish("local", 0, 16))
     return tmp_path / "out", table
+
+
+def places(tmp_path):
+    return Places(tmp_path / "out", tmp_path, tmp_path / "work", tmp_path, tmp_path / "archive")
 
 
 def test_every_figure_says_real_and_labels_its_axes(study):
@@ -55,3 +62,23 @@ def test_records_count_each_site_and_all(study):
         ("all_sites", "images_kept", 10), ("all_sites", "patients_kept", 5),
     ]  # fmt: skip
     assert {(made["images"], made["ci_low"], made["section"]) for made in records} == {("real", None, "curation")}
+
+
+def test_a_close_look_shows_what_was_found_and_what_is_stored(tmp_path):
+    rows = write_plain(tmp_path / "archive", patients=2)
+    picture, _inside = fan(3, text="J DOE")
+    save(tmp_path / "archive", rows[0]["file"], picture)
+    looks = look_at(made_manifest(), places(tmp_path), Wish("local", 0, 32), count=2)
+    assert [look.area.kind for look in looks] == ["sector", "rectangle"] and not looks[0].simulated
+    assert looks[0].stored.shape == (32, 32) and looks[0].scanned.shape == picture.shape
+    figure = look_figure(looks)
+    assert len(figure.axes) == 4 and "real" in figure.alt
+    assert straightened_figure(looks).alt
+
+
+def test_the_site_of_the_close_look_can_be_chosen():
+    linear, convex = made_manifest(), made_manifest(site="site_02_test", scan_modes=["convex"])
+    assert pick_site([linear, convex], "") == convex and pick_site([linear], "") == linear
+    assert pick_site([linear, convex], "site_01_test") == linear
+    with pytest.raises(UltraFMError, match="did you mean 'site_01_test'"):
+        pick_site([linear, convex], "site_01_tset")

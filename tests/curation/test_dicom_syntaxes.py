@@ -348,7 +348,9 @@ def test_a_deflated_file_is_refused_before_it_grows(tmp_path):
 
 
 def test_a_compressed_frame_of_another_size_than_the_header_says_is_refused(tmp_path):
-    path = save_frames(made_dataset(speckle(1)), tmp_path / "a.dcm", JPEGBaseline8Bit, [jpeg_bytes(speckle(1, 300, 40))])
+    path = save_frames(
+        made_dataset(speckle(1)), tmp_path / "a.dcm", JPEGBaseline8Bit, [jpeg_bytes(speckle(1, 300, 40))]
+    )
     with pytest.raises(Unusable, match="a frame of 40 x 300 pixels; expected 160 x 120"):
         only(path)
 

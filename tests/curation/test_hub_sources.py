@@ -13,12 +13,13 @@ import pytest
 from loopback import Loopback, handler, serving
 from PIL import Image
 
-from ultrafm.curation.reading.remote import fetch_source, what_is_downloaded
+from ultrafm.curation.reading.remote import fetch_source
 from ultrafm.curation.reading.rows import read_rows
 from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_folder
 from ultrafm.manifests.lock import Lock
 from ultrafm.manifests.schema import HubSource
+from ultrafm.manifests.sources import what_is_downloaded
 
 NAME = "owner/breast"
 FIRST, SECOND = "a" * 40, "b" * 40

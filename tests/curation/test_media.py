@@ -5,16 +5,25 @@ import numpy as np
 import pydicom
 import pytest
 from made_archives import SITE, fan, made_manifest, made_source, speckle, write_table
+from made_dicom import flow_picture, made_dataset, made_region, save_frames
+from made_seeds import write_coloured_clip
 from PIL import Image
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
+from pydicom.uid import MPEG2MPML, MPEG4HP41, ExplicitVRLittleEndian, RLELossless, generate_uid
 
 from ultrafm.curation import curate_site, load_pictures
-from ultrafm.curation.reading.media import choose_frames, count_frames, read_frame
+from ultrafm.curation.reading import media
+from ultrafm.curation.reading.media import choose_frames, count_frames, read_frames
 from ultrafm.curation.reasons import Unusable
 from ultrafm.errors import UltraFMError
 from ultrafm.files import read_json
 from ultrafm.manifests.schema import DicomSource, VideoSource
+
+
+def read_frame(path, number, wanted=()):
+    """One frame, read together with others."""
+    return read_frames(path, {number, *wanted})[number]
+
 
 ORIGIN = {"publisher": "Testing", "country": "not stated", "licence": "CC0-1.0", "citation": "none"}
 
@@ -89,6 +98,91 @@ def test_a_clip_is_counted_and_read_by_number(tmp_path):
         )
     with pytest.raises(Unusable, match="no frame 12"):
         read_frame(tmp_path / "clip.mp4", 12)
+
+
+def test_a_clip_is_decoded_once_and_no_further_than_the_last_frame_that_is_asked_for(tmp_path, monkeypatch):
+    write_clip(tmp_path / "clip.mp4", stripes(20))
+    turned = []
+    real = media.from_pillow
+    monkeypatch.setattr(media, "from_pillow", lambda picture: turned.append(1) or real(picture))
+    found = read_frames(tmp_path / "clip.mp4", [7, 2, 7])
+    assert list(found) == [2, 7] and len(turned) == 2
+    with media.opened_clip(tmp_path / "clip.mp4") as clip:
+        media.clip_frames(clip, [3])
+        assert next(clip.decode(video=0)).to_ndarray(format="gray").mean() < 20 + 10 * 10, "later frames are left alone"
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("mpeg4", "avi"), ("libx264", "mp4"), ("mpeg2video", "mpg")])
+def test_clips_of_several_kinds_are_read_and_read_the_same_again(tmp_path, codec, suffix):
+    frames = np.stack([speckle(number, 96, 128) for number in range(5)])
+    write_clip(tmp_path / f"a.{suffix}", frames, codec)
+    path = tmp_path / f"a.{suffix}"
+    count = count_frames(path)
+    assert count in (5, 6)
+    found, again = read_frames(path, [0, 2, 4]), read_frames(path, [4])
+    for number, one in found.items():
+        assert np.abs(one.grey.astype(int) - frames[number]).mean() < 8
+        assert one.grey.shape == (96, 128) and not one.colour and one.spacing_mm is None
+    np.testing.assert_array_equal(found[4].grey, again[4].grey)
+
+
+def test_colour_of_a_clip_and_of_an_animation_is_kept(tmp_path):
+    write_coloured_clip(tmp_path / "a.mp4", "libx264")
+    picture = Image.fromarray(flow_picture(48, 64))
+    picture.save(tmp_path / "a.gif", save_all=True, append_images=[picture.rotate(180), picture])
+    picture.save(tmp_path / "a.webp", save_all=True, append_images=[picture.rotate(180), picture], lossless=True)
+    for name in ("a.mp4", "a.gif", "a.webp"):
+        found = read_frames(tmp_path / name, [0, 1])
+        assert all(one.colour and one.rgb.shape == (48, 64, 3) for one in found.values()), name
+        assert np.abs(found[0].rgb.astype(int) - flow_picture(48, 64)).mean() < 16, name
+    np.testing.assert_array_equal(read_frames(tmp_path / "a.webp", [1])[1].rgb, flow_picture(48, 64)[::-1, ::-1])
+
+
+def test_a_file_is_what_its_content_says(tmp_path):
+    """Wrong extensions: a clip called picture, a picture called clip, DICOM called both."""
+    write_clip(tmp_path / "a.mp4", stripes(5))
+    (tmp_path / "clip.jpg").write_bytes((tmp_path / "a.mp4").read_bytes())
+    Image.fromarray(speckle(1)).save(tmp_path / "a.png")
+    (tmp_path / "picture.mp4").write_bytes((tmp_path / "a.png").read_bytes())
+    write_dicom(tmp_path / "dicom.avi", speckle(2))
+    assert count_frames(tmp_path / "clip.jpg") == 5
+    assert read_frame(tmp_path / "clip.jpg", 4).grey.mean() == pytest.approx(60, abs=4)
+    np.testing.assert_array_equal(read_frame(tmp_path / "picture.mp4", 0).grey, speckle(1))
+    np.testing.assert_array_equal(read_frame(tmp_path / "dicom.avi", 0).grey, speckle(2))
+
+
+def test_a_playlist_called_clip_opens_no_other_file(tmp_path):
+    write_clip(tmp_path / "secret.ts", stripes(5), "mpeg2video")
+    for name, text in {
+        "list.mp4": f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{tmp_path}/secret.ts\n#EXT-X-ENDLIST\n",
+        "concat.avi": "ffconcat version 1.0\nfile secret.ts\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(Unusable, match="damaged clip"):
+            read_frame(tmp_path / name, 0)
+
+
+def test_a_cameras_preview_is_no_second_frame(tmp_path):
+    picture = Image.fromarray(speckle(1))
+    picture.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[picture.resize((80, 60))])
+    assert count_frames(tmp_path / "a.jpg") == 1 and read_frame(tmp_path / "a.jpg", 0).grey.shape == (120, 160)
+
+
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
+def test_video_inside_dicom_is_decoded(tmp_path, codec):
+    name = "clip.mpg" if codec == "mpeg2video" else "clip.mp4"
+    write_clip(tmp_path / name, stripes(5, 48, 64), codec)
+    data = (tmp_path / name).read_bytes()
+    made = made_dataset(np.zeros((5, 48, 64, 3), np.uint8), "YBR_FULL")
+    made.SequenceOfUltrasoundRegions = [made_region(10, 10, 63, 47)]
+    syntax = MPEG2MPML if codec == "mpeg2video" else MPEG4HP41
+    path = save_frames(made, tmp_path / "video.dcm", syntax, [data + bytes(len(data) % 2)])
+    made.NumberOfFrames = 5
+    made.save_as(path)
+    assert count_frames(path) == 5
+    for number, one in read_frames(path, [1, 3]).items():
+        assert one.grey[10:, 10:].mean() == pytest.approx(20 + 10 * number, abs=4) and not one.grey[:10].any()
+        assert one.spacing_mm == pytest.approx((0.2, 0.2))
 
 
 def test_an_animated_gif_is_a_clip_too(tmp_path):
@@ -230,10 +324,38 @@ def test_the_real_dicom_files_are_read(real_data):
     assert outside.mean() > 0.2 and not decoded["OBXXXX1A.dcm"].grey[outside].any()
 
 
+REAL_DICOM = {
+    "JPGLosslessP14SV1_1s_1f_8b.dcm": ((768, 1024), 0.254767, False), "OBXXXX1A.dcm": ((600, 800), 0.262288, False),
+    "OBXXXX1A_rle_2frame.dcm": ((600, 800), 0.262288, False), "US1_J2KR.dcm": ((480, 640), None, True),
+    "US1_UNCR.dcm": ((480, 640), None, True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REAL_DICOM)
+def test_size_spacing_and_colour_of_the_real_dicom_files(real_data, name):
+    shape, millimetres, colour = REAL_DICOM[name]
+    path = real_data / "dicom" / name
+    found = read_frames(path, range(count_frames(path)))
+    assert len(found) == (2 if "2frame" in name else 1) and found[0].colour == colour  # its second frame was made up
+    for one in found.values():
+        assert one.grey.shape == shape
+        assert one.spacing_mm == (pytest.approx((millimetres, millimetres), rel=1e-4) if millimetres else None)
+
+
+REAL_CLIPS = {  # frames, height, width
+    "Cov_Atlas_pleural.mp4": (77, 364, 364), "Cov_combatting_Image5.mp4": (182, 394, 394),
+    "Pneu_Avi_Video_004.mp4": (31, 606, 606), "Pneu_liftl_pneu_case3_clip5.mp4": (26, 272, 272),
+    "Pneu_prospective_file3.mp4": (151, 260, 260), "Reg_Image_181432_crop.mp4": (137, 242, 242),
+    "Reg_NormalLungs.mp4": (131, 141, 148), "Reg_northumbria_0409_set3_vid1.avi": (91, 470, 470),
+    "Reg_pat1Image_133410.mpeg": (183, 370, 370), "Vir_liftl_H1N1_case2_clip2.mp4": (36, 358, 358),
+    "Vir_whitelung_h1n1.mp4": (123, 270, 270),
+}  # fmt: skip
+
+
 def test_the_real_clips_are_read(real_data):
-    clips = sorted((real_data / "lung_pocus" / "videos").iterdir())
-    assert len(clips) >= 10
-    for clip in clips:
-        count = count_frames(clip)
-        wanted = choose_frames(count, 2)
-        assert count > 2 and all(read_frame(clip, number, wanted).grey.std() > 10 for number in wanted), clip.name
+    folder = real_data / "lung_pocus" / "videos"
+    assert {path.name for path in folder.iterdir()} == set(REAL_CLIPS)
+    for name, (count, *shape) in REAL_CLIPS.items():
+        assert count_frames(folder / name) == count, name
+        for number, one in read_frames(folder / name, choose_frames(count, 3)).items():
+            assert list(one.grey.shape) == shape and one.grey.std() > 10 and one.spacing_mm is None, (name, number)

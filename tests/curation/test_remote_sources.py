@@ -13,12 +13,13 @@ from loopback import Loopback, serving
 from PIL import Image
 
 from ultrafm.curation.reading import download as downloading
-from ultrafm.curation.reading.remote import fetch_source, what_is_downloaded
+from ultrafm.curation.reading.remote import fetch_source
 from ultrafm.curation.reading.rows import read_rows
 from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_folder
 from ultrafm.manifests.lock import Lock
 from ultrafm.manifests.schema import ArchiveSource
+from ultrafm.manifests.sources import what_is_downloaded
 
 ORIGIN = {"publisher": "Testing", "country": "not stated", "licence": "CC0-1.0", "citation": "none"}
 PUBLIC = {"pseudonyms": "public", "sign_off": False}
@@ -168,7 +169,7 @@ def test_a_server_that_cannot_resume_is_asked_for_all_of_it(server, manifest, tm
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:text/plain,x"])
 def test_a_redirect_to_anything_but_http_is_refused(server, manifest, tmp_path, target):
     server.moved["/set.zip"] = target
-    with pytest.raises(UltraFMError, match="(?i)redirect"):
+    with pytest.raises(UltraFMError, match=r"(?i)redirect"):
         fetch_source(manifest, source_of(server, "set.zip"), tmp_path, Lock(), True)
 
 

@@ -40,8 +40,8 @@ def test_a_choice_that_cannot_be_made_is_explained(manifests: list[SiteManifest]
     both = Sources(phantom=site.sources.phantom, local=LOCAL)
     with pytest.raises(UltraFMError, match=r"site_01_palm_breast, source: found 'fantom'.*did you mean 'phantom'"):
         choose_source(site, "fantom")
-    with pytest.raises(UltraFMError, match=r"no source 'open'; expected one of phantom"):
-        choose_source(site, "open")
+    with pytest.raises(UltraFMError, match=r"no source 'local'; expected one of phantom, open"):
+        choose_source(site, "local")
     with pytest.raises(UltraFMError, match=r"2 sources \(phantom, local\) and no default_source"):
         choose_source(with_sources(site, both, None), "default")
     with pytest.raises(UltraFMError, match="no source 'open'"):

@@ -107,7 +107,6 @@ def test_curate_says_when_much_was_left_out(export, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda folder: (folder / "list.csv").unlink(), "no CSV table"),
         (lambda folder: (folder / "list.csv").write_text("Picture,Biopsy\npictures/0000.png,B"), "column for patient"),
         (lambda folder: [path.unlink() for path in folder.rglob("*.png")], "no picture"),
     ],
@@ -116,6 +115,46 @@ def test_a_folder_that_does_not_serve_is_told_of(export, tmp_path, change, words
     change(export)
     with pytest.raises(UltraFMError, match=words):
         draft_manifest(export, tmp_path / "out", "site_01_own")
+
+
+def filled(draft, **more):
+    """A draft with everything filled in, as the check and the curation would read it."""
+    fill_in(draft.path)
+    text = draft.path.read_text()
+    for old, new in more.items():
+        text = text.replace(f"{old}: FILL IN", f"{old}: {new}").replace(f"{old}: the house", f"{old}: {new}")
+    draft.path.write_text(text)
+    return draft.path
+
+
+def test_a_folder_without_a_table_is_drafted_by_what_lies_in_it(export, tmp_path, capsys):
+    (export / "list.csv").unlink()
+    draft = draft_manifest(export, tmp_path / "out", "site_01_own")
+    assert draft.found == ["12 pictures", "no table, so a source of kind folder"]
+    assert any("patient_pattern: FILL IN" in line for line in draft.to_do)
+    assert main(["manifests", "check", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().err
+    assert "field sources.local.patient_pattern: found 'FILL IN'" in told and "round brackets" not in told
+    assert "field title: found 'FILL IN'" in told, "all open fields are told at once"
+    path = filled(draft, patient_pattern=r"pictures/(\d+)\.png")
+    assert main(["manifests", "check", str(path.parent), "--data-root", str(export.parent)]) == 0
+    source = yaml.safe_load(path.read_text())["sources"]["local"]
+    assert source["table"] is None and source["deidentification"]["pseudonyms"] == "secret"
+    assert source["deidentification"]["sign_off"] is True and source["conditions"] == ["in the house"]
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"), [(["a.mp4", "b.avi", "c.png"], "video"), (["IM1", "b.dcm", "c.png"], "dicom")]
+)
+def test_clips_and_dicom_files_are_known(tmp_path, names, kind):
+    folder = tmp_path / "data" / "export"
+    folder.mkdir(parents=True)
+    for name in [*names, "DICOMDIR", "notes.txt"]:
+        (folder / name).write_bytes(bytes(128) + b"DICM")
+    draft = draft_manifest(folder, tmp_path / "out", "site_01_own")
+    source = yaml.safe_load(draft.path.read_text())["sources"]["local"]
+    assert source["kind"] == kind and ("patient_tag" in source) == (kind == "dicom")
+    assert ("patient_pattern" in source) == (kind == "video") and "table" not in source
 
 
 def test_a_manifest_is_never_overwritten_and_a_site_needs_an_id(export, tmp_path):

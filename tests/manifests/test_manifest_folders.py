@@ -19,7 +19,21 @@ from ultrafm.manifests import (
     sites_table,
     write_sites_table,
 )
-from ultrafm.manifests.schema import DicomSource, FolderSource, PhantomSource, SiteManifest, VideoSource
+from ultrafm.manifests.schema import (
+    ArchiveFile,
+    ArchiveSource,
+    Deidentification,
+    DicomSource,
+    FolderSource,
+    HubColumns,
+    HubSource,
+    MatlabPictures,
+    PhantomSource,
+    Quality,
+    SideFile,
+    SiteManifest,
+    VideoSource,
+)
 from ultrafm.manifests.table import BEGIN, END, replace_table, simulated_images
 
 ROOT = Path(__file__).parents[2]
@@ -78,8 +92,43 @@ def test_sites_with_a_task_have_one_organ_grey_pictures_and_both_answers() -> No
 def test_counterparts_are_not_called_checked_and_phantom_labels_are_mapped() -> None:
     for manifest in load_sites(SIMULATED):
         assert manifest.public_counterpart is not None and not manifest.public_counterpart.checked
-        assert is_simulated(phantom_of(manifest)) and manifest.sources.available() == ["phantom"]
+        assert is_simulated(phantom_of(manifest)) and manifest.sources.available() == ["phantom", "open"]
         assert set(phantom_of(manifest).findings) <= set(manifest.label_map)
+
+
+def test_every_simulated_site_has_a_real_source_that_claims_no_more_than_is_known() -> None:
+    sources = {manifest.site: manifest.sources.open for manifest in load_sites(SIMULATED)}
+    assert all(isinstance(source, ArchiveSource | HubSource) for source in sources.values())
+    assert len({source.country for source in sources.values()}) >= 9
+    for site, source in sources.items():
+        assert not source.checked and source.licence and source.citation, site
+        assert source.deidentification.pseudonyms == "public" and not source.deidentification.sign_off
+        assert "EchoNet" not in source.model_dump_json()
+        assert ("NC" in source.licence) == ("non-commercial" in source.conditions)
+        assert ("ND" in source.licence) == ("no derivatives" in source.conditions)
+        text = (SIMULATED / f"{site}.yaml").read_text(encoding="utf-8").partition("\n  open:\n")[2]
+        assert "not tried" in text or "does not say" in text or site == "site_01_palm_breast", site
+
+
+def test_no_two_sites_read_the_same_file_of_a_set() -> None:
+    sources = [manifest.sources.open for manifest in load_sites(SIMULATED)]
+    archives = [source for source in sources if isinstance(source, ArchiveSource)]
+    tn5000 = [source for source in archives if "52597376" in source.archives[0].address]
+    liver = [source for source in archives if "7272660" in source.archives[0].address]
+    assert len(tn5000) == 3 and len(liver) == 2
+    for number in range(1, 5001):
+        name = f"TN5000_forReview/JPEGImages/{number:06d}.jpg"
+        assert sum(re.search(source.file_pattern, name) is not None for source in tn5000) == 1, name
+    for number in range(1, 500):
+        name = f"7272660/Benign/image/{number}.jpg"
+        assert sum(re.search(source.file_pattern, name) is not None for source in liver) == 1, name
+
+
+def test_the_check_tells_what_a_run_would_download() -> None:
+    lines = check_manifests(SIMULATED).lines
+    assert all("; open would download " in line for line in lines)
+    assert "RESECT/NIFTI/Case1/US/Case1-US-before.nii.gz and 22 more files" in lines[14]
+    assert not any("would download" in line for line in check_manifests(REAL).lines)
 
 
 def test_the_two_vocabularies_are_the_same() -> None:
@@ -107,6 +156,9 @@ def test_the_real_sites_are_open_and_none_is_called_the_hospital_it_is_not() -> 
     for manifest in load_sites(REAL):
         source = open_of(manifest)
         assert not is_simulated(source) and not source.checked and source.licence and source.citation
+        assert source.deidentification.pseudonyms == "public" and not source.deidentification.sign_off
+        assert ("NC" in source.licence) == ("non-commercial" in source.conditions)
+        assert ("BY" in source.licence) == ("attribution" in source.conditions)
         assert not re.search("hospital|clinic|university", source.publisher, re.IGNORECASE)
 
 
@@ -178,6 +230,13 @@ def test_the_example_in_the_readme_is_a_valid_manifest(tmp_path: Path) -> None:
 def test_the_readme_names_every_field_of_a_manifest() -> None:
     text = (SIMULATED / "README.md").read_text(encoding="utf-8")
     fields = {*SiteManifest.model_fields, *FolderSource.model_fields, *PhantomSource.model_fields}
-    fields |= {*DicomSource.model_fields, *VideoSource.model_fields}
+    fields |= {
+        *DicomSource.model_fields,
+        *VideoSource.model_fields,
+        *ArchiveSource.model_fields,
+        *HubSource.model_fields,
+    }
+    for part in (Deidentification, ArchiveFile, HubColumns, MatlabPictures, SideFile, Quality):
+        fields |= set(part.model_fields)
     fields |= set(phantom_of(load_sites(SIMULATED)[0]).device.model_dump())
     assert {field for field in fields if f"`{field}`" not in text} <= {"checked", "kind"}

@@ -62,18 +62,46 @@ SPOILT = {
     "institution": (" (fictional)", "", "sources.phantom.institution", ["'(fictional)'"]),
     "default source": ("default_source: phantom", "default_source: local", "default_source", ["one of phantom"]),
     "name of the file": ("site: site_01_palm", "site: site_01_pal", "site", ["'site_01_palm_breast'"]),
+    "field of an archive": (
+        "archives:\n      - address",
+        "archives:\n      - adress",
+        "sources.open.archives.0.adress",
+        ["did you mean 'address'"],
+    ),
+    "address that is none": ("https://zenodo", "file:///zenodo", "sources.open.archives.0.address", ["https?"]),
+    "hash that is none": ("sha256: ba3e", "sha256: ZZ", "sources.open.archives.0.sha256", ["[0-9a-f]"]),
+    "folder that leads out": (
+        "  - address: https://zenodo.org/records/8231412/files/BUSBRA.zip",
+        "  - into: ../x\n        address: https://zenodo.org",
+        "sources.open.archives.0.into",
+        ["leads out"],
+    ),
+    "no place for the file": ("Images/{}.png", "Images/x.png", "sources.open.file_form", ["Images/x.png"]),
+    "organ of a source": (
+        "    organ: breast\n    modality",
+        "    organ: brest\n    modality",
+        "sources.open.organ",
+        ["did you mean 'breast'"],
+    ),
+    "condition": ("[attribution]", "[atribution]", "sources.open.conditions.0", ["did you mean 'attribution'"]),
+    "pseudonyms": ("pseudonyms: public", "pseudonyms: open", "sources.open.deidentification.pseudonyms", ["'secret'"]),
     "field twice": ("organs: [breast]", "title: again\norgans: [breast]", "title", ["second time (first on line 5)"]),
 }
+
+
+GUAVA = "site_02_guava_breast.yaml"  # its open source is an archive
+OF_AN_ARCHIVE = [case for case, change in SPOILT.items() if change[2].startswith("sources.open")]
 
 
 @pytest.mark.parametrize("case", SPOILT)
 def test_a_spoilt_manifest_is_told_of_with_file_line_and_field(folder: Path, case: str) -> None:
     old, new, field, words = SPOILT[case]
-    line = spoil(folder / BREAST, old, new)
+    name = GUAVA if case in OF_AN_ARCHIVE else BREAST
+    line = spoil(folder / name, old, new) + old.count("\n") * ("\n      - " in old)
     with pytest.raises(UltraFMError) as caught:
-        load_site(folder / BREAST, load_vocabulary(folder))
+        load_site(folder / name, load_vocabulary(folder))
     message = str(caught.value)
-    assert BREAST in message and f"field {field}:" in message
+    assert name in message and f"field {field}:" in message
     assert all(word in message for word in words), message
     if case not in ("no room for test", "shares", "task where none is"):  # there the whole part is at fault
         assert f"line {line}," in message
@@ -128,7 +156,7 @@ def test_a_byte_order_mark_does_no_harm(folder: Path) -> None:
 def test_all_problems_of_all_files_are_collected(folder: Path) -> None:
     spoil(folder / BREAST, "gain_db: 0", "gain_bd: 0")
     spoil(folder / BREAST, "patients: 130", "patients: many")
-    spoil(folder / "site_02_guava_breast.yaml", "[B-mode]", "[Bmode]")
+    spoil(folder / "site_02_guava_breast.yaml", "benign: benign", "benign: bening")
     spoil(folder / "site_03_olive_breast.yaml", "train: 0.5", "train: x: 5")
     report = check_manifests(folder)
     assert [BREAST in problem for problem in report.problems] == [True, True, False, False]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,13 +34,15 @@ def site_fingerprints(curated: Path, site: str, study_key: bytes, near: bool = F
 
 
 def cross_site_duplicates(
-    curated: Path, sites: Sequence[str], study_key: bytes, near: bool = False
+    curated: Path, sites: Sequence[str], study_key: bytes | None = None, near: bool = False
 ) -> pd.DataFrame:
     """Pairs of pictures of two sites that are the same or, with `near`, whose open hashes differ by at most 4 bits.
 
     Columns: site, image_id, other_site, other_image_id, bits (of the open hash; 0 without), same_pixels, two_folds.
-    The key only hides the hashes; the pairs do not depend on it.
+    The key only hides the hashes from others; the pairs do not depend on it. Without one a new one is made and
+    forgotten, which does when all sites are compared in one place.
     """
+    study_key = study_key or secrets.token_bytes(32)
     tables = [site_fingerprints(curated, site, study_key, near) for site in sorted(sites)]
     found = [
         pair for number, one in enumerate(tables) for other in tables[number + 1 :] for pair in _pairs(one, other, near)

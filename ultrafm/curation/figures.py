@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from scipy import ndimage
 
+from ultrafm.curation.close_look import Look
 from ultrafm.curation.pictures import load_pictures
 from ultrafm.files import read_json
 from ultrafm.reporting.figures import PALETTE, new_figure, picture_grid
@@ -71,6 +73,26 @@ def _outlined(image: np.ndarray, sector: np.ndarray, zoom: int = 4) -> np.ndarra
     colours = np.repeat(large[:, :, None], 3, axis=2)
     colours[border] = OUTLINE
     return colours
+
+
+def look_figure(looks: Sequence[Look]) -> Figure:
+    """Pictures as the scanner wrote them, with scan area and marks; beside each, what goes into the store."""
+    kind = "simulated" if any(look.simulated for look in looks) else "real"
+    found = "; ".join(f"{look.area.kind}, {look.area.scan_mode}, {len(look.marks)} marks" for look in looks)
+    figure = new_figure(7, 3.2 * len(looks) + 0.4, f"Pictures before and after curation ({kind}): {found}.")
+    for row, look in zip(figure.subplots(len(looks), 2, squeeze=False, width_ratios=(3, 2)), looks):
+        row[0].imshow(look.grey, cmap="gray", vmin=0, vmax=255)
+        row[0].contour(look.scanned, levels=[0.5], colors=[OUTLINE], linewidths=1.2)
+        for mark in look.marks:
+            left, top, right, bottom = mark.box
+            size = (right - left, bottom - top)
+            row[0].add_patch(Rectangle((left, top), *size, fill=False, edgecolor=PALETTE[4], linewidth=1))
+        row[0].set_title(f"{look.area.kind}, read as {look.area.scan_mode} ({look.area.confidence:.2f}); {kind}")
+        row[1].imshow(look.stored, cmap="gray", vmin=0, vmax=255)
+        row[1].set_title(f"in the store, {len(look.stored)} x {len(look.stored)} pixels")
+        for axes in row:
+            axes.set_axis_off()
+    return figure
 
 
 def quality_figure(curated: Path, table: pd.DataFrame) -> Figure:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -51,8 +54,27 @@ class Job:
     patient: str
 
 
+@contextmanager
+def unheard() -> Iterator[None]:
+    """No word of the libraries that read files: at their finest they log the values of headers, and so identities."""
+    loggers = [logging.getLogger(name) for name in ("PIL", "pydicom", "libav")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+
+
 def prepare_file(settings: Settings, job: Job) -> ReadFile:
     """Read one file and its mask, and prepare every frame that is taken of it. Never raises for a broken file."""
+    with unheard():
+        return _prepare_file(settings, job)
+
+
+def _prepare_file(settings: Settings, job: Job) -> ReadFile:
     try:
         path = find_file(settings.folder, job.file)
         count = count_frames(path)
@@ -86,7 +108,7 @@ def prepare_frame(settings: Settings, job: Job, decoded: Decoded, named: dict[st
     height, width = decoded.grey.shape
     area = find_scan_area(decoded.grey)
     marks = find_text(decoded.grey, decoded.rgb)
-    scanned = _whole_map(area, height, width)
+    scanned = whole_map(area, height, width)
     inner = [mark for mark, place in zip(marks, place_marks(marks, scanned)) if place != "outside"]
     clean = np.where(scanned, decoded.grey, 0).astype(np.uint8)
     if settings.blacks_out_text:
@@ -111,7 +133,7 @@ def prepare_frame(settings: Settings, job: Job, decoded: Decoded, named: dict[st
     )  # fmt: skip
 
 
-def _whole_map(area: ScanArea, height: int, width: int) -> np.ndarray:
+def whole_map(area: ScanArea, height: int, width: int) -> np.ndarray:
     """The scan area as bool (height, width) of the whole picture."""
     scanned = np.zeros((height, width), dtype=bool)
     left, top, right, bottom = area.box

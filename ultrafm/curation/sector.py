@@ -1,31 +1,32 @@
 """Finding the scan area: the part of a picture that the probe made, without text, scales, logos and empty border.
 
-All work is done on a picture reduced to about `WORK_SIDE` pixels, which keeps it to a few milliseconds. The steps:
-background level from the outer ring, letters away, foreground, closing (speckle becomes area), opening (thin things
-vanish), largest component, convex outline, rectangle or sector; a sector is completed by its mirror image.
+The area is found on a reduced picture, which keeps it to a few milliseconds; a rectangle or a sector is then fitted to
+it and refined on the edges of the full picture. Where neither fits, the area's outline is kept as it is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
-from PIL import Image, ImageDraw
-from scipy import ndimage
-from scipy.spatial import ConvexHull, QhullError
+from PIL import Image
 
-WORK_SIDE = 192  # pixels of the longer side while searching
-TEXT_SIDE = 400  # the same while looking for letters, which are finer
-STANDS_OUT = 32  # grey values above the background; letters are brighter, their JPEG ripple is not
-LETTER, WORD = (0.08, 0.12), (0.04, 0.45)  # shares of the picture's height and width; letters of a word may touch
-MOST_TEXT = 0.4  # share of what stands out that may be letters
-NEAR_BLACK = 10  # a background as dark as this needs little evidence
-ABOVE_BACKGROUND = 3  # grey values; JPEG ripple stays below after averaging
-LEAST_SHARE = 0.08  # of the picture; a smaller area is not believed
-CLEAN = 0.9  # share of the background that has exactly one value when there is no ripple
-LEAST_PART = 0.02  # of the largest area; a smaller part cut off by a shadow is not joined
-DENSE = 0.75  # share of a part's pixels that differ from the background; tissue nearly all, text half
+from ultrafm.curation.scan_area.coarse import CoarseArea, coarse_areas
+from ultrafm.curation.scan_area.edges import Outline, outline_of
+from ultrafm.curation.scan_area.fallback import bounds, outline_map
+from ultrafm.curation.scan_area.rectangle_fit import FittedRectangle, fit_rectangle
+from ultrafm.curation.scan_area.sector_fit import NARROWEST, NEAR_EDGE, FittedSector, first_sector, refine
+from ultrafm.geometry.pixels import SectorInPixels
+
 RECTANGLE_FILL = 0.93  # share of its box that a rectangle's outline fills; a fan fills less
+LEAST_CONFIDENCE = 0.25  # below it the scan mode is unknown
+ARC_SEEN = 0.2  # share of the inner arc's points at which it must be seen to count as an arc
+CUT = 0.4  # share of a straight edge that must be seen for a fan to count as cut off there
+SURE = 0.5  # confidence at which the search ends
+LEFT_OUT = 0.04  # share of the area that a fitted sector may leave out
+POINTED, BLUNT = 0.1, 0.25  # inner radius as a share of the outer: less is a phased array; more is no phased array
+SIDE, ARC, EDGE, LOWER_EDGE = 0.45, 0.45, 0.5, 0.2  # how far one edge alone convinces, 0 to 1
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,17 @@ class ScanArea:
     box: left, top, right, bottom in pixels of the picture, right and bottom exclusive.
     inside: bool, a coarse map of the box (its own resolution), True inside the scan area.
     kind: "rectangle", "sector", or "whole" when no border was found and all of the picture is kept.
+    confidence: how much speaks for the scan mode, 0 to 1.
+    scan_mode: "linear", "convex", "phased sector" or "unknown".
+    geometry: a sector in pixels of the picture, None when there is none or it could not be fitted.
     """
 
     box: tuple[int, int, int, int]
     inside: np.ndarray
     kind: str
+    confidence: float = 0.0
+    scan_mode: str = "unknown"
+    geometry: SectorInPixels | None = None
 
     @property
     def width(self) -> int:
@@ -52,168 +59,136 @@ class ScanArea:
         return self.box[3] - self.box[1]
 
     def inside_at(self, width: int, height: int) -> np.ndarray:
-        """The map of the box as bool (height, width)."""
-        return np.asarray(Image.fromarray(self.inside).resize((width, height), Image.Resampling.NEAREST))
+        """The map of the box as bool (height, width), from the geometry where there is one."""
+        if self.geometry is None:
+            return np.asarray(Image.fromarray(self.inside).resize((width, height), Image.Resampling.NEAREST))
+        columns = self.box[0] + (np.arange(width) + 0.5) * (self.width / width) - 0.5
+        rows = self.box[1] + (np.arange(height) + 0.5) * (self.height / height) - 0.5
+        return self.geometry.inside(columns, rows)
 
 
 def find_scan_area(grey: np.ndarray) -> ScanArea:
     """The scan area of a grey picture (H, W) uint8; the whole picture when nothing darker surrounds it."""
     height, width = grey.shape
-    first = max(1, round(max(height, width) / TEXT_SIDE))
-    second = max(1, round(max(height, width) / first / WORK_SIDE))
-    factor = first * second
-    fine = np.asarray(Image.fromarray(grey).reduce(first))
-    level = background_level(fine)
-    small = fine if level is None else np.asarray(Image.fromarray(_without_text(fine, level)).reduce(second))
-    area = None if level is None else _main_area(small, level)
-    if area is None or area.mean() < LEAST_SHARE:
-        return ScanArea((0, 0, width, height), np.ones((1, 1), dtype=bool), "whole")
-    outline = _outline(area)
-    is_rectangle = _is_rectangle(outline)
-    if not is_rectangle:
-        outline = _without_lens(_both_sides(outline), area)
-    top, bottom, left, right = _bounds(outline)
-    box = (left * factor, top * factor, min(right * factor, width), min(bottom * factor, height))
+    best = None
+    for coarse in coarse_areas(grey):
+        area = _area_of(grey, coarse)
+        if best is None or area.confidence >= best.confidence:
+            best = area
+        if best.geometry is not None and best.confidence >= SURE:
+            break
+    return best or ScanArea((0, 0, width, height), _everything(), "whole")
+
+
+def _area_of(grey: np.ndarray, coarse: CoarseArea) -> ScanArea:
+    """The fan or the rectangle that fits a coarse area, else its outline."""
+    outline = outline_of(coarse.area)
+    rectangle = fit_rectangle(grey, coarse, bounds(outline.filled))
+    confidence = _linear_confidence(rectangle)
+    is_rectangle = _is_rectangle(outline.filled)
+    if not (is_rectangle and confidence >= SURE):
+        start = first_sector(outline)
+        fitted = None if start is None else refine(grey, coarse, start)
+        if fitted is not None and _is_fan(fitted, start.score):
+            return _fan(grey, coarse, outline, rectangle, fitted, start.score)
     if is_rectangle:
-        return ScanArea(box, np.ones((1, 1), dtype=bool), "rectangle")
-    return ScanArea(box, outline[top:bottom, left:right], "sector")
+        mode = "linear" if confidence >= LEAST_CONFIDENCE else "unknown"
+        return ScanArea(rectangle.box, _everything(), "rectangle", confidence, mode)
+    return _unfitted(coarse, outline, grey.shape[::-1])
 
 
-def background_level(small: np.ndarray) -> int | None:
-    """Grey value of the empty border, or None when the outer ring looks like tissue.
-
-    A near-black level is believed when it makes up a tenth of the ring; another level only when it makes up half.
-    """
-    ring = _ring(small)
-    counts = np.bincount(ring, minlength=256)
-    level = int(np.convolve(counts, np.ones(3), mode="same").argmax())
-    share = counts[max(level - 2, 0) : level + 3].sum() / ring.size
-    if share >= 0.5 or (level <= NEAR_BLACK and share >= 0.1):
-        return level
-    dark = counts[: ABOVE_BACKGROUND + 1].sum() / ring.size
-    return 0 if dark >= 0.1 else None
+def _everything() -> np.ndarray:
+    return np.ones((1, 1), dtype=bool)
 
 
-def _without_text(fine: np.ndarray, level: int) -> np.ndarray:
-    """The picture with letters, ticks and small marks replaced by the background.
-
-    Letters are small and bright, and each stands alone. Small bright spots of tissue vanish with them, which does not
-    matter for finding the area. When much would vanish, the picture is no page of text, and nothing is replaced.
-    """
-    bright = np.abs(fine.astype(np.int16) - level) > STANDS_OUT
-    names, count = ndimage.label(bright, structure=np.ones((3, 3)))
-    if count == 0:
-        return fine
-    sides = [(part[0].stop - part[0].start, part[1].stop - part[1].start) for part in ndimage.find_objects(names)]
-    shares = np.array(sides) / fine.shape
-    small = np.any([np.all(shares <= limit, axis=1) for limit in (LETTER, WORD)], axis=0)
-    letters = np.concatenate([[False], small])[names]
-    if letters.sum() > MOST_TEXT * bright.sum():
-        return fine
-    halo = ndimage.maximum_filter(letters.view(np.uint8), 3) > 0
-    return np.where(halo, level, fine).astype(np.uint8)
-
-
-def _ring(small: np.ndarray) -> np.ndarray:
-    """The pixels of the two outermost rows and columns."""
-    return np.concatenate([small[:2].ravel(), small[-2:].ravel(), small[:, :2].ravel(), small[:, -2:].ravel()])
-
-
-def _threshold(small: np.ndarray, level: int) -> int:
-    """How far from the background a pixel of the scan is at least: 1 where the background is clean, else more."""
-    ring = _ring(small).astype(np.int16)
-    near = ring[np.abs(ring - level) <= ABOVE_BACKGROUND]
-    return 1 if (near == level).mean() >= CLEAN else ABOVE_BACKGROUND
-
-
-def _main_area(small: np.ndarray, level: int) -> np.ndarray | None:
-    """The scan as bool (h, w): the largest connected area that differs from the background, without thin things
-    around it, joined with dense areas above or below that a shadow cut off from it. Text is never dense."""
-    different = np.abs(small.astype(np.int16) - level) > _threshold(small, level)
-    names, count = ndimage.label(_opened(_closed(different, 2), 4))
-    if count == 0:
-        return None
-    sizes = np.bincount(names.ravel(), minlength=count + 1)[1:]
-    largest = 1 + int(sizes.argmax())
-    area = names == largest
-    columns = np.flatnonzero(area.any(axis=0))
-    for name, (_rows, across) in enumerate(ndimage.find_objects(names), start=1):
-        below_or_above = across.start >= columns[0] and across.stop <= columns[-1] + 1
-        large = sizes[name - 1] >= LEAST_PART * sizes[largest - 1]
-        if name != largest and below_or_above and large and different[names == name].mean() >= DENSE:
-            area = area | (names == name)
-    return ndimage.binary_fill_holes(area)
-
-
-def _closed(mask: np.ndarray, radius: int) -> np.ndarray:
-    """Closing by a square, as if the picture went on beyond its edge."""
-    size = 2 * radius + 1
-    wide = ndimage.maximum_filter(mask.view(np.uint8), size, mode="nearest")
-    return ndimage.minimum_filter(wide, size, mode="nearest").astype(bool)
-
-
-def _opened(mask: np.ndarray, radius: int) -> np.ndarray:
-    """Opening by a square, as if the picture went on beyond its edge."""
-    size = 2 * radius + 1
-    narrow = ndimage.minimum_filter(mask.view(np.uint8), size, mode="nearest")
-    return ndimage.maximum_filter(narrow, size, mode="nearest").astype(bool)
-
-
-def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """First row, row after the last, first column, column after the last of the True pixels."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-
-
-def _outline(area: np.ndarray) -> np.ndarray:
-    """Convex outline of an area, filled: shadows that reach the edge do not cut into it."""
-    rows = np.flatnonzero(area.any(axis=1))
-    first = area.argmax(axis=1)[rows]
-    last = area.shape[1] - 1 - area[:, ::-1].argmax(axis=1)[rows]
-    points = np.concatenate([np.stack([first, rows], axis=1), np.stack([last, rows], axis=1)])
-    try:
-        corners = points[ConvexHull(points).vertices]
-    except QhullError:  # all points on one line
-        return area
-    picture = Image.new("1", (area.shape[1], area.shape[0]))
-    ImageDraw.Draw(picture).polygon([(int(x), int(y)) for x, y in corners], fill=1, outline=1)
-    return np.array(picture, dtype=bool)
-
-
-def _is_rectangle(outline: np.ndarray) -> bool:
+def _is_rectangle(filled: np.ndarray) -> bool:
     """Does the outline fill its box, or is it as wide at the skin as anywhere (a rectangle with dark lower corners)?"""
-    top, bottom, left, right = _bounds(outline)
-    inside = outline[top:bottom, left:right]
+    left, top, right, bottom = bounds(filled)
+    inside = filled[top:bottom, left:right]
     skin = inside[: max(1, len(inside) // 10)].sum(axis=1).mean()
     return bool(inside.mean() >= RECTANGLE_FILL or skin >= RECTANGLE_FILL * inside.shape[1])
 
 
-def _both_sides(outline: np.ndarray) -> np.ndarray:
-    """The outline joined with its mirror image: a fan is symmetric, but one side may lie in shadow.
-
-    The axis is the middle of the topmost tenth, where the skin is nearly always bright.
-    """
-    width = outline.shape[1]
-    top, bottom, _left, _right = _bounds(outline)
-    skin = np.flatnonzero(outline[top : top + max(1, (bottom - top) // 10)].any(axis=0))
-    doubled = skin[0] + skin[-1]  # column x mirrors to doubled - x
-    mirrored = np.zeros_like(outline)
-    there = doubled - np.arange(width)
-    valid = (there >= 0) & (there < width)
-    mirrored[:, valid] = outline[:, there[valid]]
-    return _outline(outline | mirrored)
+def _linear_confidence(rectangle: FittedRectangle) -> float:
+    """How much speaks for a linear probe: straight upright edges and a straight skin line; the lower edge says less,
+    for other scans are cut off straight there too."""
+    left, top, right, bottom = rectangle.seen
+    return _together([EDGE * _above(share, 0.3, 0.7) for share in (left, top, right)] + [LOWER_EDGE * _above(bottom, 0.3, 0.7)])
 
 
-def _without_lens(outline: np.ndarray, area: np.ndarray) -> np.ndarray:
-    """Cut away what the convex outline adds above the probe's arc: a lens, at most a seventh of the height deep."""
-    top, bottom, left, right = _bounds(outline)
-    height = bottom - top
-    start = np.where(outline.any(axis=0), outline.argmax(axis=0), len(outline))
-    first = np.where(area.any(axis=0), area.argmax(axis=0), 0)
-    chord = np.flatnonzero(start <= top + height / 30)
-    if len(chord) < 0.2 * (right - left):  # the tip of a phased sector has no lens
-        return outline
-    along = (np.arange(len(start)) - chord[0]) / max(1, chord[-1] - chord[0])
-    deepest = height / 7 * 4 * along * (1 - along)  # below 0 outside the chord: nothing is cut there
-    lens = np.where((first > start) & (first - start <= deepest + 1) & (deepest >= 0), first, start)
-    return outline & (np.arange(len(outline))[:, None] >= lens[None, :])
+def _fan_confidence(fitted: FittedSector, score: float) -> float:
+    """How much speaks for a fan: each side and arc of which a part is seen, and how much of the outline it explains."""
+    weights = (SIDE, SIDE, ARC, ARC)
+    seen = [
+        weight * min(1, seen / 0.6) * min(1, visible / 0.2)
+        for weight, seen, visible in zip(weights, fitted.seen, fitted.visible)
+    ]
+    return _together(seen) * min(max(score + 0.6, 0.3), 1.0)
+
+
+def _above(share: float, low: float, high: float) -> float:
+    """0 up to `low`, 1 from `high` on, straight between."""
+    return min(max((share - low) / (high - low), 0.0), 1.0)
+
+
+def _together(doubts: list[float]) -> float:
+    """How far several independent signs convince together."""
+    return float(1 - np.prod([1 - doubt for doubt in doubts]))
+
+
+def _is_fan(fitted: FittedSector, score: float) -> bool:
+    wide = fitted.sector.right_angle - fitted.sector.left_angle >= NARROWEST
+    return wide and _fan_confidence(fitted, score) >= LEAST_CONFIDENCE
+
+
+def _fan(
+    grey: np.ndarray, coarse: CoarseArea, outline: Outline, rectangle: FittedRectangle, fitted: FittedSector,
+    score: float,
+) -> ScanArea:  # fmt: skip
+    sector, confidence = fitted.sector, _fan_confidence(fitted, score)
+    mode = _fan_mode(fitted)
+    if _left_out(sector, coarse) > LEFT_OUT:
+        area = _unfitted(coarse, outline, grey.shape[::-1])
+        return ScanArea(area.box, area.inside, "sector", confidence, mode)
+    box = _box_of(sector, rectangle, grey.shape)
+    return ScanArea(box, _everything(), "sector", confidence, mode, sector)
+
+
+def _fan_mode(fitted: FittedSector) -> str:
+    """Convex or phased by the inner radius. A probe's face that is neither a point nor a visible arc may be that of a
+    phased array with its apex behind the skin, so it stays unknown unless the picture cuts it off."""
+    sector = fitted.sector
+    if sector.inner_radius < POINTED * sector.outer_radius:
+        return "phased sector"
+    inside_picture = sector.apex_row + sector.inner_radius > 2 * NEAR_EDGE
+    hidden = fitted.seen[2] < ARC_SEEN and inside_picture
+    return "unknown" if hidden and sector.inner_radius < BLUNT * sector.outer_radius else "convex"
+
+
+def _left_out(sector: SectorInPixels, coarse: CoarseArea) -> float:
+    """Share of the coarse area that lies more than its own blur of two pixels outside a sector."""
+    height, width = coarse.area.shape
+    middle = (coarse.factor - 1) / 2
+    inside = sector.inside(np.arange(width) * coarse.factor + middle, np.arange(height) * coarse.factor + middle)
+    grown = cv2.dilate(inside.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool)
+    return float(np.count_nonzero(coarse.area & ~grown) / np.count_nonzero(coarse.area))
+
+
+def _box_of(sector: SectorInPixels, rectangle: FittedRectangle, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """The part of the picture that a sector covers, less what is cut off straight."""
+    height, width = shape
+    columns, rows = sector.to_pixels(np.repeat([0.0, 1.0], 65), np.tile(np.linspace(0, 1, 65), 2))
+    found = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    cut = [place if seen >= CUT else None for place, seen in zip(rectangle.box, rectangle.seen)]
+    left, top = (max(0, int(np.floor(f)), c or 0) for f, c in zip(found[:2], cut[:2]))
+    right, bottom = (min(size, int(np.ceil(f)), c or size) for f, c, size in zip(found[2:], cut[2:], (width, height)))
+    return left, top, max(right, left + 1), max(bottom, top + 1)
+
+
+def _unfitted(coarse: CoarseArea, outline: Outline, size: tuple[int, int]) -> ScanArea:
+    """A fan kept by its outline."""
+    inside = outline_map(outline.filled, coarse.area)
+    left, top, right, bottom = bounds(inside)
+    factor = coarse.factor
+    box = (left * factor, top * factor, min(right * factor, size[0]), min(bottom * factor, size[1]))
+    return ScanArea(box, inside[top:bottom, left:right], "sector")

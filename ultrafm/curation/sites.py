@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -18,7 +19,7 @@ from ultrafm.curation.reading.remote import fetch_source
 from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_text, read_json, write_json
 from ultrafm.manifests import choose_source
-from ultrafm.manifests.schema import PhantomSource, SiteManifest
+from ultrafm.manifests.schema import FileSource, PhantomSource, SiteManifest
 from ultrafm.progress import progress
 
 
@@ -52,26 +53,39 @@ class Wish:
     allow_network: bool = False
 
 
-def curate_archive(manifest: SiteManifest, places: Places, wish: Wish) -> SiteSummary:
-    """Curate the wished source of one site. Raises UltraFMError as `curate_site` does, and without a data root for
-    real images, or when something must be downloaded and may not be.
+class Located(NamedTuple):
+    """A site's source as files in a folder. registry: folder of its lock and key, None where nothing is kept."""
+
+    source: FileSource
+    archive: Path
+    registry: Path | None
+
+
+def locate(manifest: SiteManifest, places: Places, wish: Wish) -> Located:
+    """Where the images of a site lie: simulated ones are written first, remote ones fetched if they may be.
+
+    Raises UltraFMError without a data root for real images, or when something must be downloaded and may not be.
     """
     _name, source = choose_source(manifest, wish.source)
-    given = (wish.seed, wish.image_size)
     if isinstance(source, PhantomSource):
-        folder = simulate(manifest, source, places.archives, wish.seed, wish.patients_share)
         from ultrafm.phantom import archive_as_folder
 
-        described = archive_as_folder(manifest, source)
-        return curate_site(manifest, described, places.out, folder, *given, None, places.work, wish.workers)
+        folder = simulate(manifest, source, places.archives, wish.seed, wish.patients_share)
+        return Located(archive_as_folder(manifest, source), folder, None)
     if places.data_root is None:
         expected = "the folder that holds its images"
         raise UltraFMError(manifest.site, "no data root", expected, "name it with --data-root")
     registry = open_registry(manifest.site, source.deidentification, places.manifests)
     fetched = fetch_source(manifest, source, places.data_root, registry.lock, wish.allow_network)
     replace(registry, lock=fetched.lock).keep()
+    return Located(fetched.source, fetched.root, places.manifests)
+
+
+def curate_archive(manifest: SiteManifest, places: Places, wish: Wish) -> SiteSummary:
+    """Curate the wished source of one site. Raises UltraFMError as `locate` and `curate_site` do."""
+    source, archive, registry = locate(manifest, places, wish)
     return curate_site(
-        manifest, fetched.source, places.out, fetched.root, *given, places.manifests, places.work, wish.workers
+        manifest, source, places.out, archive, wish.seed, wish.image_size, registry, places.work, wish.workers
     )
 
 

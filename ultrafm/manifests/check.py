@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ultrafm.manifests.load import SiteFile, read_folder
 from ultrafm.manifests.schema import PhantomSource, SiteManifest, Source
-from ultrafm.manifests.sources import is_simulated
+from ultrafm.manifests.sources import is_simulated, what_is_downloaded
 from ultrafm.manifests.vocabulary import NOT_STATED
 
 
@@ -54,6 +54,17 @@ def country_of(manifest: SiteManifest) -> str:
     return source.country if source else NOT_STATED
 
 
+def downloads(manifest: SiteManifest) -> list[str]:
+    """What a run would download, in words: one entry for each source of the site that lies elsewhere."""
+    told = []
+    for name in manifest.sources.available():
+        wanted = what_is_downloaded(getattr(manifest.sources, name))
+        if wanted:
+            more = f" and {len(wanted) - 1} more files" if len(wanted) > 1 else ""
+            told.append(f"{name} would download {wanted[0]}{more}")
+    return told
+
+
 def _line(site: SiteFile) -> str:
     """What one site is, or how many problems keep it from being one."""
     if site.manifest is None:
@@ -62,6 +73,7 @@ def _line(site: SiteFile) -> str:
     tasks = ", ".join(task.name for task in manifest.tasks) or "none"
     parts = [country_of(manifest), ", ".join(manifest.organs), ", ".join(manifest.modalities)]
     parts += [_images(usual_source(manifest)), f"split: {manifest.split.rule}", f"tasks: {tasks}"]
+    parts += downloads(manifest)
     if site.problems:
         parts.append(f"{len(site.problems)} problem{'s' * (len(site.problems) != 1)}")
     return f"{manifest.site}: {'; '.join(parts)}"

@@ -27,6 +27,10 @@ def json_schema(vocabulary: Vocabulary) -> dict[str, Any]:
     fields["label_map"]["additionalProperties"] = {"enum": labels}
     parts["PhantomSource"]["properties"]["findings"]["propertyNames"] = {"enum": labels}
     parts["Device"]["properties"]["scan_mode"] = {"enum": list(vocabulary.scan_modes)}
+    for kind in ("FolderSource", "ArchiveSource", "HubSource", "DicomSource", "VideoSource"):
+        for name, known in (("organ", "organs"), ("modality", "modalities"), ("scan_mode", "scan_modes")):
+            words = [*getattr(vocabulary, known), UNKNOWN]
+            parts[kind]["properties"][name]["anyOf"] = [{"enum": list(dict.fromkeys(words))}, {"type": "null"}]
     task = parts["Task"]["properties"]
     task["organ"] = {"enum": list(vocabulary.organs)}
     task["disease"]["anyOf"] = [{"enum": list(vocabulary.diseases)}, {"type": "null"}]

@@ -8,7 +8,7 @@ from pathlib import Path
 from ultrafm.errors import UltraFMError
 from ultrafm.manifests.document import Document, read_document
 from ultrafm.manifests.problems import validate
-from ultrafm.manifests.rules import site_problems
+from ultrafm.manifests.rules import site_problems, unfilled_problems
 from ultrafm.manifests.schema import SiteManifest
 from ultrafm.manifests.tasks import disagreements
 from ultrafm.manifests.vocabulary import FILE, Vocabulary, read_vocabulary
@@ -71,6 +71,10 @@ def read_site(path: Path, vocabulary: Vocabulary | None) -> SiteFile:
     manifest, problems = validate(document, SiteManifest)
     if manifest is not None:
         problems = site_problems(document, manifest, vocabulary)
+    else:
+        unfilled = unfilled_problems(document)
+        places = {problem.where for problem in unfilled}
+        problems = [*(problem for problem in problems if problem.where not in places), *unfilled]
     return SiteFile(path, document, manifest, problems)
 
 

@@ -37,6 +37,7 @@ def participants_table(sites: Sequence[SiteManifest], wanted: str) -> pd.DataFra
                 "scan modes": ", ".join(site.scan_modes),
                 "images": "simulated" if is_simulated(source) else "real",
                 "licence": source.licence,
+                "conditions": ", ".join(source.conditions),
             }
         )
     return pd.DataFrame(rows)

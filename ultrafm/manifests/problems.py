@@ -39,6 +39,7 @@ def validate(document: Document, model: type[Model]) -> tuple[Model | None, list
         details = [_without_tag(model, detail) for detail in error.errors(include_url=False)]
     misspelt = {_guess(detail) for detail in details if detail["type"] == "extra_forbidden"}
     kept = [detail for detail in details if detail["type"] != "missing" or detail["field"] not in misspelt]
+    kept = [detail for detail in kept if not _only_follows(detail, kept)]
     kept.sort(key=lambda detail: document.line(detail["field"]))
     return None, [_explain(document, detail) for detail in kept]
 
@@ -76,6 +77,13 @@ def _guess(detail: dict[str, Any]) -> FieldPath:
     return (*detail["field"][:-1], name) if name else ()
 
 
+def _only_follows(detail: dict[str, Any], details: list[dict[str, Any]]) -> bool:
+    """Is a list called too short only because one of its entries is wrong, which is told anyway?"""
+    field = detail["field"]
+    below = (other["field"] for other in details)
+    return detail["type"] == "too_short" and any(other[: len(field)] == field != other for other in below)
+
+
 def _explain(document: Document, detail: dict[str, Any]) -> UltraFMError:
     """One detail of pydantic in the words of this project."""
     field, kind, context = detail["field"], detail["type"], detail.get("ctx", {})
@@ -90,6 +98,8 @@ def _explain(document: Document, detail: dict[str, Any]) -> UltraFMError:
         return UltraFMError(document.place((*field, "kind")), found, f"kind: {_kinds(context)}")
     if kind == "value_error":
         return UltraFMError(place, f"values that do not fit ({context['error']})", "values that fit together")
+    if kind == "too_short":
+        return UltraFMError(place, _short(detail["input"]), f"a list of at least {context['min_length']}")
     expected = PLAIN.get(kind) or detail["msg"].removeprefix("Input should be ").replace("String", "text")
     hint = nearest(detail["input"], re.findall("'([^']*)'", context["expected"])) if kind == "literal_error" else ""
     return UltraFMError(place, _short(detail["input"]), expected + hint, _quotes(kind, detail["input"]))

@@ -10,6 +10,8 @@ from ultrafm.manifests.schema import FileSource, PhantomSource, SiteManifest
 from ultrafm.manifests.vocabulary import FILE, UNKNOWN, Vocabulary, miss
 
 FILL_IN = "FILL IN"  # what `ultrafm manifests new` writes where a person must decide
+UNFILLED = (repr(FILL_IN), "what the field's comment asks for", "fill it in")
+REAL_KINDS = "'folder', 'dicom', 'video', 'archive' or 'huggingface'"
 Finding = tuple[FieldPath, str, str, str]  # field, found, expected, how to mend
 
 
@@ -22,10 +24,15 @@ def site_problems(document: Document, manifest: SiteManifest, vocabulary: Vocabu
     return [UltraFMError(document.place(field), *rest) for field, *rest in findings]
 
 
+def unfilled_problems(document: Document) -> list[UltraFMError]:
+    """What a draft left open, for a manifest whose shape is wrong because of it."""
+    return [UltraFMError(document.place(field), *UNFILLED) for field in _unfilled(document.data)]
+
+
 def _own_problems(document: Document, manifest: SiteManifest) -> Iterator[Finding]:
     """Name of the file, what a draft left open, choice of source, and what a simulated source must say."""
     for field in _unfilled(document.data):
-        yield field, repr(FILL_IN), "what the field's comment asks for", "fill it in"
+        yield field, *UNFILLED
     if document.path.stem != manifest.site:
         yield ("site",), repr(manifest.site), f"{document.path.stem!r}, the name of the file", "rename one of the two"
     available = manifest.sources.available()
@@ -37,7 +44,9 @@ def _own_problems(document: Document, manifest: SiteManifest) -> Iterator[Findin
         source = getattr(manifest.sources, name)
         if isinstance(source, PhantomSource):
             yield from _phantom_problems(("sources", name), source, manifest)
-        elif name == "phantom":
+            continue
+        yield from _source_words(("sources", name), source, manifest)
+        if name == "phantom":
             yield (
                 ("sources", name, "kind"),
                 repr(source.kind),
@@ -58,13 +67,22 @@ def _unfilled(value: object, field: FieldPath = ()) -> Iterator[FieldPath]:
 
 def _phantom_problems(field: FieldPath, source: PhantomSource, manifest: SiteManifest) -> Iterator[Finding]:
     if field[-1] != "phantom":
-        yield (*field, "kind"), "'phantom'", "'folder', 'dicom' or 'video'", "move simulated images to sources.phantom"
+        yield (*field, "kind"), "'phantom'", REAL_KINDS, "move simulated images to sources.phantom"
     if "(fictional)" not in source.institution:
         yield (*field, "institution"), repr(source.institution), "a name that ends in '(fictional)'", ""
     mode = source.device.scan_mode
     if mode not in manifest.scan_modes:
         expected = f"a scan mode of the site: {', '.join(manifest.scan_modes)}{nearest(mode, manifest.scan_modes)}"
         yield (*field, "device", "scan_mode"), repr(mode), expected, ""
+
+
+def _source_words(field: FieldPath, source: FileSource, manifest: SiteManifest) -> Iterator[Finding]:
+    """What a source says of all its files must be said of the site too."""
+    for name, known in (("organ", "organs"), ("modality", "modalities"), ("scan_mode", "scan_modes")):
+        word, words = getattr(source, name), getattr(manifest, known)
+        if word not in (None, UNKNOWN, *words):
+            expected = f"{UNKNOWN!r}, or one of the site's {known}: {', '.join(words)}{nearest(word, words)}"
+            yield (*field, name), repr(word), expected, ""
 
 
 def _word_problems(manifest: SiteManifest, vocabulary: Vocabulary) -> Iterator[Finding]:

@@ -20,7 +20,8 @@ from ultrafm.manifests.spreadsheet import read_spreadsheet
 from ultrafm.manifests.vocabulary import FILE as VOCABULARY
 from ultrafm.manifests.vocabulary import UNKNOWN, Vocabulary, load_vocabulary
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+CLIPS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".webm")
 MOST_LABELS = 30
 
 # Names under which hospitals and data sets usually keep a column, the likeliest first.
@@ -36,6 +37,21 @@ USUAL = {
 }
 
 
+PATIENT = f"    patient_pattern: {FILL_IN}  # a regular expression on the path; its one group (...) is the patient"
+LABEL = "    # label_pattern: the same for the label, if folders or names tell it"
+LINES_WITHOUT_TABLE = {
+    "dicom": ["    patient_tag: PatientID  # header field that tells patients apart"],
+    "video": [PATIENT, LABEL],
+    "folder": ["    table: null  # no table was found", PATIENT, LABEL],
+}
+DEIDENTIFICATION = [
+    "    deidentification:",
+    "      pseudonyms: secret  # hashes are keyed with a file of this site, which never leaves the house",
+    "      text: black out  # text and markers in the scan area; or report: only tell where they are",
+    "      sign_off: true  # a person signs the contact sheet before anything is trained on it",
+]
+
+
 @dataclass(frozen=True)
 class Draft:
     """Where a draft was written, what was found, and which fields a person has to fill in."""
@@ -46,37 +62,68 @@ class Draft:
 
 
 def draft_manifest(pictures: Path, out: Path, site: str) -> Draft:
-    """Write `out`/`site`.yaml for the pictures and the table in the folder `pictures`, which is only read.
+    """Write `out`/`site`.yaml for the files in the folder `pictures`, and for their table; the folder is only read.
 
     The vocabulary and the JSON Schema are put beside it when they are not there. Raises UltraFMError for a folder
-    without pictures, without a table, or a manifest that exists already.
+    without pictures, with tables that do not serve, or a manifest that exists already.
     """
     pictures, out, target = Path(pictures).resolve(), Path(out), Path(out) / f"{site}.yaml"
     if not re.fullmatch(r"site_\d\d_[a-z0-9_]+", site):
         raise UltraFMError("site", repr(site), "site_ with two digits and a name, such as site_01_own_breast")
     if target.exists():
         raise UltraFMError(str(target), "a manifest that exists already", "a new name", "choose another --site")
-    count = count_pictures(pictures)
-    table_path, table, columns = find_table(pictures)
+    counts = count_files(pictures)
     vocabulary = offer_vocabulary(out)
-    organs = known_words(table, columns.get("organ"), vocabulary.organs)
-    labels = label_map(table, columns.get("label"), vocabulary)
-    write_text(target, draft_text(site, pictures, table_path, columns, organs, labels))
-    found = [f"{count} pictures", f"table {table_path.relative_to(pictures)} with {len(table)} rows"]
-    found += [f"{field}: column {name!r}" for field, name in columns.items()]
+    found = [f"{count} {name}" for name, count in counts.items() if count]
+    if any(pictures.glob("*.csv")):
+        path, table, columns = find_table(pictures)
+        organs = known_words(table, columns.get("organ"), vocabulary.organs)
+        labels = label_map(table, columns.get("label"), vocabulary)
+        about = table_lines(path.relative_to(pictures).as_posix(), columns)
+        found += [f"table {path.relative_to(pictures)} with {len(table)} rows"]
+        found += [f"{field}: column {name!r}" for field, name in columns.items()]
+        write_text(target, draft_text(site, pictures, "folder", about, organs, labels))
+    else:
+        kind = likeliest_kind(counts)
+        found += [f"no table, so a source of kind {kind}"]
+        write_text(target, draft_text(site, pictures, kind, LINES_WITHOUT_TABLE[kind], [], {}))
     written = enumerate(target.read_text(encoding="utf-8").splitlines(), start=1)
     to_do = [f"line {number}: {line.strip()}" for number, line in written if f" {FILL_IN}" in line and line[0] != "#"]
     return Draft(target, found, to_do)
 
 
-def count_pictures(folder: Path) -> int:
-    """How many picture files lie in the folder and below. Raises UltraFMError when there is none."""
+def count_files(folder: Path) -> dict[str, int]:
+    """How many pictures, clips and DICOM files lie in the folder and below. Raises UltraFMError when there is none."""
     if not folder.is_dir():
         raise UltraFMError(str(folder), "no such folder", "the folder that holds your pictures")
-    count = sum(name.lower().endswith(PICTURES) for _place, _folders, names in os.walk(folder) for name in names)
-    if not count:
-        raise UltraFMError(str(folder), "no picture", f"files that end in {', '.join(PICTURES)}")
-    return count
+    counts = {"pictures": 0, "clips": 0, "DICOM files": 0}
+    for place, _folders, names in os.walk(folder):
+        for name in names:
+            lower = name.lower()
+            if lower.endswith((*PICTURES, *CLIPS)):
+                counts["pictures" if lower.endswith(PICTURES) else "clips"] += 1
+            elif name != "DICOMDIR" and is_dicom(Path(place, name)):
+                counts["DICOM files"] += 1
+    if not any(counts.values()):
+        raise UltraFMError(
+            str(folder), "no picture", f"DICOM files, or files that end in {', '.join(PICTURES + CLIPS)}"
+        )
+    return counts
+
+
+def is_dicom(path: Path) -> bool:
+    """Does a file say of itself that it is DICOM (PS3.10: DICM after 128 bytes)?"""
+    try:
+        with path.open("rb") as handle:
+            return handle.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def likeliest_kind(counts: Mapping[str, int]) -> str:
+    """The kind of source for a folder without a table: what most of its files are."""
+    most = max(counts, key=lambda name: counts[name])
+    return {"pictures": "folder", "clips": "video", "DICOM files": "dicom"}[most]
 
 
 def find_table(folder: Path) -> tuple[Path, pd.DataFrame, dict[str, str]]:
@@ -151,8 +198,14 @@ def label_map(table: pd.DataFrame, column: str | None, vocabulary: Vocabulary) -
     return {label: spelling.get(label.lower(), UNKNOWN) for label in labels}
 
 
+def table_lines(table: str, columns: Mapping[str, str]) -> list[str]:
+    """The lines of a source that name its table and the table's columns."""
+    named = [f"      {field}: {scalar(name)}" for field, name in columns.items()]
+    return [f"    table: {scalar(table)}", "    columns:", *named]
+
+
 def draft_text(
-    site: str, pictures: Path, table: Path, columns: Mapping[str, str], organs: Sequence[str], labels: Mapping[str, str]
+    site: str, pictures: Path, kind: str, about: Sequence[str], organs: Sequence[str], labels: Mapping[str, str]
 ) -> str:
     """The manifest as text with a comment at every field that a person has to look at."""
     lines = [EDITOR_LINE, f"# A draft. Lines with {FILL_IN} need a person; README.md in data_manifests explains them."]
@@ -167,11 +220,11 @@ def draft_text(
         lines += [f"  {scalar(label)}: {word}" for label, word in labels.items()]
     lines += ["tasks: []  # questions to ask of this site; see README.md", "split:"]
     lines += ["  rule: patients", "  train: 0.6", "  validation: 0.2", "default_source: local", "sources:", "  local:"]
-    lines += ["    kind: folder", f"    publisher: {FILL_IN}  # your institution", f"    country: {FILL_IN}"]
-    lines += [f"    licence: {FILL_IN}  # who may use the images, and for what", "    citation: none"]
-    lines += [f"    path: {scalar(pictures.name)}  # below the data root, which is {pictures.parent.name}"]
-    lines += [f"    table: {scalar(table.relative_to(pictures).as_posix())}", "    columns:"]
-    lines += [f"      {field}: {scalar(name)}" for field, name in columns.items()]
+    lines += [f"    kind: {kind}", f"    publisher: {FILL_IN}  # your institution", f"    country: {FILL_IN}"]
+    lines += [f"    licence: {FILL_IN}  # who may use the images, and for what"]
+    lines += ["    conditions: [in the house]  # what the licence asks; see README.md", "    citation: none"]
+    lines += DEIDENTIFICATION
+    lines += [f"    path: {scalar(pictures.name)}  # below the data root, which is {pictures.parent.name}", *about]
     return "\n".join(lines) + "\n"
 
 

@@ -157,11 +157,20 @@ class MaskPath(Strict):
         return self
 
 
+class SideFile(MaskPath):
+    """A text file (XML, JSON, ...) beside each picture; the one group of `finds` is looked for in it."""
+
+    finds: OneGroup
+
+
 class FileSource(Origin):
     """What all sources of real files have in common."""
 
     publisher: str
     address: str = ""
+    organ: str | None = Field(default=None, description="of all files whose table does not say it")
+    modality: str | None = Field(default=None, description="the same for the modality")
+    scan_mode: str | None = Field(default=None, description="the same for the scan mode")
     path: str = Field(default=".", description="folder, relative to the data root; all files are relative to it")
     frames_per_clip: int = Field(
         default=5, ge=1, le=1000, description="at most so many frames of a clip, evenly spaced"
@@ -190,7 +199,12 @@ class Listed(FileSource):
     patient_pattern: OneGroup | None = Field(
         default=None, description="regular expression on the path; its one group is the patient"
     )
-    label_pattern: OneGroup | None = Field(default=None, description="the same for the label, which label_map translates")
+    label_pattern: OneGroup | None = Field(
+        default=None, description="the same for the label, which label_map translates"
+    )
+    label_file: SideFile | None = Field(
+        default=None, description="the same for a label that stands in a file of its own"
+    )
     mask_path: MaskPath | None = Field(default=None, description="how the path of a mask follows from its picture's")
 
     @model_validator(mode="after")
@@ -216,6 +230,15 @@ class ArchiveFile(Strict):
     into: Inside = Field(default=".", description="folder that it is unpacked into; path is relative to it all")
 
 
+class MatlabPictures(Strict):
+    """Where the pictures of a MATLAB file are: an array of records, one per patient, with several pictures each."""
+
+    variable: str
+    images: str = Field(description="field of a record with its pictures (number, height, width)")
+    patient: str
+    label: str | None = None
+
+
 class ArchiveSource(Listed):
     """Files that are downloaded, only when the user allows it, and unpacked (zip, tar); then read like a folder.
 
@@ -224,6 +247,9 @@ class ArchiveSource(Listed):
 
     kind: Literal["archive"]
     archives: tuple[ArchiveFile, ...] = Field(min_length=1)
+    matlab: MatlabPictures | None = Field(
+        default=None, description="MATLAB files are written out as pictures with metadata.csv (file, patient, label)"
+    )
 
 
 class HubColumns(Strict):
@@ -263,7 +289,9 @@ class VideoSource(FileSource):
 
     kind: Literal["video"]
     patient_pattern: OneGroup = Field(description="regular expression on the path; its one group is the patient")
-    label_pattern: OneGroup | None = Field(default=None, description="the same for the label, which label_map translates")
+    label_pattern: OneGroup | None = Field(
+        default=None, description="the same for the label, which label_map translates"
+    )
 
 
 Source = Annotated[

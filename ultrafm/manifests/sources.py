@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ultrafm.errors import UltraFMError, nearest
-from ultrafm.manifests.schema import SiteManifest, Source
+from ultrafm.manifests.schema import ArchiveSource, HubSource, SiteManifest, Source
 
 CHOICES = ("phantom", "open", "local", "default")
 
@@ -42,3 +42,17 @@ def _default(manifest: SiteManifest, available: list[str]) -> str:
 def is_simulated(source: Source) -> bool:
     """Whether the images of a source are simulated; every figure and table that shows them must say so."""
     return source.kind == "phantom"
+
+
+def what_is_downloaded(source: Source) -> list[str]:
+    """What a run of a source would download, for people to read: addresses, or the page of a hub data set."""
+    if isinstance(source, ArchiveSource):
+        return [archive.address for archive in source.archives]
+    if isinstance(source, HubSource):
+        return [f"huggingface.co/datasets/{source.hub} at {source.revision}"]
+    return []
+
+
+def is_remote(source: Source) -> bool:
+    """Whether the images of a source must be downloaded before they can be read."""
+    return source.kind in ("archive", "huggingface")

@@ -13,7 +13,18 @@ from ultrafm.manifests.schema import PhantomSource, SiteManifest
 
 BEGIN = "<!-- sites table: begin -->"
 END = "<!-- sites table: end -->"
-HEAD = ("site", "country", "organs", "modalities", "probe", "images", "split", "tasks", "public counterpart")
+HEAD = (
+    "site",
+    "country",
+    "organs",
+    "modalities",
+    "probe",
+    "images",
+    "split",
+    "tasks",
+    "public counterpart",
+    "open source",
+)
 
 
 def sites_table(manifests: Sequence[SiteManifest]) -> str:
@@ -63,6 +74,7 @@ def _row(manifest: SiteManifest) -> tuple[str, ...]:
         _split(manifest),
         ", ".join(task.name for task in manifest.tasks) or "none (pre-training)",
         _counterpart(manifest),
+        _open_source(manifest),
     )
 
 
@@ -93,3 +105,13 @@ def _counterpart(manifest: SiteManifest) -> str:
         return "none"
     checked = "" if other.checked else ", not checked"
     return f"{other.name} ({other.country}; {other.size}; {other.licence}{checked})"
+
+
+def _open_source(manifest: SiteManifest) -> str:
+    """The set that `--source open` reads: whose, from where, under which licence and conditions, if checked."""
+    source = manifest.sources.open
+    if source is None:
+        return "none"
+    conditions = ", ".join(source.conditions) or "no conditions known"
+    checked = "checked" if source.checked else "not checked"
+    return f"{source.publisher} ({source.country}; {source.licence}; {conditions}; {checked})"

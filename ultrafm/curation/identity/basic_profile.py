@@ -1,7 +1,8 @@
 """Which attributes of a DICOM header can identify: the basic profile of PS3.15, Table E.1-1, where ultrasound has them.
 
 Everything that the table removes, empties, replaces or re-maps (X, Z, D, U) in the modules that an ultrasound file can
-have; radiotherapy, slides and hanging protocols are left out. Private elements, curves and overlays are named there too.
+have; radiotherapy, slides and hanging protocols are left out. What the table says of private elements, curves and
+overlays, which have no keywords of their own, is in `header.is_identifying`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What curation reads of a DICOM header (a keep-list), and a report of everything else, by name and never by value.
 
-The yardstick is DICOM PS3.15, Annex E, but turned round: what is not in KEPT is never read into the store, so no list of
-what must go can be incomplete. The report only tells a site what its files carried.
+The yardstick is DICOM PS3.15, Annex E, but turned round: what is not in KEPT is never read into the store, so no list
+of what must go can be incomplete. The report only tells a site what its files carried.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 KEPT = {
-    0x00020010: "TransferSyntaxUID", 0x00080060: "Modality", 0x00186011: "SequenceOfUltrasoundRegions",
+    0x00020010: "TransferSyntaxUID", 0x00080005: "SpecificCharacterSet", 0x00080060: "Modality",
+    0x00186011: "SequenceOfUltrasoundRegions",
     0x00280002: "SamplesPerPixel", 0x00280004: "PhotometricInterpretation", 0x00280006: "PlanarConfiguration",
     0x00280008: "NumberOfFrames", 0x00280010: "Rows", 0x00280011: "Columns", 0x00280100: "BitsAllocated",
     0x00280101: "BitsStored", 0x00280102: "HighBit", 0x00280103: "PixelRepresentation",
@@ -93,7 +94,7 @@ def _dicom_report(path: Path) -> HeaderReport:
     with silenced():
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, defer_size=DEFER)
-            found = [(tag, deep) for tag, deep in _tags(header) if tag not in KEPT or deep]
+            found = [*_tags(header.file_meta, False, KEPT), *_tags(header, False, KEPT)]
         except Exception:  # broken bytes make the parser raise almost anything
             return HeaderReport()
     names = {tag: tag_name(tag) for tag in {tag for tag, _deep in found}}
@@ -107,10 +108,10 @@ def _dicom_report(path: Path) -> HeaderReport:
     )
 
 
-def _tags(header: Dataset, deep: bool = False, kept: Mapping[int, str] | None = None) -> Iterator[tuple[int, bool]]:
+def _tags(header: Dataset, deep: bool, kept: Mapping[int, str]) -> Iterator[tuple[int, bool]]:
     """Tags of a data set and of all sequences in it, but for `kept`, and whether each lies in a sequence."""
     for tag in header.keys():  # noqa: SIM118 (a data set iterates over its values, which would be read for it)
-        if kept is None or int(tag) not in kept:
+        if int(tag) not in kept:
             yield int(tag), deep
         element = header.get_item(tag)
         if element is not None and element.VR in ("SQ", None, "UN"):
@@ -122,7 +123,7 @@ def _tags_inside(header: Dataset, tag: int, vr: str | None) -> Iterator[tuple[in
     if vr != "SQ" and not _is_sequence(tag):
         return
     value = header[tag].value
-    inner = KEPT_OF_REGIONS if tag == REGIONS else None
+    inner = KEPT_OF_REGIONS if tag == REGIONS else {}
     for item in value if header[tag].VR == "SQ" else ():
         yield from _tags(item, True, inner)
 
@@ -166,15 +167,18 @@ def is_identifying(tag: int) -> bool:
 
 def combine(reports: Iterable[HeaderReport]) -> HeaderSummary:
     """The reports of a site's files as one table for its data sheet."""
-    files, counts = 0, Counter()
+    files, totals = 0, dict.fromkeys(("nested", "private", "private_creators", "overlays"), 0)
     names: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     for report in reports:
         files += 1
-        counts.update({name: getattr(report, name) for name in ("nested", "private", "private_creators", "overlays")})
+        totals = {count: total + getattr(report, count) for count, total in totals.items()}
         for name, identifies in report.names.items():
             names[identifies][name] += 1
-    ordered = [dict(sorted(names[which].items(), key=lambda pair: (-pair[1], pair[0]))) for which in (True, False)]
-    return HeaderSummary(files, *ordered, **counts)
+    return HeaderSummary(files, _by_frequency(names[True]), _by_frequency(names[False]), **totals)
+
+
+def _by_frequency(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def map_uid(uid: str, key: bytes) -> str:
@@ -194,11 +198,11 @@ def mapped_uids(path: Path, key: bytes) -> dict[str, str]:
 
     All frames of a file share its instance, which makes them one clip. Raises Unusable for a file that cannot be read.
     """
-    import pydicom
+    from pydicom.filereader import read_partial
 
     from ultrafm.curation.reading.dicom import silenced, unusable_header
 
     with silenced(), unusable_header(), path.open("rb") as handle:
-        header = pydicom.dcmread(handle, stop_before_pixels=True, specific_tags=list(MAPPED))
+        header = read_partial(handle, lambda tag, _vr, _length: tag > max(MAPPED), specific_tags=list(MAPPED))
         stated = {keyword: str(header.get(keyword) or "") for keyword in MAPPED.values()}
     return {keyword: map_uid(uid, key) for keyword, uid in stated.items() if uid}

@@ -7,7 +7,7 @@ letters give together, so that a single letter must be very clear and a bright s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -24,7 +24,7 @@ NEAREST, REACH = 6, 50.0  # how many blobs at a blob's right are looked at, and 
 MOST_EVIDENCE, ENOUGH = 8.0, 7.0  # of one letter; of a word. One letter at even odds gives -MAYBE - 1
 LONG, SAME_INK = 3, 30  # letters of a word that are sure together; grey values between neighbours of one ink
 LIKE_INK = 0.6  # share of a word's brightness that a full stop has at least
-MOST_JOINED = 4  # times that a word is grown by what stands beside it
+GAP_BESIDE, MOST_JOINED = 0.7, 4  # heights beside a word that its neighbours are; times that it is grown by them
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,11 @@ class Mark:
 
 
 def find_text(grey: np.ndarray, colour: np.ndarray | None = None) -> list[Mark]:
-    """Letters, digits, calipers and other ink in a picture (H, W) uint8, from top to bottom; words are one mark."""
-    blobs = find_blobs(grey)
+    """Letters, digits, calipers and other ink in a picture (H, W) uint8, from top to bottom; words are one mark.
+
+    colour: the same as (H, W, 3) uint8, where there is one. It tells blood flow from ink.
+    """
+    blobs = find_blobs(grey, colour)
     calipers = [Mark(tuple(blobs.boxes[number].tolist()), "caliper") for number in find_calipers(blobs)]
     marks = find_words(blobs) + calipers
     return sorted(marks, key=lambda mark: (mark.box[1], mark.box[0]))
@@ -46,12 +49,40 @@ def find_text(grey: np.ndarray, colour: np.ndarray | None = None) -> list[Mark]:
 
 def find_words(blobs: Blobs) -> list[Mark]:
     """Words among the blobs, with the full stops and accents beside and above them."""
+    blobs = replace(blobs, looks=blobs.looks + blobs.hints)
     likely = np.flatnonzero((blobs.looks > UNLIKELY) & (blobs.heights >= LOWEST_LETTER))
     likely = likely[np.argsort(-blobs.looks[likely], kind="stable")[:MOST_BLOBS]]
     letters = blobs.take(likely)
+    words = group_words(letters)
+    boxes = join_neighbours(letters, words, blobs) if words else []
+    return [Mark(tuple(box), "text") for box in boxes]
+
+
+def group_words(letters: Blobs) -> list[np.ndarray]:
+    """The words that letters make, each as the numbers of its letters.
+
+    A clear word is made of blobs that each may well be ink; one very clear blob is enough. A long word is made of at
+    least LONG blobs of one height, base line and brightness: faint letters, each of which proves little.
+    """
+    count = len(letters.area)
     near = neighbours(letters)
-    words = _clear_words(letters, near) + _long_words(letters, near)
-    return [Mark(_joined(letters, own, blobs), "text") for own in words]
+    clear = near[(letters.looks > MAYBE)[near].all(axis=1)]
+    even = near[_on_one_line(letters, near)] + count  # a second copy of the letters, so that one search does for both
+    of_clear = np.where(letters.looks > MAYBE, np.clip(letters.looks - MAYBE - 1, 0, MOST_EVIDENCE), 0) / ENOUGH
+    of_long = np.clip((letters.looks - UNLIKELY) / (MAYBE - UNLIKELY), 0, 1) / LONG
+    pairs = np.concatenate([clear, even])
+    graph = csr_matrix((np.ones(len(pairs)), pairs.T), shape=(2 * count, 2 * count))
+    group = connected_components(graph, directed=False)[1] if count else np.zeros(0, int)
+    evidence = np.bincount(group, np.concatenate([of_clear, of_long]))
+    return [np.flatnonzero(group == name) % count for name in np.flatnonzero(evidence >= 1)]
+
+
+def _on_one_line(letters: Blobs, near: np.ndarray) -> np.ndarray:
+    """Which pairs have the same top, base line and brightness."""
+    first, second = near.T
+    difference = np.abs(letters.boxes[first] - letters.boxes[second])[:, 1::2].max(axis=1, initial=0)
+    same_ink = np.abs(letters.level[first] - letters.level[second]) <= SAME_INK
+    return same_ink & (difference <= np.maximum(1, 0.12 * letters.heights[first]))
 
 
 def neighbours(letters: Blobs) -> np.ndarray:
@@ -71,48 +102,34 @@ def neighbours(letters: Blobs) -> np.ndarray:
     return np.stack([first, second], axis=1)[fits & (first != second)]
 
 
-def _clear_words(letters: Blobs, near: np.ndarray) -> list[np.ndarray]:
-    """Words of blobs that each may well be ink, as arrays of their numbers; a word can be one very clear blob."""
-    may_be = letters.looks > MAYBE
-    evidence = np.where(may_be, np.clip(letters.looks - MAYBE - 1, 0, MOST_EVIDENCE), 0)
-    return _groups(near[may_be[near].all(axis=1)], evidence, ENOUGH)
-
-
-def _long_words(letters: Blobs, near: np.ndarray) -> list[np.ndarray]:
-    """Words of at least LONG blobs of one height, base line and brightness: faint letters, each of which proves little."""
-    first, second = near.T
-    difference = np.abs(letters.boxes[first] - letters.boxes[second])[:, 1::2].max(axis=1, initial=0)
-    same_line = difference <= np.maximum(1, 0.12 * letters.heights[first])
-    same_ink = np.abs(letters.level[first] - letters.level[second]) <= SAME_INK
-    evidence = np.clip((letters.looks - UNLIKELY) / (MAYBE - UNLIKELY), 0, 1)
-    return _groups(near[same_line & same_ink], evidence, LONG)
-
-
-def _groups(pairs: np.ndarray, evidence: np.ndarray, enough: float) -> list[np.ndarray]:
-    """The blobs of each connected group whose evidence adds up to enough."""
-    count = len(evidence)
-    graph = csr_matrix((np.ones(len(pairs)), pairs.T), shape=(count, count))
-    group = connected_components(graph, directed=False)[1] if count else np.zeros(0, int)
-    return [np.flatnonzero(group == name) for name in np.flatnonzero(np.bincount(group, evidence) >= enough)]
-
-
-def _joined(letters: Blobs, own: np.ndarray, blobs: Blobs) -> tuple[int, int, int, int]:
-    """The box of a word, with blobs of its brightness that stand so near that they belong to it."""
-    left, top = letters.boxes[own, :2].min(axis=0)
-    right, bottom = letters.boxes[own, 2:].max(axis=0)
-    size, level = np.median(letters.heights[own]), letters.level[own].mean()
-    across, down = blobs.boxes[:, 0::2], blobs.boxes[:, 1::2]
-    of_line = (down[:, 0] >= top - 0.4 * size) & (down[:, 1] <= bottom + 0.3 * size)
-    no_streak = (blobs.looks > UNLIKELY) | (blobs.widths <= 0.8 * size)
-    near = np.flatnonzero(of_line & no_streak & (blobs.level >= LIKE_INK * level))
+def join_neighbours(letters: Blobs, words: list[np.ndarray], blobs: Blobs) -> list[list[int]]:
+    """The boxes of words, grown by blobs of their brightness that stand so near that they belong to them."""
+    member, first = np.concatenate(words), np.cumsum([0] + [len(word) for word in words[:-1]])
+    boxes = letters.boxes[member]
+    found = np.hstack([np.minimum.reduceat(boxes[:, :2], first), np.maximum.reduceat(boxes[:, 2:], first)])
+    size = np.maximum.reduceat(letters.heights[member], first)
+    level = np.minimum.reduceat(letters.level[member], first)
+    word, near = np.nonzero(_in_line(found, size, level, blobs))
+    left, top, right, bottom = blobs.boxes[near].T
     for _ in range(MOST_JOINED):
-        reached = near[(across[near, 0] <= right + 0.7 * size) & (across[near, 1] >= left - 0.7 * size)]
-        before = left, right
-        left, right = min(left, *across[reached, 0], left), max(right, *across[reached, 1], right)
-        top, bottom = min(top, *down[reached, 0], top), max(bottom, *down[reached, 1], bottom)
-        if (left, right) == before:
+        reach = GAP_BESIDE * size
+        reached = (left <= (found[:, 2] + reach)[word]) & (right >= (found[:, 0] - reach)[word])
+        before, at = found.copy(), word[reached]
+        for column, side, grow in ((0, left, np.minimum), (1, top, np.minimum), (2, right, np.maximum), (3, bottom, np.maximum)):
+            grow.at(found[:, column], at, side[reached])
+        if (found == before).all():
             break
-    return int(left), int(top), int(right), int(bottom)
+    return found.tolist()
+
+
+def _in_line(found: np.ndarray, size: np.ndarray, level: np.ndarray, blobs: Blobs) -> np.ndarray:
+    """Which blobs may belong to which words, bool (words, blobs): on the line, bright enough, no streak of tissue."""
+    found, size, level = found[:, :, None], size[:, None], level[:, None]
+    left, top, right, bottom = blobs.boxes.T
+    fits = (top >= found[:, 1] - 0.4 * size) & (bottom <= found[:, 3] + 0.3 * size)
+    far = (MOST_JOINED + 1) * GAP_BESIDE * size
+    fits &= (left <= found[:, 2] + far) & (right >= found[:, 0] - far)
+    return fits & (blobs.level >= LIKE_INK * level) & ((blobs.looks > UNLIKELY) | (blobs.widths <= 0.8 * size))
 
 
 def place_marks(marks: Sequence[Mark], inside: np.ndarray) -> list[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -18,6 +20,7 @@ from ultrafm.curation.reasons import Unusable
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.pixels.decoders.base import Decoder
     from pydicom.uid import UID
 
 JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")  # baseline, extended
@@ -48,6 +51,8 @@ def find_pixels(handle: BinaryIO, header: Dataset) -> PixelSource:
     from pydicom.pixels import as_pixel_options
 
     syntax = header.file_meta.TransferSyntaxUID
+    if not syntax.is_transfer_syntax or syntax.is_private:
+        raise Unusable(UNDECODABLE, "an unknown compression", KNOWN)
     order = "<" if syntax.is_little_endian else ">"
     at = handle.tell()
     start = handle.read(8)
@@ -62,11 +67,18 @@ def find_pixels(handle: BinaryIO, header: Dataset) -> PixelSource:
 def decode_frame(source: PixelSource, number: int) -> tuple[np.ndarray, str]:
     """Stored values of one frame, (H, W) or (H, W, 3), and what they mean ("MONOCHROME2", "RGB", "YBR_FULL", ...).
 
-    Only this frame is decompressed. Raises Unusable, without a word from the header.
+    Only this frame is decompressed. Raises Unusable.
     """
-    try:
+    with unusable_when_damaged(source):
         source.handle.seek(source.start)
         return _decode_packed(source, number) if source.syntax.is_encapsulated else _decode_plain(source, number)
+
+
+@contextmanager
+def unusable_when_damaged(source: PixelSource) -> Iterator[None]:
+    """Turn all that decoders raise into Unusable, in words of our own: theirs may quote the header."""
+    try:
+        yield
     except Unusable:
         raise
     except NotImplementedError as error:
@@ -77,15 +89,13 @@ def decode_frame(source: PixelSource, number: int) -> tuple[np.ndarray, str]:
 
 
 def _decode_plain(source: PixelSource, number: int) -> tuple[np.ndarray, str]:
-    from pydicom.pixels import get_decoder
-
-    values, described = get_decoder(source.syntax).as_array(source.handle, index=number, raw=True, **source.options)
+    decoder = _decoder(source)
+    values, described = decoder.as_array(source.handle, index=number, raw=True, **source.options)
     return values, str(described["photometric_interpretation"])
 
 
 def _decode_packed(source: PixelSource, number: int) -> tuple[np.ndarray, str]:
     from pydicom.encaps import encapsulate, get_frame
-    from pydicom.pixels import get_decoder
 
     options = dict(source.options)
     count, offsets = options.pop("number_of_frames"), options.pop("extended_offsets", None)
@@ -94,11 +104,19 @@ def _decode_packed(source: PixelSource, number: int) -> tuple[np.ndarray, str]:
     if source.syntax in JPEG:
         return decode_jpeg(frame, options["photometric_interpretation"])
     plugin = "pillow" if source.syntax in JPEG_2000 and options["bits_stored"] <= 8 else ""
-    decoder = get_decoder(source.syntax)
-    values, described = decoder.as_array(
+    values, described = _decoder(source).as_array(
         encapsulate([frame]), index=0, raw=True, decoding_plugin=plugin, number_of_frames=1, **options
     )
     return values, str(described["photometric_interpretation"])
+
+
+def _decoder(source: PixelSource) -> Decoder:
+    from pydicom.pixels import get_decoder
+
+    decoder = get_decoder(source.syntax)
+    if not decoder.is_available:
+        raise Unusable(UNDECODABLE, f"{source.syntax.name}, which is not supported here", KNOWN)
+    return decoder
 
 
 def decode_jpeg(frame: bytes, interpretation: str) -> tuple[np.ndarray, str]:
@@ -112,7 +130,7 @@ def decode_jpeg(frame: bytes, interpretation: str) -> tuple[np.ndarray, str]:
             picture.draft("YCbCr", picture.size)  # Pillow's way of saying: leave the channels as they are
         if picture.mode == "L":
             return np.asarray(picture), interpretation
-        values = np.asarray(picture if picture.mode == "YCbCr" else picture.convert("RGB"))
+        values = np.asarray(picture if picture.mode in ("RGB", "YCbCr") else picture.convert("RGB"))
     return values, "RGB"
 
 
@@ -151,6 +169,7 @@ def video_stream(source: PixelSource) -> io.BytesIO:
     """The video in the pixel data of a DICOM file (PS3.5, 8.2.5 to 8.2.9): one stream, in one fragment or many."""
     from pydicom.encaps import generate_fragments, parse_basic_offsets
 
-    source.handle.seek(source.start)
-    parse_basic_offsets(source.handle)
-    return io.BytesIO(b"".join(generate_fragments(source.handle)))
+    with unusable_when_damaged(source):
+        source.handle.seek(source.start)
+        parse_basic_offsets(source.handle)
+        return io.BytesIO(b"".join(generate_fragments(source.handle)))

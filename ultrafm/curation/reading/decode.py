@@ -86,7 +86,7 @@ def from_pillow(picture: Image.Image) -> Decoded:
     if picture.mode in DEEP_MODES:
         return Decoded(to_eight_bits(np.asarray(picture)), False)
     if picture.mode in ("L", "1"):
-        return Decoded(np.asarray(picture.convert("L")), False)
+        return Decoded(np.asarray(picture if picture.mode == "L" else picture.convert("L")), False)
     if picture.mode in ("LA", "La"):
         return Decoded(np.asarray(picture.getchannel("L")), False)
     return _from_colour(picture if picture.mode == "RGB" else picture.convert("RGB"))
@@ -169,6 +169,8 @@ def to_eight_bits(deep: np.ndarray, bits: int = 0) -> np.ndarray:
     `bits` is that number where the file tells it; else the largest value does. Fractions up to 1 are shares of white;
     what is negative, infinite or no number is black.
     """
+    if deep.dtype == np.uint8 and bits <= 8:
+        return deep
     if deep.dtype.kind == "f":
         deep = np.nan_to_num(deep, nan=0, posinf=0, neginf=0)
     highest = max(0, deep.max())

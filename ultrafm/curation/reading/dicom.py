@@ -1,7 +1,7 @@
 """Ultrasound in DICOM: single and multi-frame, whatever the compression, with the physical size of a pixel.
 
-Only what `ultrafm.curation.identity.header.KEPT` lists is read; nothing else of the header goes on (PS3.15, Annex E: what
-is not kept cannot identify). Overlay planes are not in that list, so nothing is burnt in.
+Only what `ultrafm.curation.identity.header.KEPT` lists is read; nothing else of the header goes on (PS3.15, Annex E:
+what is not kept cannot identify). Overlay planes are not in that list, so nothing is burnt in.
 """
 
 from __future__ import annotations
@@ -89,9 +89,10 @@ def read_header(handle: BinaryIO) -> Dataset:
 
 def need_ultrasound(header: Dataset) -> None:
     """Raise Unusable unless the header describes ultrasound pictures of a reasonable size."""
-    modality = str(header.get("Modality", "")) or "no modality"
+    modality = str(header.get("Modality") or "")
     if modality not in ULTRASOUND:
-        found = modality if modality.isalnum() and len(modality) <= 16 else "another word"
+        is_word = modality.isalnum() and len(modality) <= 16  # and not a name that was put there
+        found = modality if is_word else "another word" if modality else "no modality"
         raise Unusable("another modality", found, f"ultrasound ({' or '.join(ULTRASOUND)})")
     if not header.get("Rows") or not header.get("Columns"):
         raise Unusable("DICOM without pixels", "no picture in the file", "a DICOM file with pixel data")

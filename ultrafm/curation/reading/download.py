@@ -122,7 +122,7 @@ def _fetch_once(address: str, part: Path, hash_known: bool, title: str) -> None:
         if have and not _continues(answer, have):
             have = 0
         remote = _described(answer.headers, have)
-        _need_file(address, answer)
+        _need_file(address, answer, part)
         _need_room(address, remote, have, part)
         write_json(note, asdict(remote))
         _copy(answer, part, have, remote, f"{title}: {published_name(address)}")
@@ -155,10 +155,10 @@ def _described(headers: Mapping[str, str], have: int) -> Remote:
     return Remote(have + int(length) if length.isdecimal() else None, version)
 
 
-def _need_file(address: str, answer: HTTPResponse) -> None:
+def _need_file(address: str, answer: HTTPResponse, part: Path) -> None:
     page = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html"
     if page and not published_name(address).lower().endswith((".html", ".htm")):
-        mend = "open the address in a browser; it may ask for a login or a confirmation"
+        mend = f"open the address in a browser, which may ask something, and save the file as {part.with_suffix('')}"
         raise UltraFMError(address, "a web page", "the file itself", mend)
 
 

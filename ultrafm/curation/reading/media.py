@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -108,14 +109,14 @@ def opened_clip(path: Path) -> Iterator[InputContainer]:
 def opened_stream(handle: BinaryIO) -> Iterator[InputContainer]:
     """The same for bytes that are open already.
 
-    FFmpeg sees only these bytes, never a name, so that it opens nothing else; one thread, so that a picture does not
-    depend on the number of cores.
+    FFmpeg sees only these bytes and no name, in which it would take %d for a row of files; one thread, so that a
+    picture does not depend on the number of cores.
     """
     import av
 
-    options = {"format_whitelist": CONTAINERS}
+    nameless = SimpleNamespace(read=handle.read, seek=handle.seek, tell=handle.tell)
     try:
-        with av.open(handle, options=options, metadata_errors="ignore") as clip:
+        with av.open(nameless, options={"format_whitelist": CONTAINERS}, metadata_errors="ignore") as clip:
             context = clip.streams.video[0].codec_context
             need_few_pixels(context.width, context.height)
             context.thread_count = 1
@@ -152,8 +153,3 @@ def clip_frames(clip: InputContainer, numbers: Collection[int]) -> dict[int, Dec
     if missing := sorted(set(numbers) - set(found)):
         raise Unusable("damaged clip", f"no frame {missing[0]}", f"frames up to {last}")
     return found
-
-
-def read_frame(path: Path, number: int, wanted: Collection[int] = ()) -> Decoded:
-    """One frame of a file; see `read_frames`."""
-    return read_frames(path, (number,))[number]

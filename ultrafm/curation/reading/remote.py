@@ -6,8 +6,9 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ultrafm.curation.reading.convert import convert_all, drawn_masks
 from ultrafm.curation.reading.download import download, published_name
 from ultrafm.curation.reading.hub import fetch_hub
 from ultrafm.curation.reading.hub_pictures import COLUMNS, TABLE
@@ -48,22 +49,14 @@ def fetch_source(
     data_root = Path(data_root)
     if isinstance(source, ArchiveSource):
         lock = _fetch_archives(manifest.site, source, data_root / manifest.site, lock, allow_network)
-        path = f"{manifest.site}/unpacked/{source.path}"
-        return Fetched(_as_folder(source, path), data_root, lock)
+        place = find_table(data_root / manifest.site / "unpacked", source)
+        path = f"{manifest.site}/unpacked/{place}"
+        return Fetched(_as_folder(source, path, mask_path=drawn_masks(source.mask_path)), data_root, lock)
     if isinstance(source, HubSource):
         folder, lock = fetch_hub(manifest.site, source, data_root / manifest.site, lock, allow_network, hub_endpoint)
         path = folder.relative_to(data_root).as_posix()
         return Fetched(_as_folder(source, path, table=TABLE, columns=COLUMNS, patient_pattern=None), data_root, lock)
     return Fetched(source, data_root, lock)
-
-
-def what_is_downloaded(source: object) -> list[str]:
-    """What a run of a source would download, for people to read: addresses, or the name of a hub data set."""
-    if isinstance(source, ArchiveSource):
-        return [archive.address for archive in source.archives]
-    if isinstance(source, HubSource):
-        return [f"huggingface.co/datasets/{source.hub} at {source.revision}"]
-    return []
 
 
 def _fetch_archives(site: str, source: ArchiveSource, folder: Path, lock: Lock, allow_network: bool) -> Lock:
@@ -79,17 +72,30 @@ def _fetch_archives(site: str, source: ArchiveSource, folder: Path, lock: Lock, 
         with replacing(unpacked) as temporary:
             for archive in source.archives:
                 _place(archive, paths[archive.address], temporary)
+            convert_all(source, temporary)
             write_json(temporary / MARKER, marker)
     recorded = {archive.address: _hash_of(marker, archive.address) for archive in source.archives}
     return lock.model_copy(update={"archives": lock.archives | recorded})
 
 
-def _marker(source: ArchiveSource, hashes: Mapping[str, str | None]) -> dict[str, dict[str, str | None]]:
-    """What an unpacked folder says of itself: address -> hash of the archive, and the folder it was unpacked into."""
-    return {a.address: {"sha256": hashes[a.address], "into": a.into} for a in source.archives}
+def find_table(unpacked: Path, source: ArchiveSource) -> str:
+    """`source.path`, or the only folder below it with the source's table: many archives wrap all in one folder more."""
+    if source.table is None or (unpacked / source.path / source.table).exists():
+        return source.path
+    found = sorted((unpacked / source.path).rglob(Path(source.table).name))
+    inside = [path for path in found if path.as_posix().endswith(f"/{source.table}")]
+    if len(inside) != 1:
+        return source.path  # reading the table then says that it is missing
+    return inside[0].parents[len(Path(source.table).parts) - 1].relative_to(unpacked).as_posix()
 
 
-def _hash_of(marker: Mapping[str, Mapping[str, str]], address: str) -> str | None:
+def _marker(source: ArchiveSource, hashes: Mapping[str, str | None]) -> dict[str, dict[str, Any]]:
+    """What an unpacked folder says of itself: the archives that it holds, and what was made of their files."""
+    held = {a.address: {"sha256": hashes[a.address], "into": a.into} for a in source.archives}
+    return held | {"converted": source.model_dump(include={"path", "mask_path", "matlab"})}
+
+
+def _hash_of(marker: Mapping[str, Mapping[str, Any]], address: str) -> str | None:
     return marker.get(address, {}).get("sha256")
 
 

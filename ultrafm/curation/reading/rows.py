@@ -19,10 +19,13 @@ from ultrafm.curation.reading.table import (
     source_folder,
     table_rows,
     with_masks,
+    with_side_labels,
+    with_words,
 )
 from ultrafm.curation.reasons import Unusable
 from ultrafm.errors import UltraFMError
 from ultrafm.manifests.schema import DicomSource, FileSource, Listed, SiteManifest, VideoSource
+from ultrafm.manifests.sources import what_is_downloaded
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 
@@ -38,18 +41,24 @@ def read_rows(manifest: SiteManifest, source: FileSource, archive: Path) -> list
 
 def listed_rows(manifest: SiteManifest, source: FileSource, archive: Path) -> list[Row]:
     """One row per file of a site, from its table or, without one, from its folder."""
-    if isinstance(source, Listed) and source.table is not None:
-        return table_rows(manifest, source, archive)
     folder = source_folder(manifest, source, archive)
-    rows = file_rows(manifest, source, folder)
-    return with_masks(rows, manifest.site, source, folder) if isinstance(source, Listed) else rows
+    if isinstance(source, Listed) and source.table is not None:
+        rows = table_rows(manifest, source, archive)
+    else:
+        rows = file_rows(manifest, source, folder)
+        if isinstance(source, Listed):
+            rows = with_masks(with_side_labels(rows, source, folder), manifest.site, source, folder)
+    return with_words(rows, source)
 
 
 def inspect_site(manifest: SiteManifest, source: FileSource, archive: Path) -> list[str]:
     """What would keep the rows of a site from being used, found without decoding a picture; empty when nothing would.
 
     Missing folder, table or column; and for each row a missing file, patient or mask and words that are not known.
+    A source that has to be downloaded first is not looked at.
     """
+    if what_is_downloaded(source):
+        return []
     try:
         folder, rows = source_folder(manifest, source, archive), listed_rows(manifest, source, archive)
     except UltraFMError as error:

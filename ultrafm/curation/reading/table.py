@@ -92,12 +92,14 @@ def table_rows(manifest: SiteManifest, source: Listed, archive: Path) -> list[Ro
         raise UltraFMError(where, "no row", "one row per image")
     records = zip(chosen.index, chosen.to_dict("records"))
     rows = [_row(int(number) + 2, cells, columns, source) for number, cells in records]
-    return with_masks(rows, manifest.site, source, folder)
+    return with_masks(with_side_labels(rows, source, folder), manifest.site, source, folder)
 
 
 def table_columns(source: Listed) -> dict[str, str]:
     """Field -> column of the table, without those whose place a pattern on the path takes."""
-    replaced = {"patient": source.patient_pattern, "label": source.label_pattern, "mask": source.mask_path}
+    replaced = {
+        "patient": source.patient_pattern, "label": source.label_pattern or source.label_file, "mask": source.mask_path,
+    }  # fmt: skip
     return {field: name for field, name in source.columns.model_dump().items() if name and not replaced.get(field)}
 
 
@@ -113,6 +115,27 @@ def mask_name(source: Listed, name: str) -> str:
         return ""
     other, count = re.subn(source.mask_path.pattern, source.mask_path.becomes, name)
     return other if count else ""
+
+
+def with_words(rows: Sequence[Row], source: FileSource) -> list[Row]:
+    """The rows with organ, modality and scan mode that the source says of all its files, where they say none."""
+    common = {name: getattr(source, name) for name in ("organ", "modality", "scan_mode") if getattr(source, name)}
+    return [replace(row, **{n: word for n, word in common.items() if not getattr(row, n)}) for row in rows]
+
+
+def with_side_labels(rows: Sequence[Row], source: Listed, folder: Path) -> list[Row]:
+    """The rows with the labels that files beside the pictures hold; without such a file a label is not given."""
+    side = source.label_file
+    if side is None:
+        return list(rows)
+    labelled = []
+    for row in rows:
+        name, count = re.subn(side.pattern, side.becomes, row.file)
+        path = folder / name
+        inside = path.resolve().is_relative_to(folder.resolve())
+        text = path.read_text(encoding="utf-8", errors="replace") if count and inside and path.is_file() else ""
+        labelled.append(replace(row, label=path_word(side.finds, text)))
+    return labelled
 
 
 def with_masks(rows: Sequence[Row], site: str, source: Listed, folder: Path) -> list[Row]:
@@ -197,6 +220,6 @@ def _word(kind: str, word: str, known: Sequence[str]) -> str:
     """The word itself; without one, the site's only word or "unknown"."""
     if not word:
         return known[0] if len(known) == 1 else UNKNOWN
-    if word not in known:
+    if word not in (*known, UNKNOWN):
         raise Unusable(f"unknown {kind}", repr(word), f"one of the site's: {', '.join(known)}{nearest(word, known)}")
     return word

@@ -6,6 +6,7 @@ things vanish), largest component, joined with what a shadow cut off from it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -20,7 +21,8 @@ NEAR_BLACK = 10  # a background as dark as this needs little evidence
 CORNER = 0.03  # of the shorter side, that an empty corner measures at least
 RIPPLE = 3  # grey values; JPEG ripple stays below after averaging
 LEAST_SHARE = 0.08  # of the picture; a smaller area is not believed
-CLEAN = 0.9  # share of the background that has exactly one value when there is no ripple
+EVEN = 0.9  # share of a corner's pixels that have its grey value
+UNCLEAN = 0.05  # of the background's pixels, that lie one grey value beside it; with more there is ripple
 LEAST_PART = 0.02  # of the largest area; a smaller part cut off by a shadow is not joined
 DENSE = 0.75  # share of a part's pixels that differ from the background; tissue nearly all, text half
 
@@ -30,7 +32,7 @@ class CoarseArea:
     """The scan area of a reduced picture.
 
     area: bool (h, w), True inside. factor: pixels of the picture for one of these. level: grey value of the background.
-    threshold: a pixel of the scan differs from the background by more than this.
+    threshold: a pixel at the edge of the scan differs from the background by more than this.
     """
 
     area: np.ndarray
@@ -39,21 +41,24 @@ class CoarseArea:
     threshold: int
 
 
-def coarse_area(grey: np.ndarray) -> CoarseArea | None:
-    """The scan area of a grey picture (H, W) uint8, reduced; None when nothing darker surrounds it."""
+def coarse_areas(grey: np.ndarray) -> Iterator[CoarseArea]:
+    """The scan areas that a grey picture (H, W) uint8 may have, the safest first; none when nothing darker surrounds it.
+
+    First what stands out from any ripple of compression. Where the border is clean, then also what is 2 grey values
+    above it, as the dark floor of a scan, and what is 1 above it.
+    """
     first = max(1, round(max(grey.shape) / TEXT_SIDE))
     second = max(1, round(max(grey.shape) / first / WORK_SIDE))
     fine = _reduced(grey, first)
     level = background_level(fine)
     if level is None:
-        return None
+        return
     small = _reduced(_without_text(fine, level), second)
-    ripple = _ripple(small, level)
-    for threshold in (ripple, 0) if ripple < RIPPLE else (ripple,):  # tissue may be 1 above a clean background
+    thresholds = (RIPPLE, 1, 0) if _is_clean(small, level) else (RIPPLE,)
+    for threshold in thresholds:
         area = _main_area(small, level, threshold)
         if area is not None and area.mean() >= LEAST_SHARE:
-            return CoarseArea(area, first * second, level, threshold)
-    return None
+            yield CoarseArea(area, first * second, level, min(threshold, thresholds[min(1, len(thresholds) - 1)]))
 
 
 def _reduced(picture: np.ndarray, factor: int) -> np.ndarray:
@@ -70,17 +75,21 @@ def _reduced(picture: np.ndarray, factor: int) -> np.ndarray:
 def background_level(small: np.ndarray) -> int | None:
     """Grey value of the empty border, or None when the outer ring looks like tissue.
 
-    A near-black level is believed when it makes up a tenth of the ring, another when it makes up half, or when both
-    upper corners have it: a fan that was cut close leaves no more than its corners.
+    What both upper corners share counts most: a fan that was cut close leaves no more than its corners. Else a
+    near-black level is believed when it makes up a tenth of the ring, another level when it makes up half.
     """
     ring = _ring(small)
     counts = np.bincount(ring, minlength=256)
-    level = int(np.convolve(counts, np.ones(3), mode="same").argmax())
+    peak = int(np.convolve(counts, np.ones(3), mode="same").argmax())
+    level = max(peak - 1, 0) + int(counts[max(peak - 1, 0) : peak + 2].argmax())
+    corner = _corner_level(small)
+    if corner is not None and abs(corner - level) > RIPPLE:
+        return corner
     share = counts[max(level - 2, 0) : level + 3].sum() / ring.size
     if share >= 0.5 or (level <= NEAR_BLACK and share >= 0.1):
         return level
     dark = counts[: RIPPLE + 1].sum() / ring.size
-    return 0 if dark >= 0.1 else _corner_level(small)
+    return 0 if dark >= 0.1 else corner
 
 
 def _corner_level(small: np.ndarray) -> int | None:
@@ -88,7 +97,7 @@ def _corner_level(small: np.ndarray) -> int | None:
     side = max(3, round(CORNER * min(small.shape)))
     corners = np.stack([small[:side, :side], small[:side, -side:]]).astype(np.int16)
     level = int(np.median(corners))
-    even = (np.abs(corners - level) <= RIPPLE).mean(axis=(1, 2)).min() >= CLEAN
+    even = (np.abs(corners - level) <= RIPPLE).mean(axis=(1, 2)).min() >= EVEN
     return level if even and level < STANDS_OUT else None
 
 
@@ -124,11 +133,12 @@ def _differs(picture: np.ndarray, level: int, threshold: int) -> np.ndarray:
     return cv2.threshold(away, threshold, 1, cv2.THRESH_BINARY)[1]
 
 
-def _ripple(small: np.ndarray, level: int) -> int:
-    """How far from the background a pixel of the scan is at least: 1 where the background is clean, else more."""
-    ring = _ring(small).astype(np.int16)
-    near = ring[np.abs(ring - level) <= RIPPLE]
-    return 1 if (near == level).mean() >= CLEAN else RIPPLE
+def _is_clean(small: np.ndarray, level: int) -> bool:
+    """Is the background free of ripple? It would spread to the next grey values first; a dark floor of the scan, a
+    little above the background, does not."""
+    counts = np.bincount(_ring(small), minlength=257)
+    beside = counts[level + 1] + (counts[level - 1] if level > 0 else 0)
+    return bool(beside <= UNCLEAN * counts[level])
 
 
 def _main_area(small: np.ndarray, level: int, threshold: int) -> np.ndarray | None:

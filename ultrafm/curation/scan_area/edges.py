@@ -14,6 +14,7 @@ ON_LINE = 1.01  # pixels of the coarse area; a point this close lies on the line
 WIDEST, INWARD = 75.0, 10.0  # degrees from straight down: how far a side may lean outwards, and inwards
 LEAST_ROWS = 6  # of the coarse area that a side must be seen on
 SAME_SIDE = 4.0  # degrees; two candidates closer than this are one
+RINGING = 0.15  # of the scan's brightness at its edge; compression may leave this much beside it
 CANDIDATES = 2  # sides that are tried on each side
 
 
@@ -125,15 +126,16 @@ def edge_along(
     rows = np.rint(points[:, 1:] + outward[:, 1:] * steps).astype(np.int32)
     within = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     places = np.where(within, rows * width + columns, 0)
-    scan = _apart(np.take(grey.reshape(-1), places), coarse) & within
+    scan = _stands_out(np.take(grey.reshape(-1), places), coarse) & within
     scan = scan[:, :-1] & scan[:, 1:]  # two in a row: a lone pixel is noise
     first = scan.argmax(axis=1)
     found = (first > 0) & within[np.arange(len(points)), first - 1]  # where the picture ends there is no edge
     return steps[first] + 0.5, found, within[:, reach]
 
 
-def _apart(values: np.ndarray, coarse: CoarseArea) -> np.ndarray:
-    """Which values (uint8) belong to the scan: they differ from the background by more than the threshold."""
-    if coarse.level <= coarse.threshold:
-        return values > coarse.level + coarse.threshold
-    return (values > coarse.level + coarse.threshold) | (values < coarse.level - coarse.threshold)
+def _stands_out(values: np.ndarray, coarse: CoarseArea) -> np.ndarray:
+    """Which values (n, from outside to inside) uint8 belong to the scan: they differ from the background by more than
+    the threshold and, where the scan is bright, by more than the ripple that compression leaves beside such an edge."""
+    apart = cv2.absdiff(values, np.full_like(values, coarse.level)) if coarse.level else values
+    inner = apart[:, apart.shape[1] // 2 :].mean(axis=1)
+    return apart > np.maximum(coarse.threshold, RINGING * inner)[:, None]

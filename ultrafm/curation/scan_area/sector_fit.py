@@ -19,7 +19,7 @@ LEAST_ARC = 0.2  # share of the columns that must agree on a radius
 ON_EDGE, OUTSIDE = 1.5, 2.0  # pixels of the coarse area: on a first sector's edge, and clearly outside of it
 UNEVEN = 0.01  # what a degree of difference between both sides costs, as a share of the outline's points
 GOOD_START = 0.75  # share of the outline's points; a first sector this good ends the search
-NARROWEST = 0.05  # difference of the sides' slopes; less is no fan
+NARROWEST = 20.0  # degrees between the sides; less is no fan
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,23 @@ def _mirrored(side: Side, outline: Outline) -> Side:
 
 def _sector_from(outline: Outline, left: Side, right: Side) -> SectorInPixels | None:
     """The sector between two sides; None when they do not meet above."""
-    if right.slope - left.slope < NARROWEST:
+    if right.angle - left.angle < NARROWEST:
         return None
     row = (left.start - right.start) / (right.slope - left.slope)
     apex, low, high = (left.start + left.slope * row, row), left.angle, right.angle
-    corners = _distances(outline.corners, apex)
-    inner = _arc_radius(_distances(_between(outline.upper, apex, low, high), apex), corners.min(), outer=False)
-    outer = _arc_radius(_distances(_between(outline.lower, apex, low, high), apex), corners.max(), outer=True)
+    nearest, farthest = _reach(outline, apex)
+    inner = _arc_radius(_distances(_between(outline.upper, apex, low, high), apex), nearest, outer=False)
+    outer = _arc_radius(_distances(_between(outline.lower, apex, low, high), apex), farthest, outer=True)
     return SectorInPixels(*apex, inner, outer, low, high) if 0 <= inner < outer else None
+
+
+def _reach(outline: Outline, apex: tuple[float, float]) -> tuple[float, float]:
+    """The radii about an apex between which the whole outline lies."""
+    corners, upper = _distances(outline.corners, apex), _distances(outline.upper, apex)
+    nearest = min(corners.min(), upper.min(initial=np.inf))
+    if outline.filled[0].any() and apex[1] < 0:  # cut off by the picture: from there to the apex nothing is nearer
+        nearest = min(nearest, -apex[1])
+    return float(nearest), float(corners.max())
 
 
 def _between(points: np.ndarray, apex: tuple[float, float], low: float, high: float) -> np.ndarray:
@@ -94,19 +103,19 @@ def _distances(points: np.ndarray, apex: tuple[float, float]) -> np.ndarray:
     return np.hypot(points[:, 0] - apex[0], points[:, 1] - apex[1])
 
 
-def _arc_radius(radii: np.ndarray, limit: float, outer: bool) -> float:
+def _arc_radius(radii: np.ndarray, limit: float, *, outer: bool) -> float:
     """The radius on which most points of an edge lie, less those beyond it.
 
     Without one (the arc lies outside the picture or in shadow) `limit`, the radius that leaves nothing out.
     """
     if len(radii) < LEAST_ARC_POINTS:
-        return float(limit)
+        return limit
     values = np.sort(radii if not outer else -radii)
     ends = np.searchsorted(values, values + ARC_STEP, side="right")
     votes = ends - 3 * np.arange(len(values))  # those within a step, twice less those before it
     best = int(votes.argmax())
     if ends[best] - best < LEAST_ARC * len(values):
-        return float(limit)
+        return limit
     return float(abs(np.median(values[best : ends[best]])))
 
 

@@ -11,7 +11,7 @@ from ultrafm.curation.sheets.counting import Measure
 
 WIDTH, LEFT, RIGHT = 440, 46, 12
 HEIGHT, FOOT, HEAD = 190, 46, 12
-ROW, NAMES, TRACK = 46, 184, 210
+ROW, NAMES, TRACK = 46, 200, 195
 BAR_ROW, BAR_NAMES, BAR_TRACK = 24, 150, 200
 
 

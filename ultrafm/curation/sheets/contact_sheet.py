@@ -13,7 +13,6 @@ import pandas as pd
 
 from ultrafm.curation.sheets.counting import OUTSIDE, draw_ids, draw_spread
 from ultrafm.curation.sheets.gallery import Gallery, fetch, jpeg_address
-from ultrafm.curation.sheets.page import PAGES
 from ultrafm.curation.sheets.rendering import write_rendered
 
 ALL_UP_TO = 400  # pictures; a store of no more is shown whole
@@ -43,6 +42,7 @@ DOUBTS = (
     Doubt("colour in the original", lambda table: table["colour"].fillna(False).astype(bool)),
 )
 CALM = "no doubt noted"
+PAGES = (("data sheet", "../datasheet.html"), ("contact sheet", "contact_sheet.html"))  # the sheet lies in house/
 DRAW = "contact sheet"
 
 
@@ -59,7 +59,8 @@ class Group:
 class Selection:
     """What a contact sheet shows of a store.
 
-    images: pictures of the store. whole: are all of them shown? sample_patients: patients of the unsuspicious ones shown.
+    images: pictures of the store. whole: are all of them shown? sample_patients: patients of the drawn, unsuspicious
+    ones.
     """
 
     groups: tuple[Group, ...]
@@ -91,8 +92,8 @@ def choose_shown(
     suspicious, calm = kept[first < len(DOUBTS)], kept[first == len(DOUBTS)]
     whole = len(kept) <= all_up_to
     limit, drawn = (len(kept), len(kept)) if whole else (most_suspicious, sample)
-    taken = set(draw_spread(suspicious.assign(doubt=first), "doubt", limit, DRAW))
-    calm_ids = draw_spread(calm, "patient", drawn, DRAW)
+    taken = set(draw_spread(suspicious["image_id"], first[suspicious.index], limit, DRAW))
+    calm_ids = draw_spread(calm["image_id"], calm["patient"], drawn, DRAW)
     groups = []
     for number, doubt in enumerate(DOUBTS):
         ids = kept["image_id"][first == number]
@@ -107,11 +108,11 @@ def choose_shown(
 def write_contact_sheet(
     target: Path, sheet: Mapping[str, Any], kept: pd.DataFrame, gallery: Gallery, manifest: str, out: str
 ) -> Selection:
-    """Write the contact sheet to `target`; returns what it shows. Pictures pass through memory one at a time.
+    """Write the contact sheet to `target`, in the house folder of a site; returns what it shows.
 
-    `sheet` is the data sheet of the site, made for `kept`. `gallery` gives de-identified pictures of any size, best
-    about 256 pixels, so that letters can be read. `manifest` and `out` stand in the command that signs. Nothing else on
-    the page names a file, and nothing a patient.
+    Pictures pass through memory one at a time. `sheet` is the data sheet of the site, made for `kept`. `gallery` gives
+    de-identified pictures of any size, best about 256 pixels, so that letters can be read. `manifest` and `out` stand
+    in the command that signs. Nothing else on the page names a file, and nothing a patient.
     """
     chosen = choose_shown(kept)
     rows = kept[kept["image_id"].isin(set(chosen.shown))]
@@ -119,7 +120,7 @@ def write_contact_sheet(
     values = {
         "site": sheet["site"], "images": sheet["images"], "pages": PAGES, "here": "contact sheet",
         "sign": sheet["deidentification"]["sign_off"],
-        "command": f"ultrafm curate sign {shlex.quote(manifest)} --out {shlex.quote(out)} --by \"NAME\"",
+        "command": f"ultrafm sign {shlex.quote(manifest)} --out {shlex.quote(out)} --by \"NAME\"",
         "total": chosen.images, "shown": len(chosen.shown), "whole": chosen.whole, "rules": _rules(chosen),
         "groups": [(group, _figures(group, gallery, doubts)) for group in chosen.groups],
     }  # fmt: skip

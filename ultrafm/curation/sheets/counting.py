@@ -27,6 +27,7 @@ MEASURES = {
     "saturated": Measure("saturated", "share of pixels", 0, 1),
     "blank": Measure("blank", "share of pixels", 0, 1),
     "graphics": Measure("graphics", "share of pixels", 0, 1),
+    "coloured_share": Measure("coloured", "share of pixels of the original", 0, 1),
 }
 COUNTED = ("fold", "label", "organ", "modality", "scan_mode")
 UNKNOWN = "unknown"
@@ -115,15 +116,20 @@ def compare_scan_modes(kept: pd.DataFrame) -> dict[str, Any] | None:
 
 def draw_ids(ids: Iterable[str], count: int, purpose: str) -> list[str]:
     """At most `count` of the ids, drawn by hash: the same ids give the same draw, in whatever order they come."""
-    return sorted(ids, key=lambda name: hash_text(f"{purpose}\x1f{name}"))[:count]
+    ids = np.array(list(ids), dtype=object)
+    return ids[np.argsort(_ranks(ids, purpose), kind="stable")[:count]].tolist()
 
 
-def draw_spread(table: pd.DataFrame, by: str, count: int, purpose: str) -> list[str]:
-    """At most `count` image ids, drawn by hash, one of each value of `by` before a second of any."""
-    ranks = table["image_id"].map(lambda name: hash_text(f"{purpose}\x1f{name}"))
-    ordered = table.assign(rank=ranks).sort_values("rank", kind="stable")
-    turn = ordered.groupby(by, dropna=False).cumcount()
-    return ordered.assign(turn=turn).sort_values(["turn", "rank"], kind="stable")["image_id"].head(count).tolist()
+def draw_spread(ids: pd.Series, kinds: pd.Series, count: int, purpose: str) -> list[str]:
+    """At most `count` of the ids, drawn by hash, one of each kind (a row each) before a second of any."""
+    drawn = pd.DataFrame({"rank": _ranks(ids, purpose), "kind": pd.factorize(kinds)[0]}).sort_values("rank")
+    turns = drawn.assign(turn=drawn.groupby("kind").cumcount()).sort_values(["turn", "rank"])
+    return ids.iloc[turns.index[:count]].tolist()
+
+
+def _ranks(ids: Iterable[str], purpose: str) -> np.ndarray:
+    """A number for each id that looks like chance and depends on id and purpose alone."""
+    return np.array([int(hash_text(f"{purpose}\x1f{name}")[:15], 16) for name in ids], dtype=np.int64)
 
 
 def plain(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ FIELDS = {
     "original_height": "Height of the original picture in pixels.",
     "crop": "Box of the scan area in the original: left, top, right, bottom in pixels, right and bottom exclusive.",
     "colour": "Was the original coloured? Curated pictures are grey.",
+    "coloured_share": "Share of coloured pixels in the original.",
     "area": "Kind of scan area: rectangle, sector, or whole where no border was found.",
     "confidence": "Confidence in the scan area, from 0 to 1.",
     "mask_outside": "Share of the mask that lies outside the scan area; empty without a mask.",
@@ -32,6 +33,9 @@ FIELDS = {
     "graphics": "Share of pixels of the scan area in flat grey or straight lines, as in windows and menus.",
     "sha256": "SHA-256 of the cropped pixels.",
     "source_hash": "Keyed SHA-256 of the file that the image came from.",
+    "study_uid": "Keyed pseudonym of the DICOM study; empty where the file has none.",
+    "series_uid": "Keyed pseudonym of the DICOM series; empty where the file has none.",
+    "instance_uid": "Keyed pseudonym of the DICOM instance; empty where the file has none.",
     "perceptual_hash": "Perceptual hash of the picture, 64 bits as hexadecimal digits.",
     "simulated": "Was the image simulated?",
 }

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ultrafm.errors import UltraFMError
 from ultrafm.files import read_json
 
@@ -101,3 +103,18 @@ def carried(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What weights made from these sites (entries of `licences`) carry with them: `sites`, `conditions`, `sentence`."""
     named = {name for entry in entries for name in entry["conditions"]}
     return {"sites": [dict(entry) for entry in entries], **strictest(named)}
+
+
+def licence_table(entries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The entries of `licences` for a report: site, publisher, licence, conditions, images ("40 simulated")."""
+    rows = [
+        {
+            "site": entry["site"],
+            "publisher": entry["publisher"],
+            "licence": entry["licence"] + ("" if entry["checked"] or entry["simulated"] else " (from memory)"),
+            "conditions": ", ".join(entry["conditions"]) or "none known",
+            "images": f"{entry['images']:,} {'simulated' if entry['simulated'] else 'real'}",
+        }
+        for entry in entries
+    ]
+    return pd.DataFrame(rows, columns=["site", "publisher", "licence", "conditions", "images"])

@@ -25,7 +25,7 @@ def write_markdown(sheet: Mapping[str, Any]) -> str:
         for value, both in values.items()
     ]
     lines += _table(("column", "value", "images", "patients"), counted)
-    lines += ["", "## Pictures", "", *_listed(picture_lines(sheet))]
+    lines += ["", "## Pictures", "", *_listed(picture_lines(sheet) + quality_lines(sheet))]
     lines += ["", "## De-identification", "", *_listed(deidentification_lines(sheet))]
     if sheet["removed_tags"]:
         lines += ["", *_table(("header field removed", "files"), list(sheet["removed_tags"].items()))]
@@ -76,9 +76,13 @@ def picture_lines(sheet: Mapping[str, Any]) -> list[str]:
     depth = sheet["depth_mm"]
     if depth:
         lines.append(f"depth (mm), known for {depth['known']} images: {_told(depth['spread'])}")
-    for name, found in sheet["quality"].items():
-        lines.append(f"{name} ({MEASURES[name].unit}): {_told(found)}")
     return lines
+
+
+def quality_lines(sheet: Mapping[str, Any]) -> list[str]:
+    """The spread of each quality measure, in short lines."""
+    named = ((MEASURES[name], found) for name, found in sheet["quality"].items())
+    return [f"{measure.words} ({measure.unit}): {_told(found)}" for measure, found in named]
 
 
 def _told(found: Mapping[str, float]) -> str:

@@ -18,7 +18,6 @@ from ultrafm.curation.sheets.rendering import table, write_rendered
 
 PAGES = (
     ("data sheet", "datasheet.html"),
-    ("contact sheet", "contact_sheet.html"),
     ("as Markdown", "datasheet.md"),
     ("as JSON", "datasheet.json"),
     ("Croissant", "croissant.json"),
@@ -53,8 +52,8 @@ def write_page(target: Path, sheet: Mapping[str, Any], kept: pd.DataFrame, galle
 
 def choose_examples(kept: pd.DataFrame, count: int = EXAMPLES) -> list[str]:
     """Image ids drawn by hash, one of each combination of label, organ, modality and scan mode before a second."""
-    kind = kept[list(KIND)].astype(object).fillna(UNKNOWN).agg(", ".join, axis=1)
-    return draw_spread(kept.assign(kind=kind), "kind", count, "examples")
+    kinds = kept.groupby(list(KIND), dropna=False).ngroup()
+    return draw_spread(kept["image_id"], kinds, count, "examples")
 
 
 def _examples(kept: pd.DataFrame, gallery: Gallery) -> Iterator[tuple[str, str, str]]:
