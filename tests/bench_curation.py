@@ -23,13 +23,14 @@ def made_site() -> tuple[SiteManifest, FolderSource]:
     source = FolderSource.model_validate(
         {
             "kind": "folder", "publisher": "Bench", "country": "not stated", "licence": "CC0-1.0", "citation": "none",
-            "table": None, "patient_pattern": r"(\d+)\d\.", "deidentification": {"pseudonyms": "public", "sign_off": False},
+            "table": None, "patient_pattern": r"(\d+)\d\.",
+            "deidentification": {"pseudonyms": "public", "sign_off": False},
         }
     )  # fmt: skip
     manifest = SiteManifest.model_validate(
         {
-            "schema_version": 1, "site": "site_01_bench", "title": "Bench", "organs": ["liver"], "modalities": ["B-mode"],
-            "scan_modes": ["convex"], "probe": "made", "split": {"rule": "patients"}, "sources": {"local": source},
+            "schema_version": 1, "site": "site_01_bench", "title": "Bench", "organs": ["liver"],
+            "modalities": ["B-mode"], "scan_modes": ["convex"], "probe": "made", "split": {"rule": "patients"}, "sources": {"local": source},
         }
     )  # fmt: skip
     return manifest, source

@@ -23,6 +23,7 @@ from ultrafm.reporting.html import Page, write_page
 from ultrafm.reporting.index import write_index
 from ultrafm.reporting.records import write_results
 from ultrafm.reporting.runner import NotebookRun, check_parameters, declared_parameters, run_notebook
+from ultrafm.reporting.tables import Table
 from ultrafm.study import (
     ALL_NAMES,
     ALL_STEPS,
@@ -285,7 +286,18 @@ def finish_study(plan: StudyPlan, run: dict[str, Any], tell: Tell) -> Path:
     finished = [name for name in ALL_NAMES if run["steps"].get(name, {}).get("status") == "finished"]
     found = [read_json(plan.folder / name / "records.json") for name in finished]
     results = write_results(plan.folder / "results.json", found)
-    return write_index(plan.folder, results, run, pages(plan), index_pictures(plan.folder))
+    return write_index(plan.folder, results, run, pages(plan), index_pictures(plan.folder), find_licences(plan.folder))
+
+
+def find_licences(folder: Path) -> Table | None:
+    """The licences of the curated sites, and what they ask of weights made from them; None before curation."""
+    from ultrafm.curation.sheets.licences import carried, licence_table, licences  # late: it brings the whole room
+
+    curated = folder / "10_curate" / "sites"
+    entries = licences(curated, sorted(path.parent.name for path in curated.glob("*/datasheet.json")))
+    if not entries:
+        return None
+    return Table("Licences, and what they ask of weights", licence_table(entries), carried(entries)["sentence"])
 
 
 def index_pictures(folder: Path) -> dict[str, Path]:

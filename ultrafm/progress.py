@@ -35,8 +35,8 @@ def progress(
 ) -> tqdm:  # fmt: skip
     """A progress bar over `work`, or, without it, one whose `update` is called; `total` units in all.
 
-    In a study that is run as a whole, the bar is the line that `ultrafm study` shows on a terminal. A `passing` one comes
-    only after three seconds and goes when it is full; one of several processes shows none.
+    In a study that is run as a whole, the bar is the line that `ultrafm study` shows on a terminal. A `passing` one
+    comes after three seconds and goes when it is full; one of several processes shows none.
     """
     if passing and multiprocessing.parent_process() is not None:
         return tqdm(work, total=total, disable=True)

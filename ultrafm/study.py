@@ -31,7 +31,9 @@ COMMON_CODE = (
     "study.py",
     "reporting/records.py",
     "reporting/figures.py",
+    "reporting/rendering.py",
 )
+UNDECIDING = ("out", "workers", "data_root", "allow_network")  # parameters that no result depends on
 
 
 @dataclass(frozen=True)
@@ -247,10 +249,8 @@ def is_source(path: Path) -> bool:
 
 
 def step_key(plan: StepPlan, parameters: dict[str, Any], inputs: list[str]) -> str:
-    """Fingerprint of everything that a step's result depends on: code, parameters, inputs. Speed and places do not count."""
-    deciding = {
-        name: value for name, value in sorted(parameters.items()) if name not in ("out", "workers", "data_root", "allow_network")
-    }
+    """Fingerprint of everything that a step's result depends on: code, parameters, inputs; not speed and places."""
+    deciding = {name: value for name, value in sorted(parameters.items()) if name not in UNDECIDING}
     return hash_text(f"{step_code(plan)} {deciding!r} {' '.join(inputs)}")
 
 

@@ -96,6 +96,8 @@ def test_every_column_has_words(tmp_path):
     told = {field["name"]: field for field in records["field"]}
     assert told["brand_new_column"]["description"] == "brand new column"
     assert told["crop"]["isArray"] and told["crop"]["dataType"] == "sc:Integer"
+    (read,) = mlcroissant.Dataset(jsonld=str(folder / "croissant.json")).metadata.record_sets
+    assert {field.name: field.array_shape for field in read.fields}["crop"] == "-1"
     assert told["colour"]["dataType"] == "sc:Boolean" and told["blur"]["dataType"] == "sc:Float"
 
 

@@ -24,9 +24,9 @@ from ultrafm.curation import (
     load_pictures,
     load_store,
 )
-from ultrafm.curation.store import COLUMNS, store_schema
 from ultrafm.curation.across import site_fingerprints
 from ultrafm.curation.identity.pseudonyms import Pseudonyms
+from ultrafm.curation.store import COLUMNS, store_schema
 from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_folder
 from ultrafm.manifests import load_sites
@@ -191,7 +191,8 @@ def test_a_new_picture_that_ties_two_folds_is_left_out(tmp_path):
     named = {fold: row["patient"] for row in rows if (fold := folds[pseudonyms.of("patient", row["patient"])])}
     number = next(n for n, row in enumerate(rows) if row["patient"] == named["train"])
     save(archive, "late.png", nearly(framed(speckle(number))))
-    write_table(archive, [*rows, {"file": "late.png", "patient": named["test"], "label": "good", "mask": "", "clip": ""}])
+    late = {"file": "late.png", "patient": named["test"], "label": "good", "mask": "", "clip": ""}
+    write_table(archive, [*rows, late])
     curate_again()
     assert left_out(tmp_path).loc["late.png", "reason"].startswith("ties two folds: found a correlation of")
     after = load_pictures(tmp_path / "out", [SITE], FOLDS).table
@@ -418,7 +419,8 @@ def test_files_read_side_by_side_give_the_same_bytes(tmp_path, monkeypatch):
     write_plain(tmp_path / "archive")
     monkeypatch.setattr("ultrafm.curation.process.FILES_AT_ONCE", 2)
     for out, workers in (("one", 1), ("two", 2)):
-        curate_sites([made_manifest()], places(tmp_path, tmp_path / "archive", out), Wish("local", 0, 16, workers=workers))
+        wish = Wish("local", 0, 16, workers=workers)
+        curate_sites([made_manifest()], places(tmp_path, tmp_path / "archive", out), wish)
     assert hash_folder(tmp_path / "one" / SITE / "store") == hash_folder(tmp_path / "two" / SITE / "store")
     assert multiprocessing.active_children() == []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import timeit
+
 import numpy as np
 import pytest
 from made_archives import speckle
@@ -11,11 +13,13 @@ from made_dicom import (
     luminance,
     made_dataset,
     made_region,
+    pixel_element,
     recoded,
     save_dicom,
     save_frames,
 )
 from PIL import Image
+from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -252,9 +256,35 @@ def test_frames_that_are_not_asked_for_may_be_broken(tmp_path):
         only(path, 0)
 
 
-def test_a_frame_in_several_fragments(tmp_path):
-    from pydicom.encaps import encapsulate
+def test_frames_are_found_by_an_extended_offset_table(tmp_path):
+    frames = [speckle(seed) for seed in range(3)]
+    made = made_dataset(np.stack(frames))
+    data, offsets, lengths = encapsulate_extended([jpeg_bytes(frame) for frame in frames])
+    made.ExtendedOffsetTable, made.ExtendedOffsetTableLengths = offsets, lengths
+    made.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    made["PixelData"] = pixel_element(data)
+    made["PixelData"].is_undefined_length = True
+    made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    for number, found in read_frames(tmp_path / "a.dcm", [0, 2]).items():
+        assert np.abs(found.grey.astype(int) - frames[number]).mean() < 2
 
+
+def test_the_time_for_one_frame_does_not_grow_with_the_frames(tmp_path):
+    """A loop of 400 frames is read as quickly as one of 4: what is not asked for is skipped, plain or packed."""
+    for syntax in (ExplicitVRLittleEndian, JPEGBaseline8Bit):
+        times = {}
+        for count in (4, 400):
+            frames = np.stack([speckle(1)] * count)
+            made, path = made_dataset(frames), tmp_path / f"{count}.dcm"
+            if syntax == ExplicitVRLittleEndian:
+                save_dicom(made, path)
+            else:
+                save_frames(made, path, syntax, [jpeg_bytes(speckle(1))] * count)
+            times[count] = min(timeit.repeat(lambda path=path: read_frames(path, [3]), number=1, repeat=7))
+        assert times[400] < 4 * times[4] + 0.01
+
+
+def test_a_frame_in_several_fragments(tmp_path):
     made = made_dataset(np.stack([speckle(0), speckle(1)]))
     made.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     frames = [jpeg_bytes(speckle(0)), jpeg_bytes(speckle(1))]

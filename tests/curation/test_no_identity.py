@@ -23,7 +23,8 @@ from ultrafm.curation.store import decode_png
 from ultrafm.manifests.schema import DicomSource
 
 PLANTED = (
-    "Krumbholz", "Eulalia", "19371224", "Hopital Saint Zephyrin", "MRN-77-4242", "Dr Quixano", "ACC0099887", "secretowner",
+    "Krumbholz", "Eulalia", "19371224", "Hopital Saint Zephyrin", "MRN-77-4242", "Dr Quixano", "ACC0099887",
+    "secretowner",
 )  # fmt: skip
 UNICODE_FORMS = ("utf-8", "utf-16-le", "utf-16-be")
 
@@ -141,7 +142,8 @@ def test_pictures_with_an_identity_in_every_place(tmp_path, capsys, caplog):
         exif[0x013B] = "Dr Quixano"
         exif[0x010E] = "Krumbholz Eulalia"
         name = f"Krumbholz Eulalia/19371224_{number}" + (".png" if number % 2 else ".jpg")
-        options = {"pnginfo": about, "exif": exif} if number % 2 else {"exif": exif, "comment": b"secretowner", "quality": 92}
+        comment = {"pnginfo": about} if number % 2 else {"comment": b"secretowner", "quality": 92}
+        options = {"exif": exif, **comment}
         image.save(tmp_path / "archive" / name, **options)
         rows.append(f"{name},MRN-77-4242-{number // 2},good,,")
     (tmp_path / "archive" / "metadata.csv").write_text("\n".join(["file,patient,label,mask,clip", *rows]) + "\n")

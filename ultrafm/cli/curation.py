@@ -31,7 +31,7 @@ def add_curation(commands) -> None:
     sign.add_argument("--by", required=True, help="name of the person who looked at the contact sheet")
     sign.add_argument("--on", default=datetime.date.today().isoformat(), help="the day (default: today)")
     sign.set_defaults(run=run_sign)
-    withdraw = commands.add_parser("withdraw", help="remove a patient from store, partial work and data sheet, for good")
+    withdraw = commands.add_parser("withdraw", help="remove a patient from all that was curated, for good")
     add_site(withdraw)
     withdraw.add_argument("--out", type=Path, required=True, help="the folder that the site was curated into")
     withdraw.add_argument("--patient", required=True, help="the patient as the site's own table or header writes it")
@@ -78,7 +78,8 @@ def curate_and_print(options: argparse.Namespace, out: Path, registry: Path) -> 
     lost = summary.flow["rows"] - summary.flow["kept"]
     if lost > MUCH * summary.flow["rows"]:
         listed = folder / HOUSE / "quarantine.csv"
-        print(f"Note: {lost} of {summary.flow['rows']} pictures were left out; the reasons are in {listed}", file=sys.stderr)
+        rows = summary.flow["rows"]
+        print(f"Note: {lost} of {rows} pictures were left out; the reasons are in {listed}", file=sys.stderr)
     if not summary.released:
         sheet = folder / HOUSE / "contact_sheet.html"
         command = f'ultrafm sign {options.manifest} --out {out} --by "YOUR NAME"'

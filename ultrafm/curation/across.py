@@ -27,7 +27,8 @@ COLUMNS = ["site", "image_id", "other_site", "other_image_id", "bits", "same_pix
 
 def site_fingerprints(curated: Path, site: str, study_key: bytes, near: bool = False) -> pd.DataFrame:
     """What one site hands out: site, image_id, fold and `exact`, the keyed hash; with `near` also the 64 open bits."""
-    table = read_table(Path(curated), site).select(["site", "image_id", "fold", "sha256", "perceptual_hash"]).to_pandas()
+    columns = ["site", "image_id", "fold", "sha256", "perceptual_hash"]
+    table = read_table(Path(curated), site).select(columns).to_pandas()
     table["exact"] = [hmac.new(study_key, text.encode(), hashlib.sha256).hexdigest() for text in table["sha256"]]
     hidden = ["sha256"] if near else ["sha256", "perceptual_hash"]
     return table.drop(columns=hidden)

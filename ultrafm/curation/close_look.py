@@ -12,7 +12,7 @@ from ultrafm.curation.identity.text import Mark, find_text, place_marks
 from ultrafm.curation.prepare import Job, Settings, prepare_frame, whole_map
 from ultrafm.curation.reading.decode import find_file
 from ultrafm.curation.reading.media import choose_frames, count_frames, read_frames
-from ultrafm.curation.reading.rows import listed_rows
+from ultrafm.curation.reading.rows import read_rows
 from ultrafm.curation.reading.table import source_folder
 from ultrafm.curation.reasons import Unusable
 from ultrafm.curation.sector import ScanArea, find_scan_area
@@ -52,7 +52,7 @@ def pick_site(sites: Sequence[SiteManifest], wanted: str) -> SiteManifest:
 def look_at(manifest: SiteManifest, places: Places, wish: Wish, count: int = 3) -> list[Look]:
     """Look at `count` files, spread over the site's list; those that cannot be read are passed over."""
     source, archive, _registry = locate(manifest, places, wish)
-    folder, rows = source_folder(manifest, source, archive), listed_rows(manifest, source, archive)
+    folder, rows = source_folder(manifest, source, archive), read_rows(manifest, source, archive)
     pseudonyms = Pseudonyms(manifest.site, b"")  # nothing is kept
     blacks_out = source.deidentification.text == "black out"
     settings = Settings(folder, wish.image_size, 1, {}, blacks_out, False, pseudonyms)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from ultrafm.curation.describe import describe_site
 from ultrafm.curation.fitting import structures_of
 from ultrafm.curation.identity.registry import Registry, open_registry
 from ultrafm.curation.identity.release import make_release, write_release
@@ -18,10 +19,9 @@ from ultrafm.curation.judge import Candidate, Judged, judge
 from ultrafm.curation.leaks import require_no_leak
 from ultrafm.curation.prepare import Settings
 from ultrafm.curation.process import file_key, read_files, settings_text
-from ultrafm.curation.reading.rows import listed_rows
+from ultrafm.curation.reading.rows import read_rows
 from ultrafm.curation.reading.table import Row, source_folder
 from ultrafm.curation.reasons import LeftOut
-from ultrafm.curation.describe import describe_site
 from ultrafm.curation.split import Place
 from ultrafm.curation.store import COLUMNS, write_store
 from ultrafm.curation.work import Work, open_work
@@ -82,7 +82,7 @@ def curate_site(
         raise UltraFMError(f"{manifest.site}, image_size", str(image_size), "at least 8 pixels")
     registry = open_registry(manifest.site, source.deidentification, registry_folder)
     folder = source_folder(manifest, source, archive)
-    rows = staying(listed_rows(manifest, source, archive), registry)
+    rows = staying(read_rows(manifest, source, archive), registry)
     settings = Settings(
         folder, image_size, source.frames_per_clip, source.mask_values,
         source.deidentification.text == "black out", source.deidentification.sign_off, registry.pseudonyms,
@@ -144,9 +144,10 @@ def write_site(
         release = make_release(content, source.deidentification.sign_off, registry.signature(content))
         write_release(folder, release)
         write_quarantine(folder / HOUSE / "quarantine.csv", judged.left_out)
+        write_names(folder / HOUSE / "files.csv", manifest.site, kept)
         previews = {image_id(manifest.site, candidate): candidate.number for candidate in kept}
         settings = {"image_size": asked.settings.image_size, "seed": asked.seed}
-        sheet = describe_site(folder, manifest, source, table, judged, work, previews, settings)
+        sheet = describe_site(folder, manifest, source, table, judged, work, previews, settings, release.on)
         summary = SiteSummary(
             manifest.site, manifest.title, sheet["images"], sheet["flow"], sheet["patients"], sheet["counts"]["fold"],
             sheet["left_out"], content, release.granted,
@@ -193,6 +194,13 @@ def name_cells(site: str, candidate: Candidate, place: Place) -> dict[str, Any]:
 def write_quarantine(path: Path, left_out: Sequence[LeftOut]) -> None:
     """The list of what was left out, by file and row of the site's own table: it stays in the house."""
     listed = pd.DataFrame([asdict(entry) for entry in left_out], columns=["file", "row", "reason"])
+    listed.to_csv(path, index=False, lineterminator="\n")
+
+
+def write_names(path: Path, site: str, kept: Sequence[Candidate]) -> None:
+    """Which picture of the store came from which file, frame and row: the way back, which stays in the house."""
+    rows = [(image_id(site, one), one.row.file, one.row.frame, one.row.number) for one in kept]
+    listed = pd.DataFrame(rows, columns=["image_id", "file", "frame", "row"])
     listed.to_csv(path, index=False, lineterminator="\n")
 
 

@@ -25,7 +25,8 @@ def sign_store(manifest: SiteManifest, source: str, manifests: Path, out: Path, 
         UltraFMError: no store, no name, no day, or a store that needs no signature.
     """
     if not by.strip():
-        raise UltraFMError(f"{manifest.site}, signature", "no name", "the name of the person who looked", "add --by NAME")
+        expected = "the name of the person who looked"
+        raise UltraFMError(f"{manifest.site}, signature", "no name", expected, "add --by NAME")
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", on):
         raise UltraFMError(f"{manifest.site}, signature", repr(on), "a day such as 2026-01-31")
     folder = store_folder(out, manifest.site).parent

@@ -14,6 +14,7 @@ from PIL import Image
 from ultrafm.curation.identity.header import combine
 from ultrafm.curation.judge import Judged
 from ultrafm.curation.sheets.contact_sheet import write_contact_sheet
+from ultrafm.curation.sheets.croissant import write_croissant
 from ultrafm.curation.sheets.datasheet import count_flow, make_datasheet
 from ultrafm.curation.sheets.gallery import Gallery, Picture
 from ultrafm.curation.sheets.markdown import write_markdown
@@ -26,11 +27,12 @@ from ultrafm.manifests.schema import FileSource, SiteManifest
 
 def describe_site(
     folder: Path, manifest: SiteManifest, source: FileSource, table: pd.DataFrame, judged: Judged, work: Work,
-    numbers: Mapping[str, int], settings: Mapping[str, int],
+    numbers: Mapping[str, int], settings: Mapping[str, int], signed_on: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Write datasheet.json, .md and .html, house/contact_sheet.html and croissant.json; the data sheet as a value.
 
-    `table` is that of images.parquet; `numbers`: image_id -> number of the picture in the partial work.
+    `table` is that of images.parquet. `numbers`: image_id -> number of the picture in the work. `signed_on`: the
+    day on which the store was released, "" when it was not.
     """
     flow = count_flow(judged.read, judged.left_out, len(judged.kept))
     gallery = curated_gallery(work, numbers)
@@ -41,6 +43,7 @@ def describe_site(
     write_json(folder / "datasheet.json", sheet)
     write_text(folder / "datasheet.md", write_markdown(sheet))
     write_page(folder / "datasheet.html", sheet, table, gallery)
+    write_croissant(folder / "croissant.json", sheet, folder / "images.parquet", signed_on or None)
     if source.deidentification.sign_off:
         target, shown = folder / "house" / "contact_sheet.html", preview_gallery(work, numbers)
         write_contact_sheet(target, sheet, table, shown, f"{manifest.site}.yaml", "OUT")

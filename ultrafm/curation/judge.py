@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from ultrafm.curation.duplicates import Compared, Likeness, compared, find_duplicates
 from ultrafm.curation.identity.registry import Registry
@@ -15,6 +16,8 @@ from ultrafm.curation.split import Place, Ties, deal_patients
 from ultrafm.curation.store import decode_png
 from ultrafm.curation.work import Note, Work
 from ultrafm.manifests.schema import Quality, SiteManifest
+
+REMEMBERED = 512  # pictures at comparing size in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ def _flaw(note: Note, least: Quality) -> Unusable | None:
 def _keep(candidates: Sequence[Candidate], ties: Ties, work: Work, left_out: list[LeftOut]) -> list[Candidate]:
     """The candidates that are neither duplicates nor of too low quality; the others are noted in `left_out`."""
 
+    @lru_cache(maxsize=REMEMBERED)
     def look(position: int) -> Compared:
         _facts, image, sector, _mask = next(work.pictures([candidates[position].number]))
         return compared(decode_png(image), decode_png(sector))

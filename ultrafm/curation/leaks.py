@@ -19,8 +19,7 @@ COLUMNS = ["kind", "value", "folds", "images"]
 def find_leaks(table: pd.DataFrame) -> pd.DataFrame:
     """What stands in more than one fold, or group of a fold: kind, value (a hash), folds, images.
 
-    `table` has the columns patient, clip, sha256, source_hash, fold and group. A clip of which nothing is known does not
-    count.
+    `table` has the columns patient, clip, sha256, source_hash, fold and group. Unknown clips do not count.
     """
     places = table["fold"].astype(str) + " " + table["group"].where(table["group"] >= 0, "").astype(str)
     found = []
@@ -44,8 +43,9 @@ def require_no_leak(site: str, table: pd.DataFrame) -> None:
 
 
 def near_leaks(curated: Path, site: str) -> pd.DataFrame:
-    """Pairs of pictures of a site in different folds that show the same (correlation of 0.97 or more): image_id,
-    other_image_id, correlation. It compares all pairs whose hashes are close, so its cost grows with their square.
+    """Pairs of pictures of a site in different folds that show the same (correlation of 0.97 or more).
+
+    Columns: image_id, other_image_id, correlation. The cost grows with the square of the number of pictures.
     """
     table = read_table(Path(curated), site)
     hashes = np.array([int(text, 16) for text in table["perceptual_hash"].to_pylist()], dtype=np.uint64)

@@ -32,7 +32,7 @@ def settings_text(settings: Settings) -> str:
 
 
 def file_key(settings: Settings, row: Row) -> str:
-    """What stands for a row's file and mask as they are now: names, sizes and times of change, keyed, so not readable."""
+    """What stands for a row's file and mask as they are now: names, sizes and times of change, keyed."""
     parts = [row.patient, *(f"{name}|{_state(settings.folder / name)}" for name in (row.file, row.mask) if name)]
     return settings.pseudonyms.of("file", "\n".join(parts), 32)
 

@@ -83,18 +83,19 @@ def find_scan_area(grey: np.ndarray) -> ScanArea:
 def _area_of(grey: np.ndarray, coarse: CoarseArea) -> ScanArea:
     """The fan or the rectangle that fits a coarse area, else its outline."""
     outline = outline_of(coarse.area)
-    rectangle = fit_rectangle(grey, coarse, bounds(outline.filled))
-    confidence = _linear_confidence(rectangle)
-    is_rectangle = _is_rectangle(outline.filled)
-    if not (is_rectangle and confidence >= SURE):
+    rectangle, confidence = None, 0.0
+    if _is_rectangle(outline.filled):
+        rectangle = fit_rectangle(grey, coarse, bounds(outline.filled))
+        confidence = _linear_confidence(rectangle)
+    if confidence < SURE:
         start = first_sector(outline)
         fitted = None if start is None else refine(grey, coarse, start)
         if fitted is not None and _is_fan(fitted, start.score):
-            return _fan(grey, coarse, outline, rectangle, fitted, start.score)
-    if is_rectangle:
-        mode = "linear" if confidence >= LEAST_CONFIDENCE else "unknown"
-        return ScanArea(rectangle.box, _everything(), "rectangle", confidence, mode)
-    return _unfitted(coarse, outline, grey.shape[::-1])
+            return _fan(grey, coarse, outline, fitted, _fan_confidence(fitted, start.score))
+    if rectangle is None:
+        return _unfitted(coarse, outline, grey.shape[::-1])
+    mode = "linear" if confidence >= LEAST_CONFIDENCE else "unknown"
+    return ScanArea(rectangle.box, _everything(), "rectangle", confidence, mode)
 
 
 def _everything() -> np.ndarray:
@@ -141,17 +142,13 @@ def _is_fan(fitted: FittedSector, score: float) -> bool:
     return wide and _fan_confidence(fitted, score) >= LEAST_CONFIDENCE
 
 
-def _fan(
-    grey: np.ndarray, coarse: CoarseArea, outline: Outline, rectangle: FittedRectangle, fitted: FittedSector,
-    score: float,
-) -> ScanArea:  # fmt: skip
-    sector, confidence = fitted.sector, _fan_confidence(fitted, score)
+def _fan(grey: np.ndarray, coarse: CoarseArea, outline: Outline, fitted: FittedSector, confidence: float) -> ScanArea:
     mode = _fan_mode(fitted)
-    if _left_out(sector, coarse) > LEFT_OUT:
+    if _left_out(fitted.sector, coarse) > LEFT_OUT:
         area = _unfitted(coarse, outline, grey.shape[::-1])
         return ScanArea(area.box, area.inside, "sector", confidence, mode)
-    box = _box_of(sector, rectangle, grey.shape)
-    return ScanArea(box, _everything(), "sector", confidence, mode, sector)
+    rectangle = fit_rectangle(grey, coarse, bounds(outline.filled))
+    return ScanArea(_box_of(fitted.sector, rectangle, grey.shape), _everything(), "sector", confidence, mode, fitted.sector)
 
 
 def _fan_mode(fitted: FittedSector) -> str:

@@ -27,7 +27,7 @@ from ultrafm.progress import progress
 class Places:
     """Where a study's curation reads and writes.
 
-    out: curated sites. archives: simulated archives. work: partial work. manifests: folder of manifests, locks and keys.
+    out: curated sites. archives: simulated archives. work: partial work. manifests: manifests, locks and keys.
     data_root: folder of real images, None when there are none.
     """
 

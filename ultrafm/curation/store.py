@@ -1,13 +1,12 @@
 """The curated store of a site: a Hugging Face `datasets` folder in shards, whose bytes depend on its content only.
 
-Written here with pyarrow, in the layout that `datasets.load_from_disk` reads (a test holds the two together): the library
-takes a second to import and a copy of all rows to write.
+Written with pyarrow in the layout that `datasets.load_from_disk` reads (a test holds the two together): the library takes
+a second to import and a copy of all rows to write.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,10 +15,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from PIL import Image
 
 from ultrafm.errors import UltraFMError
 from ultrafm.files import read_json, write_json
@@ -37,7 +36,8 @@ COLUMNS = {
     "area": "string", "found_scan_mode": "string", "confidence": "float32", "text_marks": "int32",
     "blur": "float64", "contrast": "float64", "entropy": "float64", "saturated": "float32", "blank": "float32",
     "graphics": "float32", "coloured_share": "float32", "calipers": "int32", "mask_outside": "float32",
-    "source_hash": "string", "study_uid": "string", "series_uid": "string", "instance_uid": "string", "sha256": "string", "perceptual_hash": "string", "simulated": "bool",
+    "source_hash": "string", "study_uid": "string", "series_uid": "string", "instance_uid": "string",
+    "sha256": "string", "perceptual_hash": "string", "simulated": "bool",
 }  # fmt: skip
 ROWS_PER_SHARD = 4096
 ROWS_PER_BATCH = 256  # what is in memory at a time while writing
@@ -45,16 +45,13 @@ PNG_LEVEL = 6
 
 
 def encode_png(picture: np.ndarray) -> bytes:
-    """A grey picture (H, W) uint8 as PNG."""
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, format="PNG", compress_level=PNG_LEVEL)
-    return stream.getvalue()
+    """A grey picture (H, W) uint8 as PNG, without any metadata."""
+    return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])[1].tobytes()
 
 
 def decode_png(data: bytes) -> np.ndarray:
     """The grey values (H, W) uint8 of a PNG that `encode_png` made."""
-    with Image.open(io.BytesIO(data)) as picture:
-        return np.array(picture)
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
 def write_store(rows: Iterable[Mapping[str, Any]], count: int, folder: Path, licence: str, citation: str) -> str:
@@ -95,7 +92,7 @@ def _write_shard(rows: Iterator[Mapping[str, Any]], path: Path, table: Any, dige
             arrays = [pa.array(column, field.type) for column, field in zip(columns, schema)]
             batch = pa.record_batch(arrays, schema=schema)
             stream.write_batch(batch)
-            table.write_table(pa.Table.from_batches([batch]).drop_columns(list(PICTURES)).replace_schema_metadata(None))
+            table.write_table(pa.Table.from_batches([batch]).drop_columns([*PICTURES]).replace_schema_metadata(None))
 
 
 def _row_hash(row: Mapping[str, Any]) -> bytes:
@@ -116,7 +113,8 @@ def store_schema() -> pa.Schema:
     """The columns as Arrow types, with the library's description."""
     kinds = {
         "picture": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "whole numbers": pa.list_(pa.int32()),
-        "bool": pa.bool_(), "string": pa.string(), "int32": pa.int32(), "float32": pa.float32(), "float64": pa.float64(),
+        "bool": pa.bool_(), "string": pa.string(), "int32": pa.int32(), "float32": pa.float32(),
+        "float64": pa.float64(),
     }  # fmt: skip
     described = json.dumps({"info": {"features": features()}})
     return pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()], metadata={"huggingface": described})

@@ -84,8 +84,8 @@ class Work:
         """Keep what came of files, all of them or none."""
         with self._connection:
             for file in files:
-                header = json.dumps(asdict(file.header))
-                self._connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (file.key, file.patient, header))
+                cells = (file.key, file.patient, json.dumps(asdict(file.header)))
+                self._connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", cells)
                 self._connection.execute("DELETE FROM pictures WHERE key = ?", (file.key,))
                 rows = [_as_row(file.key, picture) for picture in file.pictures]
                 self._connection.executemany(f"INSERT INTO pictures VALUES (NULL{', ?' * 11})", rows)
@@ -132,7 +132,7 @@ class Work:
 
 @contextmanager
 def open_work(path: Path, settings: str) -> Iterator[Work]:
-    """The partial work in a file, which is made when it is not there, and emptied when it was made by other settings."""
+    """The partial work in a file; made when it is not there, and emptied when it was made by other settings."""
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path)
     try:

@@ -20,6 +20,7 @@ import torch
 from tqdm.std import tqdm
 
 from ultrafm.curation import load_pictures
+from ultrafm.curation.sheets.licences import carried, licences
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.driver import Federation, common_grey_scale, describe_sites, federate, open_grid
 from ultrafm.federation.grid import start_worker
@@ -78,7 +79,7 @@ def keep_encoder(place: Workplace, arm: str, model: MaskedAutoencoder, grey_scal
     """Write an arm's encoder as a timm folder with a description of how it came about."""
     description: dict[str, Any] = {
         "arm": arm, "sites": sites, "recipe": place.recipe.settings(), "federation": asdict(place.federation),
-        "seed": place.seed,
+        "seed": place.seed, "licences": carried(licences(place.curated, sites)),
     }  # fmt: skip
     target = place.folder / "encoders" / arm
     save_encoder(model, target, grey_scale, description)

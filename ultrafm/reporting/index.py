@@ -12,6 +12,7 @@ from ultrafm.reporting.html import Page
 from ultrafm.reporting.rendering import style, templates
 from ultrafm.reporting.tables import (
     CAUTIONS,
+    Table,
     headline_tables,
     provenance_rows,
     reported_table,
@@ -28,12 +29,14 @@ def write_index(
     run: Mapping[str, Any],
     pages: Sequence[Page],
     pictures: Mapping[str, Path] | None = None,
+    licences: Table | None = None,
 ) -> Path:
     """Write `folder`/index.html and return its path.
 
     Every number of ours comes from `results` (the value of results.json), times and memory from `run` (run.json), and
     what the paper reports from paper.yaml, in a table of its own. Pages that do not exist in `folder` are not linked.
-    `pictures` maps a caption to a PNG file; they are put into the page. The page opens without a network.
+    `pictures` maps a caption to a PNG file; they are put into the page. `licences`: those of the sites, in a table. The
+    page opens without a network.
     """
     records = results["records"]
     tables = headline_tables(records)
@@ -48,6 +51,7 @@ def write_index(
         groups=[(kind, [table for table in tables if table.kind == kind]) for kind in ("real", "simulated")],
         paper=reported_table(),
         setting=setting_table(records, run.get("parameters") or {}, _count_sites(run)),
+        licences=licences,
         steps=steps_table(run),
         provenance=provenance_rows(run),
         pictures={caption: _data_address(path) for caption, path in (pictures or {}).items()},

@@ -18,7 +18,8 @@ SPREAD = 2.0  # mean deviations of the surroundings that ink is brighter than th
 LEAST_STEP, MOST_STEP = 40, 120  # grey values that ink is at least brighter, whatever the spread
 STROKE = 7  # pixels; no stroke of a letter is as wide
 TALLEST, WIDEST, LEAST_AREA = 44, 260, 3  # pixels, of a letter, of letters that touch, of a full stop
-DOWN = 1.4  # so many times the step downwards, where that is less, counts in place of the step sideways
+DOWN = 2.0  # so many times the step downwards, where that is less, counts in place of the step sideways
+LEAST_FILLED = 0.15  # share of its box that a letter fills; a thin arc fills less
 FULL_HEIGHT = 12  # pixels; a blob gains nothing from being taller
 # Logistic regression on blobs of made letters (tests/curation/made_letters.py) against blobs of tissue: weights of
 # log2 of the step sideways, of the contrast with the nearest darker surroundings, of height and width; and its offset.
@@ -81,7 +82,8 @@ def find_blobs(grey: np.ndarray, colour: np.ndarray | None = None) -> Blobs:
     boxes = _boxes(name, where, count, grey.shape[1])
     width, height = (boxes[:, 2:] - boxes[:, :2]).T
     area = np.bincount(name, minlength=count)
-    rows = np.flatnonzero((height <= TALLEST) & (width <= WIDEST) & (area >= LEAST_AREA))
+    fits = (height <= TALLEST) & (width <= WIDEST) & (area >= np.maximum(LEAST_AREA, LEAST_FILLED * width * height))
+    rows = np.flatnonzero(fits)
     background = cv2.morphologyEx(grey, cv2.MORPH_OPEN, np.ones((STROKE, STROKE), np.uint8))
     flat = grey.ravel()
     values = flat[where].astype(np.float32)

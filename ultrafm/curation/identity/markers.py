@@ -57,12 +57,12 @@ def find_calipers(blobs: Blobs) -> np.ndarray:
 
 
 def _may_cross(blobs: Blobs, numbers: np.ndarray) -> np.ndarray:
-    """Which blobs have ink in the middle, and in either none or most of their corners; quicker than a look at all."""
+    """Which blobs have ink in the middle, and in hardly any or most of their corners; quicker than a look at all."""
     left, top, right, bottom = blobs.boxes[numbers].T
     ink = lambda row, column: blobs.labels[row, column] == blobs.names[numbers]  # noqa: E731
     middle = ink((top + bottom) // 2, (left + right) // 2) | ink((top + bottom - 1) // 2, (left + right - 1) // 2)
     corners = sum(ink(row, column).astype(int) for row in (top, bottom - 1) for column in (left, right - 1))
-    return middle & ((corners == 0) | (corners >= 3))
+    return middle & (corners != 2)
 
 
 def _shape(blobs: Blobs, number: int) -> np.ndarray:

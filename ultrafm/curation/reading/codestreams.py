@@ -29,6 +29,10 @@ VIDEO = tuple(f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109))  # 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 UNDECODABLE = "pixels that cannot be decoded"
 KNOWN = "pixel data of a known compression"
+NEEDED = (
+    "rows", "columns", "samples_per_pixel", "photometric_interpretation", "bits_allocated", "bits_stored",
+    "pixel_representation",
+)  # fmt: skip
 PIXEL_DATA = 0x7FE00010
 
 
@@ -59,6 +63,8 @@ def find_pixels(handle: BinaryIO, header: Dataset) -> PixelSource:
     if len(start) < 8 or struct.unpack(f"{order}HH", start[:4]) != (PIXEL_DATA >> 16, PIXEL_DATA & 0xFFFF):
         raise Unusable("DICOM without pixels", "no picture in the file", "a DICOM file with pixel data")
     options = as_pixel_options(header, transfer_syntax_uid=syntax, pixel_keyword="PixelData")
+    if missing := [name for name in NEEDED if options.get(name) is None]:
+        raise Unusable("damaged DICOM", f"no {missing[0].replace('_', ' ')}", "a header that describes its pixels")
     if not syntax.is_implicit_VR:
         options["pixel_vr"] = start[4:6].decode("ascii")  # decides the order of bytes in big-endian files
     return PixelSource(handle, at + (8 if syntax.is_implicit_VR else 12), options)
@@ -67,11 +73,10 @@ def find_pixels(handle: BinaryIO, header: Dataset) -> PixelSource:
 def decode_frame(source: PixelSource, number: int) -> tuple[np.ndarray, str]:
     """Stored values of one frame, (H, W) or (H, W, 3), and what they mean ("MONOCHROME2", "RGB", "YBR_FULL", ...).
 
-    Only this frame is decompressed. Raises Unusable.
+    Only this frame is decompressed. Raises whatever the decoders raise, so call it within `unusable_when_damaged`.
     """
-    with unusable_when_damaged(source):
-        source.handle.seek(source.start)
-        return _decode_packed(source, number) if source.syntax.is_encapsulated else _decode_plain(source, number)
+    source.handle.seek(source.start)
+    return _decode_packed(source, number) if source.syntax.is_encapsulated else _decode_plain(source, number)
 
 
 @contextmanager

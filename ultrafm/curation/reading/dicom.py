@@ -26,6 +26,7 @@ from ultrafm.curation.reading.codestreams import (
     PixelSource,
     decode_frame,
     find_pixels,
+    unusable_when_damaged,
     video_stream,
 )
 from ultrafm.curation.reading.decode import Decoded, from_pillow, need_few_pixels, read_start, to_eight_bits
@@ -140,8 +141,9 @@ def read_video(source: PixelSource, numbers: Collection[int]) -> dict[int, Decod
 
 def read_stills(source: PixelSource, palette: np.ndarray | None, numbers: Collection[int]) -> dict[int, Decoded]:
     """Frames that are stored one by one."""
-    bits = int(source.options["bits_stored"])
-    return {number: shown(*decode_frame(source, number), bits, palette) for number in numbers}
+    with unusable_when_damaged(source):
+        bits = int(source.options["bits_stored"])
+        return {number: shown(*decode_frame(source, number), bits, palette) for number in numbers}
 
 
 def shown(values: np.ndarray, meaning: str, bits: int, palette: np.ndarray | None) -> Decoded:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from PIL import Image
 
-from ultrafm.curation.reading.decode import Decoded, from_pillow, need_few_pixels, opened, read_start
+from ultrafm.curation.reading.decode import MAX_PIXELS, Decoded, from_pillow, need_few_pixels, opened, read_start
 from ultrafm.curation.reasons import Unusable
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def opened_stream(handle: BinaryIO) -> Iterator[InputContainer]:
         with av.open(nameless, options={"format_whitelist": CONTAINERS}, metadata_errors="ignore") as clip:
             context = clip.streams.video[0].codec_context
             need_few_pixels(context.width, context.height)
-            context.thread_count = 1
+            context.thread_count, context.options = 1, {"max_pixels": str(MAX_PIXELS)}  # it may grow on the way
             yield clip
     except Unusable:
         raise
@@ -146,7 +146,6 @@ def clip_frames(clip: InputContainer, numbers: Collection[int]) -> dict[int, Dec
     if last >= 0:
         for number, frame in enumerate(clip.decode(video=0)):
             if number in numbers:
-                need_few_pixels(frame.width, frame.height)  # a stream may change its size on the way
                 found[number] = from_pillow(Image.fromarray(frame.to_ndarray(format="rgb24")))
             if number >= last:
                 break

@@ -1,16 +1,16 @@
-"""From a site's source to one row per picture: of its table, or of the DICOM files or clips in its folder."""
+"""From a site's source to one row per file: of its table, or of the DICOM files or clips in its folder."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from ultrafm.curation.reading.decode import find_file
 from ultrafm.curation.reading.dicomdir import DICOMDIR, listed_files
-from ultrafm.curation.reading.media import CLIPS, choose_frames, count_frames, is_dicom
+from ultrafm.curation.reading.media import CLIPS, is_dicom
 from ultrafm.curation.reading.table import (
     Row,
     mask_name,
@@ -31,16 +31,10 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 
 
 def read_rows(manifest: SiteManifest, source: FileSource, archive: Path) -> list[Row]:
-    """One row per picture of a site; a clip has a row for each frame that is taken.
+    """One row per file of a site, from its table or, without one, from its folder. No picture is opened.
 
     Raises UltraFMError as `table_rows` and `file_rows` do.
     """
-    folder = source_folder(manifest, source, archive)
-    return with_frames(listed_rows(manifest, source, archive), folder, source.frames_per_clip)
-
-
-def listed_rows(manifest: SiteManifest, source: FileSource, archive: Path) -> list[Row]:
-    """One row per file of a site, from its table or, without one, from its folder."""
     folder = source_folder(manifest, source, archive)
     if isinstance(source, Listed) and source.table is not None:
         rows = table_rows(manifest, source, archive)
@@ -60,7 +54,7 @@ def inspect_site(manifest: SiteManifest, source: FileSource, archive: Path) -> l
     if what_is_downloaded(source):
         return []
     try:
-        folder, rows = source_folder(manifest, source, archive), listed_rows(manifest, source, archive)
+        folder, rows = source_folder(manifest, source, archive), read_rows(manifest, source, archive)
     except UltraFMError as error:
         return [str(error)]
     problems = []
@@ -179,20 +173,3 @@ def blank_row(number: int, name: str, patient: str, label: str) -> Row:
         number=number, file=name, patient=patient, label=label, mask="", organ="", modality="", scan_mode="", clip="",
         simulated=False, difficulty=None,
     )  # fmt: skip
-
-
-def with_frames(rows: Sequence[Row], folder: Path, most: int) -> list[Row]:
-    """The rows, those of clips once for each frame that is taken; the file is then the clip if the table names none.
-
-    A file that cannot be read stays one row, and is quarantined with its reason when it is decoded.
-    """
-    expanded = []
-    for row in rows:
-        try:
-            usable = row.file and not row.fault
-            frames = choose_frames(count_frames(find_file(folder, row.file)), most) if usable else (0,)
-        except Unusable:
-            frames = (0,)
-        clip = row.clip or (row.file if len(frames) > 1 else "")
-        expanded += [replace(row, frame=frame, frames=frames, clip=clip) for frame in frames]
-    return expanded

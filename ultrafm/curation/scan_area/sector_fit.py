@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from ultrafm.curation.scan_area.coarse import CoarseArea
-from ultrafm.curation.scan_area.edges import Outline, Side, edge_along, find_sides
+from ultrafm.curation.scan_area.edges import ON_LINE, Outline, Side, edge_along, find_sides
 from ultrafm.geometry.pixels import SectorInPixels
 
 POINTS = 48  # places on each side and arc where the edge is looked for
@@ -19,6 +20,9 @@ LEAST_ARC = 0.2  # share of the columns that must agree on a radius
 ON_EDGE, OUTSIDE = 1.5, 2.0  # pixels of the coarse area: on a first sector's edge, and clearly outside of it
 UNEVEN = 0.01  # what a degree of difference between both sides costs, as a share of the outline's points
 GOOD_START = 0.75  # share of the outline's points; a first sector this good ends the search
+POOR_START = 0.3  # a worse one makes the arcs be tried alone
+LEAST_ROUND_POINTS, LEAST_ROUND = 40, 0.6  # columns that show an arc alone, and the share of them on one circle
+ROUNDEST = 3.0  # largest radius of an arc alone, as a share of its width; a flatter one may be a straight line
 NARROWEST = 20.0  # degrees between the sides; less is no fan
 
 
@@ -45,20 +49,62 @@ class FittedSector:
 
 
 def first_sector(outline: Outline) -> Start | None:
-    """The sector that explains most of the outline, of all that its likely sides allow; None without slanted sides."""
+    """The sector that explains most of the outline, of all that its likely sides or, failing these, its arcs allow."""
     lefts, rights = find_sides(outline)
-    best = None
     pairs = [(left, right) for left in lefts for right in rights]
+    best = None
     for left, right in [*pairs, *((left, None) for left in lefts), *((None, right) for right in rights)]:
         sector = _sector_from(outline, left or _mirrored(right, outline), right or _mirrored(left, outline))
-        if sector is None:
-            continue
-        score = _score(sector, outline)
-        if best is None or score > best.score:
-            best = Start(sector, (left is not None, right is not None), score)
-        if best.score >= GOOD_START:
-            break
+        best = _better(best, sector, (left is not None, right is not None), outline)
+        if best is not None and best.score >= GOOD_START:
+            return best
+    if best is None or best.score < POOR_START:
+        for arc in (outline.upper, outline.lower):
+            best = _better(best, _sector_on(outline, arc), (False, False), outline)
     return best
+
+
+def _better(best: Start | None, sector: SectorInPixels | None, known: tuple[bool, bool], outline: Outline) -> Start | None:
+    """The better of two first sectors; the second may not exist."""
+    if sector is None:
+        return best
+    score = _score(sector, outline)
+    return Start(sector, known, score) if best is None or score > best.score else best
+
+
+def _sector_on(outline: Outline, arc: np.ndarray) -> SectorInPixels | None:
+    """The symmetric sector whose upper or lower edge is the circle on which most points of `arc` (n, 2) lie, and whose
+    sides leave nothing out: for fans whose sides lie in shadow or outside the picture."""
+    if len(arc) < LEAST_ROUND_POINTS:
+        return None
+    chosen = arc[np.linspace(0, len(arc) - 1, 9).astype(int)].astype(float)
+    first, second, third = (chosen[list(numbers)] for numbers in zip(*combinations(range(9), 3)))
+    columns, rows, radii = _circles(first, second, third)
+    valid = (rows < arc[:, 1].min()) & (radii < ROUNDEST * np.ptp(arc[:, 0]))
+    if not valid.any():
+        return None
+    away = np.abs(np.hypot(arc[:, 0] - columns[valid, None], arc[:, 1] - rows[valid, None]) - radii[valid, None])
+    votes = np.count_nonzero(away <= ON_LINE, axis=1)
+    best = np.flatnonzero(valid)[votes.argmax()]
+    if votes.max() < LEAST_ROUND * len(arc):
+        return None
+    apex = (float(columns[best]), float(rows[best]))
+    across, down = (outline.corners - np.array(apex)).T
+    slope = float(np.abs(across / np.maximum(down, 1)).max())
+    left, right = Side(apex[0] + slope * apex[1], -slope, 0), Side(apex[0] - slope * apex[1], slope, 0)
+    return _sector_from(outline, left, right)
+
+
+def _circles(first: np.ndarray, second: np.ndarray, third: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centres' columns and rows, and radii, of the circles through three points each (n, 2); infinite for lines."""
+    one, two = second - first, third - first
+    twice = 2 * (one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
+    twice = np.where(twice == 0, np.nan, twice)
+    square_one, square_two = (one**2).sum(axis=1), (two**2).sum(axis=1)
+    across = (two[:, 1] * square_one - one[:, 1] * square_two) / twice
+    down = (one[:, 0] * square_two - two[:, 0] * square_one) / twice
+    radii = np.hypot(across, down)
+    return first[:, 0] + across, first[:, 1] + down, np.where(np.isnan(radii), np.inf, radii)
 
 
 def _mirrored(side: Side, outline: Outline) -> Side:
@@ -147,7 +193,7 @@ def refine(grey: np.ndarray, coarse: CoarseArea, start: Start) -> FittedSector |
     """
     numbers = _numbers(start.sector.scaled(coarse.factor))
     use = np.array([*start.known, True, True])
-    for reach in (2 * coarse.factor + 4, coarse.factor + 3, 5):
+    for reach in (2 * coarse.factor + 4, 5):
         edges = _edges(numbers)
         offsets, found, _within = edge_along(grey, coarse, edges.points, edges.outward, reach)
         numbers = numbers + _step(edges, offsets, found.reshape(4, POINTS) & use[:, None], reach, numbers)
@@ -205,10 +251,12 @@ def _step(edges: _Edges, offsets: np.ndarray, use: np.ndarray, reach: int, numbe
     """One Gauss-Newton step. An edge that too few points show does not pull; both sides are drawn towards the same
     angle, a little when both are seen, firmly when one is in shadow."""
     weights = np.zeros((4, POINTS))
+    scale = max(2.5, reach / 2)
     for edge, offset in enumerate(offsets.reshape(4, POINTS)):
-        if use[edge].mean() >= LEAST_ARC / 2:
-            away = (offset - _common(offset[use[edge]])) / max(2.5, reach / 2)
-            weights[edge] = np.where(use[edge], np.maximum(1 - away**2, 0) ** 2, 0)
+        chosen = offset[use[edge]]
+        if len(chosen) >= LEAST_ARC / 2 * POINTS:
+            away = (chosen - _common(chosen)) / scale
+            weights[edge, use[edge]] = np.maximum(1 - away**2, 0) ** 2
     weight = weights.ravel()
     symmetry = numbers[3] * (0.3 if use[:2].any(axis=1).all() else 30.0)
     lean = np.array([0, 0, 0, 0, symmetry, symmetry])
@@ -220,5 +268,5 @@ def _step(edges: _Edges, offsets: np.ndarray, use: np.ndarray, reach: int, numbe
 def _common(offsets: np.ndarray) -> float:
     """The offset near which most points lie."""
     values = np.sort(offsets)
-    counts = np.searchsorted(values, values + 2, side="right") - np.arange(len(values))
+    counts = values.searchsorted(values + 2, side="right") - np.arange(len(values))
     return float(values[counts.argmax()]) + 1.0
