@@ -29,7 +29,8 @@ def test_a_misspelt_field_is_an_error_with_the_nearest_name(tmp_path, capsys):
         (["--profile", "smoke", "--manifests", "tests/real_sites"], "no data root"),
         (["--profile", "smoke", "--manifests", "tests/real_sites", "--data-root", "nowhere"], "no such folder"),
         (["--profile", "smoke", "--manifests", "no_manifests"], "no_manifests"),
-        (["--profile", "smoke", "--source", "open"], "no source 'open'"),
+        (["--profile", "smoke", "--source", "local"], "no source 'local'"),
+        (["--profile", "smoke", "--source", "open"], "no data root"),
     ],
 )
 def test_a_study_that_cannot_start_says_why(arguments, words, tmp_path, capsys):

@@ -9,8 +9,9 @@ from PIL import Image
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
+PLAIN = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian]
 ULTRASOUND_IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
 
 

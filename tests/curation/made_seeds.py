@@ -76,7 +76,8 @@ def _dicoms(folder: Path) -> Iterator[Path]:
     )
     colour = save_dicom(made_dataset(flow_picture(40, 56), "RGB"), folder / "colour.dcm")
     yield colour
-    yield from (recoded(path, name) for name in GDCM_NAMES for path in (plain, colour))
+    deep = save_dicom(made_dataset(speckle(1, 40, 56).astype(np.uint16) * 16, bits=12), folder / "deep.dcm")
+    yield from (recoded(path, name) for name in GDCM_NAMES for path in (plain, colour, deep))
     frames = [jpeg_bytes(flow_picture(40, 56)), jpeg_bytes(flow_picture(40, 56)[::-1].copy())]
     loop = made_dataset(np.stack([flow_picture(40, 56)] * 2), "YBR_FULL_422")
     yield save_frames(loop, folder / "loop.dcm", JPEGBaseline8Bit, frames)

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from made_archives import save, speckle
-from made_dicom import flow_picture, made_dataset, save_dicom, save_frames
+from made_dicom import flow_picture, made_dataset, recoded, save_dicom, save_frames
 from PIL import Image
 from pydicom import DataElement
 from pydicom.uid import JPEGLosslessSV1
@@ -207,6 +208,19 @@ def test_an_unknown_compression(tmp_path):
         path = save_frames(made_dataset(speckle(1)), tmp_path / "a.dcm", syntax, [b"1234"])
         why = refused(path)
         assert why.kind == "pixels that cannot be decoded" and "1.2.3" not in str(why)
+
+
+@pytest.mark.parametrize("syntax", ["RLELossless", "JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless"])
+@pytest.mark.parametrize("coloured", [False, True], ids=["grey", "colour"])
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_compressed_pixels_that_are_cut_off(tmp_path, syntax, coloured, share):
+    """The frame ends early, inside a file that is whole."""
+    made = made_dataset(flow_picture(), "RGB") if coloured else made_dataset(speckle(1))
+    whole = pydicom.dcmread(recoded(save_dicom(made, tmp_path / "a.dcm"), syntax))
+    frame = pydicom.encaps.get_frame(whole.PixelData, 0, number_of_frames=1)
+    cut = frame[: int(len(frame) * share) // 2 * 2]
+    path = save_frames(made, tmp_path / "b.dcm", whole.file_meta.TransferSyntaxUID, [cut])
+    assert refused(path).kind == "pixels that cannot be decoded"
 
 
 def test_pixels_that_are_not_what_the_header_says(tmp_path):

@@ -72,7 +72,9 @@ def test_everything_that_is_not_kept_is_named_and_no_value_is(tmp_path, syntax):
     assert not set(report.names) & {*KEPT.values(), *KEPT_OF_REGIONS.values()}
     assert PLANTED not in repr(report).upper() and "1.2.3" not in repr(report) and "2020" not in repr(report)
     assert (report.private, report.private_creators, report.overlays) == (5, 3, 2)
-    assert report.nested == 2 + 3 + 3 * 2 + 1  # of the source image, its inner item, and the regions beyond what is kept
+    assert (
+        report.nested == 2 + 3 + 3 * 2 + 1
+    )  # of the source image, its inner item, and the regions beyond what is kept
 
 
 def test_what_is_planted_reaches_no_pixel(tmp_path):

@@ -5,11 +5,10 @@ import numpy as np
 import pydicom
 import pytest
 from made_archives import SITE, fan, made_manifest, made_source, speckle, write_table
-from made_dicom import flow_picture, made_dataset, made_region, save_frames
+from made_dicom import flow_picture, made_dataset, made_region, save_dicom, save_frames
 from made_seeds import write_coloured_clip
 from PIL import Image
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import MPEG2MPML, MPEG4HP41, ExplicitVRLittleEndian, RLELossless, generate_uid
+from pydicom.uid import MPEG2MPML, MPEG4HP41, RLELossless
 
 from ultrafm.curation import curate_site, load_pictures
 from ultrafm.curation.reading import media
@@ -32,39 +31,13 @@ ORIGIN = {
 
 
 def write_dicom(path, pixels, interpretation="MONOCHROME2", patient="Doe^Jane", modality="US", regions=(), bits=8):
-    """A DICOM file of `pixels`: (H, W), (frames, H, W) or, for RGB, (H, W, 3)."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.6.1"
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    file = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    file.Modality, file.PatientID, file.PatientName = modality, patient, "Doe^Jane"
-    file.SOPClassUID, file.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    colour = interpretation == "RGB"
-    if pixels.ndim == 3 and not colour:
-        file.NumberOfFrames = len(pixels)
-    file.Rows, file.Columns = pixels.shape[-3:-1] if colour else pixels.shape[-2:]
-    file.SamplesPerPixel, file.PhotometricInterpretation = (3, "RGB") if colour else (1, interpretation)
-    if colour:
-        file.PlanarConfiguration = 0
-    file.BitsAllocated = 16 if bits > 8 else 8
-    file.BitsStored, file.HighBit, file.PixelRepresentation = bits, bits - 1, 0
-    file.PixelData = pixels.tobytes()
+    """A DICOM file of `pixels`, see made_dataset; returns the data set."""
+    made = made_dataset(pixels, interpretation, bits)
+    made.Modality, made.PatientID = modality, patient
     if regions:
-        file.SequenceOfUltrasoundRegions = [region(*box) for box in regions]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file.save_as(path, enforce_file_format=True)
-    return file
-
-
-def region(left, top, right, bottom, spatial_format=1, centimetres=0.02):
-    found = Dataset()
-    found.RegionSpatialFormat, found.RegionDataType, found.RegionFlags = spatial_format, 1, 0
-    found.RegionLocationMinX0, found.RegionLocationMinY0 = left, top
-    found.RegionLocationMaxX1, found.RegionLocationMaxY1 = right, bottom
-    found.PhysicalUnitsXDirection = found.PhysicalUnitsYDirection = 3
-    found.PhysicalDeltaX = found.PhysicalDeltaY = centimetres
-    return found
+        made.SequenceOfUltrasoundRegions = [made_region(*box) for box in regions]
+    save_dicom(made, path)
+    return made
 
 
 def write_clip(path, frames, codec="mpeg4"):
@@ -265,7 +238,8 @@ def test_a_site_of_dicom_files_needs_no_table_and_keeps_no_identity(tmp_path):
     table = load_pictures(tmp_path / "out", [SITE], ["train", "validation", "test"]).table
     assert len(table) == 8 and table.patient.nunique() == 4
     assert table.pixel_mm.between(0.2 * 200 / 64, 0.2 * 400 / 64).all()
-    written = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.parent.name != "house"]
+    written = b"".join(path.read_bytes() for path in files)  # what is in the house names files, and stays there
     for name in (b"Doe-", b"Doe^", b"DOE_", b"/IM0", b"Jane Doe"):  # too long to stand in a picture by chance
         assert name not in written, name
 

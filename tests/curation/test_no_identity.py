@@ -70,7 +70,7 @@ def written(folder) -> dict[str, bytes]:
     """Everything below a folder that may leave the house or be kept, by name; compressed parts also unpacked."""
     found = {}
     for path in folder.rglob("*"):
-        if not path.is_file() or path.name == "quarantine.csv":
+        if not path.is_file() or path.name in ("quarantine.csv", "files.csv"):
             continue
         data = path.read_bytes()
         found[str(path)] = data

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_archives import fan, framed, speckle
 from PIL import Image, ImageDraw
 
 from ultrafm.curation.sector import find_scan_area
+from ultrafm.geometry import SectorInPixels
 
 
 def overlap(found, expected: np.ndarray) -> float:
@@ -56,7 +60,137 @@ def test_fan_with_one_side_in_shadow_is_completed_by_the_other():
     picture, inside = fan(3)
     shadowed = picture.copy()
     shadowed[150:, :130] = 0
-    assert overlap(find_scan_area(shadowed), inside) > 0.93
+    area = find_scan_area(shadowed)
+    assert area.scan_mode == "convex"
+    assert overlap(area, inside) > 0.97
+
+
+def test_the_geometry_of_a_fan_is_found_to_a_pixel():
+    picture, inside = fan(2, text="JOHN DOE 1960-01-01\nGENERAL HOSPITAL")
+    area = find_scan_area(picture)
+    assert overlap(area, inside) > 0.985
+    found = area.geometry
+    assert (found.apex_column, found.apex_row) == (pytest.approx(200, abs=1.5), pytest.approx(-60, abs=2))
+    assert (found.inner_radius, found.outer_radius) == (pytest.approx(90, abs=1.5), pytest.approx(320, abs=1.5))
+    assert (found.left_angle, found.right_angle) == (pytest.approx(-34, abs=0.4), pytest.approx(34, abs=0.4))
+    assert area.confidence > 0.8
+
+
+def made_fan(sector: SectorInPixels, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """A picture (height, width) of a sector on black, and where the scan is (bool)."""
+    inside = sector.inside(np.arange(width), np.arange(height))
+    return np.where(inside, speckle(9, height, width), 0).astype(np.uint8), inside
+
+
+@pytest.mark.parametrize(
+    ("sector", "mode"),
+    [
+        (SectorInPixels(330.0, -80.0, 120.0, 560.0, -33.0, 33.0), "convex"),
+        (SectorInPixels(250.0, -80.0, 120.0, 560.0, -22.0, 36.0), "convex"),  # leaning
+        (SectorInPixels(330.0, -150.0, 180.0, 640.0, -33.0, 33.0), "convex"),  # lower arc cut by the picture
+        (SectorInPixels(330.0, -220.0, 200.0, 640.0, -33.0, 33.0), "convex"),  # upper arc cut by the picture
+        (SectorInPixels(330.0, 30.0, 8.0, 420.0, -40.0, 40.0), "phased sector"),
+        (SectorInPixels(330.0, 120.0, 60.0, 340.0, -64.0, 64.0), "convex"),  # endocavity
+    ],
+)
+def test_sectors_of_all_kinds(sector, mode):
+    picture, inside = made_fan(sector, 500, 660)
+    area = find_scan_area(picture)
+    assert (area.kind, area.scan_mode) == ("sector", mode)
+    assert overlap(area, inside) > 0.98
+    assert area.geometry.left_angle == pytest.approx(sector.left_angle, abs=0.7)
+    assert area.geometry.right_angle == pytest.approx(sector.right_angle, abs=0.7)
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.0, 2.6])
+def test_the_border_is_right_to_two_pixels_at_any_size(factor):
+    sector = SectorInPixels(330.0, -80.0, 120.0, 560.0, -33.0, 33.0).scaled(factor)
+    picture, inside = made_fan(sector, round(500 * factor), round(660 * factor))
+    area = find_scan_area(picture)
+    left, top, right, bottom = area.box
+    found = np.zeros(inside.shape, np.uint8)
+    found[top:bottom, left:right] = area.inside_at(right - left, bottom - top)
+    square = np.ones((5, 5), np.uint8)
+    assert not (cv2.erode(inside.astype(np.uint8), square) & ~found).any()
+    assert not (found & ~cv2.dilate(inside.astype(np.uint8), square)).any()
+
+
+def test_a_fan_cut_off_straight_below_ends_there():
+    picture, inside = made_fan(SectorInPixels(330.0, -80.0, 120.0, 560.0, -33.0, 33.0), 500, 660)
+    picture[400:], inside[400:] = 0, False
+    area = find_scan_area(picture)
+    assert abs(area.box[3] - 400) <= 1
+    assert overlap(area, inside) > 0.98
+
+
+def test_text_scale_bar_logo_and_ruler_do_not_become_part_of_a_fan():
+    sector = SectorInPixels(400.0, -60.0, 140.0, 600.0, -33.0, 33.0)
+    picture, inside = made_fan(sector, 600, 800)
+    drawn = Image.fromarray(picture)
+    pen = ImageDraw.Draw(drawn)
+    pen.text((10, 8), "GENERAL HOSPITAL  JOHN DOE  1960-01-01  EX 4711", fill=240)
+    pen.text((12, 570), "ABDOMEN  MI 0.9  TIS 0.4", fill=240)
+    pen.ellipse([20, 40, 50, 70], outline=255, width=2)
+    for row in range(80, 560, 40):
+        pen.line([(770, row), (782, row)], fill=255)
+    written = np.array(drawn)
+    written[120:330, 30:42] = np.linspace(255, 0, 210, dtype=np.uint8)[:, None]  # grey bar
+    area = find_scan_area(written)
+    assert overlap(area, inside) > 0.985
+    left, top, right, bottom = area.box
+    mask = np.zeros(written.shape, dtype=bool)
+    mask[top:bottom, left:right] = area.inside_at(right - left, bottom - top)
+    assert not (mask & ~inside & (written > 200)).any()
+
+
+def test_text_that_touches_a_rectangle_does_not_widen_it():
+    picture = np.zeros((300, 400), dtype=np.uint8)
+    picture[:, 60:340] = speckle(6, 300, 280)
+    picture[40:70, :60] = speckle(7, 30, 60)  # a block of text or a logo, touching
+    area = find_scan_area(picture)
+    assert abs(area.box[0] - 60) <= 1 and abs(area.box[2] - 340) <= 1
+
+
+def test_the_same_picture_gives_the_same_area():
+    picture, _inside = fan(4, text="JOHN DOE")
+    first, again = find_scan_area(picture), find_scan_area(picture.copy())
+    assert (first.box, first.geometry, first.confidence) == (again.box, again.geometry, again.confidence)
+
+
+def test_the_picture_is_not_changed():
+    picture, _inside = fan(5)
+    kept = picture.copy()
+    picture.setflags(write=False)
+    find_scan_area(picture)
+    np.testing.assert_array_equal(picture, kept)
+
+
+def test_the_map_can_be_asked_at_any_size():
+    picture, inside = fan(6)
+    area = find_scan_area(picture)
+    for size in ((1, 1), (17, 300), (area.width, area.height)):
+        assert area.inside_at(*size).shape == size[::-1]
+    small = area.inside_at(area.width // 4, area.height // 4)
+    assert small.mean() == pytest.approx(area.inside_at(area.width, area.height).mean(), abs=0.01)
+    assert area.inside_at(area.width, area.height).sum() == pytest.approx(inside.sum(), rel=0.02)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 3), st.integers(0, 2**31))
+def test_any_picture_gives_a_box_inside_it(height, width, kind, seed):
+    generator = np.random.default_rng(seed)
+    picture = generator.integers(0, 256, (height, width), dtype=np.uint8)
+    if kind == 1:
+        picture[: height // 2] = 0
+    elif kind == 2:
+        picture = np.where(generator.random((height, width)) < 0.1, picture, 0).astype(np.uint8)
+    elif kind == 3:
+        picture = np.tril(picture)
+    area = find_scan_area(picture)
+    left, top, right, bottom = area.box
+    assert 0 <= left < right <= width and 0 <= top < bottom <= height
+    assert 0 <= area.confidence <= 1
+    assert area.inside_at(area.width, area.height).shape == (area.height, area.width)
 
 
 def test_header_close_above_a_rectangle_is_cut_away():
@@ -96,5 +230,13 @@ def test_liver_sweep_agrees_with_its_known_geometry(real_data):
     radius, angle = np.hypot(across, down), np.degrees(np.arctan2(across, down))
     inside = (radius > told["short_radius_px"]) & (radius < told["long_radius_px"])
     inside &= np.abs(angle) < told["half_opening_angle_deg"]
-    overlaps = [overlap(find_scan_area(np.asarray(Image.open(path).convert("L"))), inside) for path in paths]
-    assert min(overlaps) > 0.93 and np.mean(overlaps) > 0.95
+    areas = [find_scan_area(np.asarray(Image.open(path).convert("L"))) for path in paths]
+    overlaps = [overlap(area, inside) for area in areas]
+    assert min(overlaps) > 0.95 and np.mean(overlaps) > 0.96
+    assert {area.scan_mode for area in areas} == {"convex"}
+    for area in areas:
+        found, outer = area.geometry, told["long_radius_px"]
+        apex = np.subtract((found.apex_column, found.apex_row), told["arc_centre_px_xy"])
+        assert np.hypot(*apex) / outer < 0.05
+        assert found.inner_radius == pytest.approx(told["short_radius_px"], rel=0.05)
+        assert found.outer_radius == pytest.approx(outer, rel=0.05)

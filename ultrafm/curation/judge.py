@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from ultrafm.curation.duplicates import Compared, Likeness, compared, find_duplicates
 from ultrafm.curation.identity.registry import Registry
@@ -17,7 +18,27 @@ from ultrafm.curation.store import decode_png
 from ultrafm.curation.work import Note, Work
 from ultrafm.manifests.schema import Quality, SiteManifest
 
+MEASURES = [field.name for field in fields(Measured)]
 REMEMBERED = 512  # pictures at comparing size in memory
+
+
+class Box(NamedTuple):
+    """The box of a scan area: columns and rows in pixels, right and bottom exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.bottom - self.top
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +113,7 @@ def _likeness(row: Row, words: Words, note: Note, registry: Registry) -> Likenes
 
 def _flaw(note: Note, least: Quality) -> Unusable | None:
     try:
-        from types import SimpleNamespace as N; c=note.facts['crop']; require(Measured(*(note.facts[k] for k in ('blur','contrast','entropy'))), N(width=c[2]-c[0],height=c[3]-c[1]), least)  # ADAPT
+        require(Measured(**{name: note.facts[name] for name in MEASURES}), Box(*note.facts["crop"]), least)
     except Unusable as why:
         return why
     return None

@@ -108,7 +108,7 @@ def prepare_frame(settings: Settings, job: Job, decoded: Decoded, named: dict[st
     height, width = decoded.grey.shape
     area = find_scan_area(decoded.grey)
     marks = find_text(decoded.grey, decoded.rgb)
-    scanned = whole_map(area, height, width)
+    scanned = of_area = whole_map(area, height, width)
     inner = [mark for mark, place in zip(marks, place_marks(marks, scanned)) if place != "outside"]
     clean = np.where(scanned, decoded.grey, 0).astype(np.uint8)
     if settings.blacks_out_text:
@@ -118,14 +118,14 @@ def prepare_frame(settings: Settings, job: Job, decoded: Decoded, named: dict[st
     image = np.where(sector > 0, fit_grey(crop, settings.image_size), 0).astype(np.uint8)
     mask = _mask(settings, job, width, height)
     calipers = sum(mark.kind == "caliper" for mark in inner)
-    measured = measure(crop, area)  # ADAPT
+    measured = measure(crop, inside, decoded.coloured_share, calipers)
     return Picture(
         pixels=pixel_hash(crop), perceptual=perceptual_hash(crop),
         facts={
             "original_width": width, "original_height": height, "crop": list(area.box), "colour": decoded.colour,
             "pixel_mm": _pixel_mm(decoded, crop, settings.image_size), "area": area.kind,
-            "found_scan_mode": getattr(area,"scan_mode","unknown"), "confidence": round(float(getattr(area,"confidence",0)), 4), "text_marks": len(inner),
-            "mask_outside": None if mask is None else _share_outside(mask, scanned), **named, **asdict(measured), 'saturated':0.,'blank':0.,'graphics':0.,'coloured_share':0.,'calipers':0,
+            "found_scan_mode": area.scan_mode, "confidence": round(area.confidence, 4), "text_marks": len(inner),
+            "mask_outside": None if mask is None else _share_outside(mask, of_area), **named, **asdict(measured),
         },
         image=encode_png(image), sector=encode_png(sector),
         mask=None if mask is None else encode_png(_fit_mask(crop_to(mask, area), settings.image_size)),

@@ -14,9 +14,10 @@ from PIL import Image
 
 from ultrafm.curation.scan_area.coarse import CoarseArea, coarse_areas
 from ultrafm.curation.scan_area.edges import Outline, outline_of
-from ultrafm.curation.scan_area.fallback import bounds, outline_map
-from ultrafm.curation.scan_area.rectangle_fit import FittedRectangle, fit_rectangle
-from ultrafm.curation.scan_area.sector_fit import NARROWEST, NEAR_EDGE, FittedSector, first_sector, refine
+from ultrafm.curation.scan_area.fallback import outline_map
+from ultrafm.curation.scan_area.rectangle_fit import FittedRectangle, bounds, fit_rectangle
+from ultrafm.curation.scan_area.sector_fit import NARROWEST, first_sector
+from ultrafm.curation.scan_area.sector_refine import NEAR_EDGE, FittedSector, refine
 from ultrafm.geometry.pixels import SectorInPixels
 
 RECTANGLE_FILL = 0.93  # share of its box that a rectangle's outline fills; a fan fills less
@@ -72,30 +73,35 @@ def find_scan_area(grey: np.ndarray) -> ScanArea:
     height, width = grey.shape
     best = None
     for coarse in coarse_areas(grey):
-        area = _area_of(grey, coarse)
+        area, is_complete = _area_of(grey, coarse)
         if best is None or area.confidence >= best.confidence:
             best = area
-        if best.geometry is not None and best.confidence >= SURE:
+        if is_complete and area.confidence >= SURE:
             break
     return best or ScanArea((0, 0, width, height), _everything(), "whole")
 
 
-def _area_of(grey: np.ndarray, coarse: CoarseArea) -> ScanArea:
-    """The fan or the rectangle that fits a coarse area, else its outline."""
+def _area_of(grey: np.ndarray, coarse: CoarseArea) -> tuple[ScanArea, bool]:
+    """The fan or the rectangle that fits a coarse area, else its outline; and whether all of its edges were found."""
     outline = outline_of(coarse.area)
-    rectangle, confidence = None, 0.0
-    if _is_rectangle(outline.filled):
-        rectangle = fit_rectangle(grey, coarse, bounds(outline.filled))
-        confidence = _linear_confidence(rectangle)
-    if confidence < SURE:
-        start = first_sector(outline)
-        fitted = None if start is None else refine(grey, coarse, start)
-        if fitted is not None and _is_fan(fitted, start.score):
-            return _fan(grey, coarse, outline, fitted, _fan_confidence(fitted, start.score))
-    if rectangle is None:
-        return _unfitted(coarse, outline, grey.shape[::-1])
+    rectangle = fit_rectangle(grey, coarse, outline.filled)
+    confidence = _linear_confidence(rectangle)
+    start = first_sector(outline) if confidence < SURE else None
+    fitted = None if start is None else refine(grey, coarse, start)
+    if fitted is not None and _is_fan(fitted, start.score):
+        area = _fan(coarse, outline, rectangle, fitted, _fan_confidence(fitted, start.score), grey.shape)
+        return area, area.geometry is not None
+    if confidence < SURE and not _is_rectangle(outline.filled):
+        return _unfitted(coarse, outline, grey.shape), False
     mode = "linear" if confidence >= LEAST_CONFIDENCE else "unknown"
-    return ScanArea(rectangle.box, _everything(), "rectangle", confidence, mode)
+    area = ScanArea(rectangle.box, _everything(), "rectangle", confidence, mode)
+    return area, _has_all_edges(rectangle, grey.shape)
+
+
+def _has_all_edges(rectangle: FittedRectangle, shape: tuple[int, ...]) -> bool:
+    """Is each edge of a rectangle seen, or that of the picture?"""
+    ends = (0, 0, shape[1], shape[0])
+    return all(seen >= CUT or place == end for seen, place, end in zip(rectangle.seen, rectangle.box, ends))
 
 
 def _everything() -> np.ndarray:
@@ -113,8 +119,8 @@ def _is_rectangle(filled: np.ndarray) -> bool:
 def _linear_confidence(rectangle: FittedRectangle) -> float:
     """How much speaks for a linear probe: straight upright edges and a straight skin line; the lower edge says less,
     for other scans are cut off straight there too."""
-    left, top, right, bottom = rectangle.seen
-    return _together([EDGE * _above(share, 0.3, 0.7) for share in (left, top, right)] + [LOWER_EDGE * _above(bottom, 0.3, 0.7)])
+    weights = (EDGE, EDGE, EDGE, LOWER_EDGE)  # left, top, right, bottom
+    return _together([weight * _above(seen, 0.3, 0.7) for weight, seen in zip(weights, rectangle.seen)])
 
 
 def _fan_confidence(fitted: FittedSector, score: float) -> float:
@@ -132,9 +138,9 @@ def _above(share: float, low: float, high: float) -> float:
     return min(max((share - low) / (high - low), 0.0), 1.0)
 
 
-def _together(doubts: list[float]) -> float:
+def _together(signs: list[float]) -> float:
     """How far several independent signs convince together."""
-    return float(1 - np.prod([1 - doubt for doubt in doubts]))
+    return float(1 - np.prod([1 - sign for sign in signs]))
 
 
 def _is_fan(fitted: FittedSector, score: float) -> bool:
@@ -142,13 +148,15 @@ def _is_fan(fitted: FittedSector, score: float) -> bool:
     return wide and _fan_confidence(fitted, score) >= LEAST_CONFIDENCE
 
 
-def _fan(grey: np.ndarray, coarse: CoarseArea, outline: Outline, fitted: FittedSector, confidence: float) -> ScanArea:
+def _fan(
+    coarse: CoarseArea, outline: Outline, rectangle: FittedRectangle, fitted: FittedSector, confidence: float,
+    shape: tuple[int, ...],
+) -> ScanArea:  # fmt: skip
     mode = _fan_mode(fitted)
     if _left_out(fitted.sector, coarse) > LEFT_OUT:
-        area = _unfitted(coarse, outline, grey.shape[::-1])
+        area = _unfitted(coarse, outline, shape)
         return ScanArea(area.box, area.inside, "sector", confidence, mode)
-    rectangle = fit_rectangle(grey, coarse, bounds(outline.filled))
-    return ScanArea(_box_of(fitted.sector, rectangle, grey.shape), _everything(), "sector", confidence, mode, fitted.sector)
+    return ScanArea(_box_of(fitted.sector, rectangle, shape), _everything(), "sector", confidence, mode, fitted.sector)
 
 
 def _fan_mode(fitted: FittedSector) -> str:
@@ -182,10 +190,10 @@ def _box_of(sector: SectorInPixels, rectangle: FittedRectangle, shape: tuple[int
     return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
-def _unfitted(coarse: CoarseArea, outline: Outline, size: tuple[int, int]) -> ScanArea:
+def _unfitted(coarse: CoarseArea, outline: Outline, shape: tuple[int, ...]) -> ScanArea:
     """A fan kept by its outline."""
     inside = outline_map(outline.filled, coarse.area)
     left, top, right, bottom = bounds(inside)
     factor = coarse.factor
-    box = (left * factor, top * factor, min(right * factor, size[0]), min(bottom * factor, size[1]))
+    box = (left * factor, top * factor, min(right * factor, shape[1]), min(bottom * factor, shape[0]))
     return ScanArea(box, inside[top:bottom, left:right], "sector")

@@ -67,7 +67,8 @@ def fitting_sector(height: int, width: int, opening_degrees: float, inner_share:
 @lru_cache(maxsize=32)
 def rectangle_map(sector: SectorInPixels, samples: int, lines: int) -> tuple[np.ndarray, np.ndarray]:
     """Column and row in the picture of each sample of each beam: two (samples, lines) float32; shared, read-only."""
-    depth, line = np.linspace(0, 1, samples)[:, None], np.linspace(0, 1, lines)[None, :]
+    depth = np.linspace(0, 1, samples, dtype=np.float32)[:, None]
+    line = np.linspace(0, 1, lines, dtype=np.float32)[None, :]
     return _read_only(*sector.to_pixels(depth, line))
 
 

@@ -370,7 +370,7 @@ class Quality(Strict):
 
     smallest_side: int = Field(default=48, ge=1, description="pixels, of the scan sector")
     least_contrast: float = Field(default=4.0, ge=0, description="standard deviation of grey values inside the sector")
-    least_information: float = Field(default=2.0, ge=0, le=8, description="entropy of the grey values in bits")
+    least_information: float = Field(default=0.5, ge=0, le=8, description="entropy of the grey values in bits")
     most_saturated: Share = Field(default=0.5, description="share of pixels at the largest grey value")
     most_blank: Share = Field(default=0.95, description="share of pixels as dark as the background")
     most_graphics: Share = Field(

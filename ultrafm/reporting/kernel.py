@@ -91,7 +91,10 @@ class KernelWatch:
 
     def look_at_progress(self) -> None:
         """Tell how far the notebook says it is, if that is news."""
-        line = self.note.read_text() if self.note.exists() else ""
+        try:
+            line = self.note.read_text()
+        except FileNotFoundError:  # nothing was written yet, or the run has just ended
+            line = ""
         if line and line != self._line:
             self._line = line
             self.on_progress(line)

@@ -19,7 +19,7 @@ LEAST_STEP, MOST_STEP = 40, 120  # grey values that ink is at least brighter, wh
 STROKE = 7  # pixels; no stroke of a letter is as wide
 TALLEST, WIDEST, LEAST_AREA = 44, 260, 3  # pixels, of a letter, of letters that touch, of a full stop
 DOWN = 2.0  # so many times the step downwards, where that is less, counts in place of the step sideways
-LEAST_FILLED = 0.15  # share of its box that a letter fills; a thin arc fills less
+LEAST_FILLED = 0.1  # share of its box that a letter fills; a thin arc fills less
 FULL_HEIGHT = 12  # pixels; a blob gains nothing from being taller
 # Logistic regression on blobs of made letters (tests/curation/made_letters.py) against blobs of tissue: weights of
 # log2 of the step sideways, of the contrast with the nearest darker surroundings, of height and width; and its offset.
@@ -34,8 +34,8 @@ class Blobs:
     """Bright blobs, one row each.
 
     boxes: int (n, 4), left, top, right, bottom, exclusive. area: pixels. looks: above 0 like ink, below 0 like tissue
-    (log odds). hints: what their colour adds to that. level: mean grey value. labels, names: the blobs' numbers in the picture, int32 (H, W), and the number
-    of each row.
+    (log odds). hints: what their colour adds to that. level: mean grey value. labels, names: the blobs' numbers in the
+    picture, int32 (H, W), and the number of each row.
     """
 
     boxes: np.ndarray
@@ -118,7 +118,10 @@ def _boxes(name: np.ndarray, where: np.ndarray, count: int, width: int) -> np.nd
     """Boxes int (count, 4) of the blobs; name: the blob of each pixel, where: its place in the flat picture, rising."""
     row, column = np.divmod(where, width)
     boxes = np.zeros((count, 4), dtype=np.int64)
-    boxes[name[::-1], 1], boxes[name, 3] = row[::-1], row + 1  # places rise, so the first is the top, the last the bottom
+    boxes[name[::-1], 1], boxes[name, 3] = (
+        row[::-1],
+        row + 1,
+    )  # places rise, so the first is the top, the last the bottom
     boxes[:, 0] = width
     np.minimum.at(boxes[:, 0], name, column)
     np.maximum.at(boxes[:, 2], name, column + 1)

@@ -23,6 +23,7 @@ MOST_BLOBS = 500  # that are looked at; the likeliest
 NEAREST, REACH = 6, 50.0  # how many blobs at a blob's right are looked at, and how many pixels away at most
 MOST_EVIDENCE, ENOUGH = 8.0, 7.0  # of one letter; of a word. One letter at even odds gives -MAYBE - 1
 LONG, SAME_INK = 3, 30  # letters of a word that are sure together; grey values between neighbours of one ink
+ONE_LINE = 1.7  # heights of its tallest letter that a word is high at most
 LIKE_INK = 0.6  # share of a word's brightness that a full stop has at least
 GAP_BESIDE, MOST_JOINED = 0.7, 4  # heights beside a word that its neighbours are; times that it is grown by them
 
@@ -43,8 +44,9 @@ def find_text(grey: np.ndarray, colour: np.ndarray | None = None) -> list[Mark]:
     """
     blobs = find_blobs(grey, colour)
     calipers = [Mark(tuple(blobs.boxes[number].tolist()), "caliper") for number in find_calipers(blobs)]
-    marks = find_words(blobs) + calipers
-    return sorted(marks, key=lambda mark: (mark.box[1], mark.box[0]))
+    taken = {mark.box for mark in calipers}
+    words = [word for word in find_words(blobs) if word.box not in taken]
+    return sorted(words + calipers, key=lambda mark: (mark.box[1], mark.box[0]))
 
 
 def find_words(blobs: Blobs) -> list[Mark]:
@@ -74,7 +76,23 @@ def group_words(letters: Blobs) -> list[np.ndarray]:
     graph = csr_matrix((np.ones(len(pairs)), pairs.T), shape=(2 * count, 2 * count))
     group = connected_components(graph, directed=False)[1] if count else np.zeros(0, int)
     evidence = np.bincount(group, np.concatenate([of_clear, of_long]))
-    return [np.flatnonzero(group == name) % count for name in np.flatnonzero(evidence >= 1)]
+    words = [np.flatnonzero(group == name) % count for name in np.flatnonzero(evidence >= 1)]
+    return _united([word for word in words if _is_level(letters.boxes[word])])
+
+
+def _united(words: list[np.ndarray]) -> list[np.ndarray]:
+    """Words that share a letter as one; a word can be both clear and long."""
+    united: list[set[int]] = []
+    for word in words:
+        letters = set(word.tolist())
+        letters = letters.union(*(known for known in united if known & letters))
+        united = [known for known in united if not known & letters] + [letters]
+    return [np.array(sorted(letters)) for letters in united]
+
+
+def _is_level(boxes: np.ndarray) -> bool:
+    """Do boxes lie on one line? Chains of specks along an arc do not."""
+    return bool(boxes[:, 3].max() - boxes[:, 1].min() <= ONE_LINE * (boxes[:, 3] - boxes[:, 1]).max())
 
 
 def _on_one_line(letters: Blobs, near: np.ndarray) -> np.ndarray:
@@ -107,7 +125,8 @@ def join_neighbours(letters: Blobs, words: list[np.ndarray], blobs: Blobs) -> li
     member, first = np.concatenate(words), np.cumsum([0] + [len(word) for word in words[:-1]])
     boxes = letters.boxes[member]
     found = np.hstack([np.minimum.reduceat(boxes[:, :2], first), np.maximum.reduceat(boxes[:, 2:], first)])
-    size = np.maximum.reduceat(letters.heights[member], first)
+    # what is taller than it is wide, such as a line on a scale, reaches no further than its width
+    size = np.minimum(np.maximum.reduceat(letters.heights[member], first), found[:, 2] - found[:, 0])
     level = np.minimum.reduceat(letters.level[member], first)
     word, near = np.nonzero(_in_line(found, size, level, blobs))
     left, top, right, bottom = blobs.boxes[near].T
@@ -115,8 +134,8 @@ def join_neighbours(letters: Blobs, words: list[np.ndarray], blobs: Blobs) -> li
         reach = GAP_BESIDE * size
         reached = (left <= (found[:, 2] + reach)[word]) & (right >= (found[:, 0] - reach)[word])
         before, at = found.copy(), word[reached]
-        for column, side, grow in ((0, left, np.minimum), (1, top, np.minimum), (2, right, np.maximum), (3, bottom, np.maximum)):
-            grow.at(found[:, column], at, side[reached])
+        for column, side in enumerate((left, top, right, bottom)):
+            (np.minimum if column < 2 else np.maximum).at(found[:, column], at, side[reached])
         if (found == before).all():
             break
     return found.tolist()

@@ -42,7 +42,7 @@ class CoarseArea:
 
 
 def coarse_areas(grey: np.ndarray) -> Iterator[CoarseArea]:
-    """The scan areas that a grey picture (H, W) uint8 may have, the safest first; none when nothing darker surrounds it.
+    """The scan areas that a grey picture (H, W) uint8 may have, the safest first; none without a border around them.
 
     First what stands out from any ripple of compression. Where the border is clean, then also what is 2 grey values
     above it, as the dark floor of a scan, and what is 1 above it.
@@ -62,7 +62,7 @@ def coarse_areas(grey: np.ndarray) -> Iterator[CoarseArea]:
 
 
 def _reduced(picture: np.ndarray, factor: int) -> np.ndarray:
-    """The picture, each `factor` x `factor` pixels averaged; at the right and lower edge the last pixels are repeated."""
+    """The picture, each `factor` x `factor` pixels averaged; the last row and column are repeated to fill up."""
     if factor == 1:
         return picture
     height, width = picture.shape

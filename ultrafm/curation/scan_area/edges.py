@@ -10,7 +10,7 @@ import numpy as np
 
 from ultrafm.curation.scan_area.coarse import CoarseArea
 
-ON_LINE = 1.01  # pixels of the coarse area; a point this close lies on the line
+ON_LINE = 1.6  # pixels of the coarse area; a point this close lies on the line
 WIDEST, INWARD = 75.0, 10.0  # degrees from straight down: how far a side may lean outwards, and inwards
 LEAST_ROWS = 6  # of the coarse area that a side must be seen on
 SAME_SIDE = 4.0  # degrees; two candidates closer than this are one

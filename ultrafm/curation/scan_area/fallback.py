@@ -5,16 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ultrafm.curation.scan_area.rectangle_fit import bounds
+
 
 def outline_map(filled: np.ndarray, area: np.ndarray) -> np.ndarray:
     """The fan as bool (h, w), from its convex outline, filled, and the area itself."""
     return _without_lens(_both_sides(filled), area)
-
-
-def bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the True pixels, right and bottom exclusive."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _both_sides(outline: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Fitting a sector: a first one from the coarse area's sides and arcs, then all of it refined in the full picture."""
+"""A first sector from the coarse area: from its straight sides, mirrored where one is missing, or from an arc alone."""
 
 from __future__ import annotations
 
@@ -8,44 +8,29 @@ from itertools import combinations
 
 import numpy as np
 
-from ultrafm.curation.scan_area.coarse import CoarseArea
-from ultrafm.curation.scan_area.edges import ON_LINE, Outline, Side, edge_along, find_sides
+from ultrafm.curation.scan_area.edges import ON_LINE, Outline, Side, find_sides
 from ultrafm.geometry.pixels import SectorInPixels
 
-POINTS = 48  # places on each side and arc where the edge is looked for
-NEAR_EDGE = 2.0  # pixels of the picture; an offset this small counts as seen
 ARC_STEP = 1.5  # pixels of the coarse area; radii this close belong to one arc
 LEAST_ARC_POINTS = 10  # columns; fewer show no arc
 LEAST_ARC = 0.2  # share of the columns that must agree on a radius
 ON_EDGE, OUTSIDE = 1.5, 2.0  # pixels of the coarse area: on a first sector's edge, and clearly outside of it
 UNEVEN = 0.01  # what a degree of difference between both sides costs, as a share of the outline's points
+EMPTY = 0.5  # what the share of a first sector without scan costs; it may lie in shadow
 GOOD_START = 0.75  # share of the outline's points; a first sector this good ends the search
 POOR_START = 0.3  # a worse one makes the arcs be tried alone
-LEAST_ROUND_POINTS, LEAST_ROUND = 40, 0.6  # columns that show an arc alone, and the share of them on one circle
+LEAST_ROUND_POINTS, LEAST_ROUND = 40, 0.4  # columns that show an arc alone, and the share of them on one circle
 ROUNDEST = 3.0  # largest radius of an arc alone, as a share of its width; a flatter one may be a straight line
 NARROWEST = 20.0  # degrees between the sides; less is no fan
 
 
 @dataclass(frozen=True)
 class Start:
-    """A first sector in pixels of the coarse area; `known` says which sides were seen, the other is its mirror image."""
+    """A first sector in pixels of the coarse area; `known` says which sides were seen, the others are mirror images."""
 
     sector: SectorInPixels
     known: tuple[bool, bool]
     score: float
-
-
-@dataclass(frozen=True)
-class FittedSector:
-    """A sector in pixels of the picture with what speaks for it, for left side, right side, inner and outer arc.
-
-    seen: share of the edge's points inside the picture at which the picture shows an edge, 0 to 1 (0 for a side that
-    is the other's mirror image). visible: share of the edge's points inside the picture, 0 to 1.
-    """
-
-    sector: SectorInPixels
-    seen: tuple[float, float, float, float]
-    visible: tuple[float, float, float, float]
 
 
 def first_sector(outline: Outline) -> Start | None:
@@ -64,7 +49,9 @@ def first_sector(outline: Outline) -> Start | None:
     return best
 
 
-def _better(best: Start | None, sector: SectorInPixels | None, known: tuple[bool, bool], outline: Outline) -> Start | None:
+def _better(
+    best: Start | None, sector: SectorInPixels | None, known: tuple[bool, bool], outline: Outline
+) -> Start | None:
     """The better of two first sectors; the second may not exist."""
     if sector is None:
         return best
@@ -162,14 +149,14 @@ def _arc_radius(radii: np.ndarray, limit: float, *, outer: bool) -> float:
     best = int(votes.argmax())
     if ends[best] - best < LEAST_ARC * len(values):
         return limit
-    return float(abs(np.median(values[best : ends[best]])))
+    return float(abs(values[(best + ends[best]) // 2]))
 
 
 def _score(sector: SectorInPixels, outline: Outline) -> float:
-    """Share of the outline's points on the sector's edge, less those outside, what it leans, and what of it is empty."""
+    """Share of the outline's points on the sector's edge, less those outside, its lean, and its share without scan."""
     on = outside = 0
     points = (outline.left, outline.right, outline.upper, outline.lower)
-    for number, edge in enumerate(points):
+    for edge in points:
         across, down = edge[:, 0] - sector.apex_column, edge[:, 1] - sector.apex_row
         radius = np.hypot(across, down)
         beyond = np.maximum(sector.inner_radius - radius, radius - sector.outer_radius)
@@ -182,91 +169,5 @@ def _score(sector: SectorInPixels, outline: Outline) -> float:
     height, width = outline.filled.shape
     model = sector.inside(np.arange(0, width, 4), np.arange(0, height, 4))
     empty = np.count_nonzero(model & ~outline.filled[::4, ::4]) / max(1, np.count_nonzero(model))
-    return (on - 3 * outside) / total - UNEVEN * abs(sector.left_angle + sector.right_angle) - empty
-
-
-def refine(grey: np.ndarray, coarse: CoarseArea, start: Start) -> FittedSector | None:
-    """The sector refined on the edges of the full picture.
-
-    Gauss-Newton steps on six numbers with Tukey's weights (Beaton and Tukey 1974), so that shadows and text beside the
-    scan do not pull. None when the steps run away.
-    """
-    numbers = _numbers(start.sector.scaled(coarse.factor))
-    use = np.array([*start.known, True, True])
-    for reach in (2 * coarse.factor + 4, 5):
-        edges = _edges(numbers)
-        offsets, found, _within = edge_along(grey, coarse, edges.points, edges.outward, reach)
-        numbers = numbers + _step(edges, offsets, found.reshape(4, POINTS) & use[:, None], reach, numbers)
-        if not (0 <= numbers[2] < numbers[3] and -1.55 < numbers[4] < numbers[5] < 1.55):
-            return None
-    edges = _edges(numbers)
-    offsets, found, within = edge_along(grey, coarse, edges.points, edges.outward, 4)
-    within = within.reshape(4, POINTS).sum(axis=1)
-    near = (found & (np.abs(offsets) <= NEAR_EDGE)).reshape(4, POINTS).sum(axis=1) * use
-    seen, visible = near / np.maximum(within, 1), within / POINTS
-    return FittedSector(_sector(numbers), tuple(map(float, seen)), tuple(map(float, visible)))
-
-
-def _numbers(sector: SectorInPixels) -> np.ndarray:
-    """Apex column and row, both radii, both angles in radians."""
-    angles = np.radians([sector.left_angle, sector.right_angle])
-    return np.array([sector.apex_column, sector.apex_row, sector.inner_radius, sector.outer_radius, *angles])
-
-
-def _sector(numbers: np.ndarray) -> SectorInPixels:
-    column, row, inner, outer = map(float, numbers[:4])
-    left, right = map(float, np.degrees(numbers[4:]))
-    return SectorInPixels(column, row, inner, outer, left, right)
-
-
-@dataclass(frozen=True)
-class _Edges:
-    """Points on the left and right side, the inner and the outer arc (4 * POINTS of them), the directions outwards, and
-    how far each moves outwards for a small change of each of the six numbers (4 * POINTS, 6)."""
-
-    points: np.ndarray
-    outward: np.ndarray
-    slopes: np.ndarray
-
-
-def _edges(numbers: np.ndarray) -> _Edges:
-    column, row, inner, outer, left, right = numbers
-    share = (np.arange(POINTS) + 0.5) / POINTS
-    radii, angles = inner + share * (outer - inner), left + share * (right - left)
-    radius = np.concatenate([radii, radii, np.full(POINTS, inner), np.full(POINTS, outer)])
-    angle = np.concatenate([np.full(POINTS, left), np.full(POINTS, right), angles, angles])
-    along = np.stack([np.sin(angle), np.cos(angle)], axis=1)
-    across = np.stack([along[:, 1], -along[:, 0]], axis=1)
-    sides = 2 * POINTS
-    sign = np.repeat([-1.0, 1.0, -1.0, 1.0], POINTS)[:, None]
-    outward = sign * np.concatenate([across[:sides], along[sides:]])
-    slopes = np.zeros((4, POINTS, 6))
-    slopes[..., :2] = outward.reshape(4, POINTS, 2)
-    slopes[0, :, 4], slopes[1, :, 5] = -radii, radii
-    slopes[2, :, 2], slopes[3, :, 3] = -1, 1
-    return _Edges((column, row) + radius[:, None] * along, outward, slopes.reshape(-1, 6))
-
-
-def _step(edges: _Edges, offsets: np.ndarray, use: np.ndarray, reach: int, numbers: np.ndarray) -> np.ndarray:
-    """One Gauss-Newton step. An edge that too few points show does not pull; both sides are drawn towards the same
-    angle, a little when both are seen, firmly when one is in shadow."""
-    weights = np.zeros((4, POINTS))
-    scale = max(2.5, reach / 2)
-    for edge, offset in enumerate(offsets.reshape(4, POINTS)):
-        chosen = offset[use[edge]]
-        if len(chosen) >= LEAST_ARC / 2 * POINTS:
-            away = (chosen - _common(chosen)) / scale
-            weights[edge, use[edge]] = np.maximum(1 - away**2, 0) ** 2
-    weight = weights.ravel()
-    symmetry = numbers[3] * (0.3 if use[:2].any(axis=1).all() else 30.0)
-    lean = np.array([0, 0, 0, 0, symmetry, symmetry])
-    firm = 0.01 * np.array([1, 1, 1, 1, numbers[3] ** 2, numbers[3] ** 2])
-    matrix = edges.slopes.T @ (edges.slopes * weight[:, None]) + np.outer(lean, lean) + np.diag(firm)
-    return np.linalg.solve(matrix, edges.slopes.T @ (offsets * weight) - lean * symmetry * (numbers[4] + numbers[5]))
-
-
-def _common(offsets: np.ndarray) -> float:
-    """The offset near which most points lie."""
-    values = np.sort(offsets)
-    counts = values.searchsorted(values + 2, side="right") - np.arange(len(values))
-    return float(values[counts.argmax()]) + 1.0
+    lean = abs(sector.left_angle + sector.right_angle)
+    return float((on - 3 * outside) / total - UNEVEN * lean - EMPTY * empty)
