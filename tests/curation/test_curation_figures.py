@@ -73,7 +73,7 @@ def test_a_close_look_shows_what_was_found_and_what_is_stored(tmp_path):
     assert looks[0].stored.shape == (32, 32) and looks[0].scanned.shape == picture.shape
     figure = look_figure(looks)
     assert len(figure.axes) == 4 and "real" in figure.alt
-    assert straightened_figure(looks).alt
+    assert straightened_figure(looks).alt and straightened_figure(looks[1:]) is None
 
 
 def test_the_site_of_the_close_look_can_be_chosen():

@@ -15,7 +15,6 @@ from scipy import ndimage
 from ultrafm.curation.close_look import Look
 from ultrafm.curation.sector_figure import conversion_figure
 from ultrafm.curation.pictures import load_pictures
-from ultrafm.errors import UltraFMError
 from ultrafm.files import read_json
 from ultrafm.reporting.figures import PALETTE, new_figure, picture_grid
 
@@ -97,12 +96,10 @@ def look_figure(looks: Sequence[Look]) -> Figure:
     return figure
 
 
-def straightened_figure(looks: Sequence[Look]) -> Figure:
-    """The first picture with a fan-shaped scan in the probe's coordinates and back, beside the published conversion."""
+def straightened_figure(looks: Sequence[Look]) -> Figure | None:
+    """The first fan-shaped scan in the probe's coordinates and back, beside the published conversion; None without."""
     fans = [look for look in looks if look.area.geometry is not None]
-    if not fans:
-        raise UltraFMError("the pictures looked at", "no fan-shaped scan", "one of a convex or phased probe")
-    return conversion_figure(fans[0].grey, fans[0].area.geometry)
+    return conversion_figure(fans[0].grey, fans[0].area.geometry) if fans else None
 
 
 def quality_figure(curated: Path, table: pd.DataFrame) -> Figure:
