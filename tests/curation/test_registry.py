@@ -195,9 +195,16 @@ def test_an_unchanged_site_is_not_read_again(tmp_path, monkeypatch):
     manifest = hospital(tmp_path, {"pseudonyms": "public", "sign_off": False})
     first = curated(tmp_path, manifest)
     before = hash_folder(tmp_path / "out")
-    read = []
-    monkeypatch.setattr("ultrafm.curation.process.prepare_file", lambda settings, job: read.append(job))
-    assert curated(tmp_path, manifest) == first and hash_folder(tmp_path / "out") == before and not read
+    touched = []
+    monkeypatch.setattr("ultrafm.curation.curate.open_work", lambda path, settings: touched.append(path))
+    assert curated(tmp_path, manifest) == first and hash_folder(tmp_path / "out") == before and not touched
+    source = manifest.sources.local
+    curate_site(manifest, source, tmp_path / "out", tmp_path / "archive", 0, 32, tmp_path / "manifests")
+    monkeypatch.undo()
+    curate_site(manifest, source, tmp_path / "keeps_nothing", tmp_path / "archive", 0, 32)
+    monkeypatch.setattr("ultrafm.curation.curate.open_work", lambda path, settings: touched.append(path))
+    curate_site(manifest, source, tmp_path / "keeps_nothing", tmp_path / "archive", 0, 32)
+    assert not touched, "nor is one that keeps no lock"
 
 
 def test_only_new_and_changed_files_are_read(tmp_path, monkeypatch):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ultrafm.curation.identity.pseudonyms import Pseudonyms
-from ultrafm.curation.identity.text import Mark, find_text, place_marks
-from ultrafm.curation.prepare import Job, Settings, prepare_frame, whole_map
+from ultrafm.curation.identity.text import Mark, place_marks
+from ultrafm.curation.prepare import Job, Settings, prepare_frame, text_near, whole_map
 from ultrafm.curation.reading.decode import find_file
 from ultrafm.curation.reading.media import choose_frames, count_frames, read_frames
 from ultrafm.curation.reading.rows import read_rows
@@ -71,7 +71,7 @@ def _look(settings: Settings, file: str, simulated: bool) -> Look:
     frame = choose_frames(count_frames(path), 1)[0]
     decoded = read_frames(path, [frame])[frame]
     area = find_scan_area(decoded.grey)
-    scanned, marks = whole_map(area, *decoded.grey.shape), find_text(decoded.grey, decoded.rgb)
+    scanned, marks = whole_map(area, *decoded.grey.shape), text_near(decoded, area)
     shown = [mark for mark, place in zip(marks, place_marks(marks, scanned)) if place != "outside"]
     picture = prepare_frame(settings, Job("", file, "", ""), decoded, {})
     return Look(decoded.grey, area, scanned, shown, decode_png(picture.image or b""), simulated)

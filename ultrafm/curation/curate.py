@@ -99,7 +99,7 @@ def curate_site(
         judged = judge(manifest, rows, keys, registry, work)
         if not judged.kept:
             raise _nothing_left(manifest.site, judged)
-        if not any(row.simulated for row in rows):
+        if registry.folder is not None:
             registry = registry.with_places(judged.places)
             registry.keep()
         return write_site(asked, Path(out), judged, registry, work, work_path)

@@ -33,12 +33,6 @@ def fit_grey(crop: np.ndarray, image_size: int) -> np.ndarray:
     return fit(crop, image_size, Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR)
 
 
-def fit_sector(area: ScanArea, image_size: int) -> np.ndarray:
-    """The scan area as uint8 (image_size, image_size): 255 inside, 0 outside and in the padding."""
-    inside = area.inside_at(*fitted_size(area.width, area.height, image_size)).astype(np.uint8) * 255
-    return fit(inside, image_size, Image.Resampling.NEAREST)
-
-
 def structure_numbers(mask_values: dict[str, tuple[int, ...]]) -> dict[str, int]:
     """Structure -> its value in a curated mask: 1, 2, ... in the order of the names; one lesion without mask_values."""
     return {name: number for number, name in enumerate(sorted(mask_values) or [LESION], start=1)}

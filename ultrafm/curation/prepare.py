@@ -17,7 +17,7 @@ from ultrafm.curation.duplicates import perceptual_hash, pixel_hash
 from ultrafm.curation.fitting import binarise, crop_to, fit, fit_grey, fitted_size
 from ultrafm.curation.identity.header import HeaderReport, header_report, mapped_uids
 from ultrafm.curation.identity.pseudonyms import Pseudonyms
-from ultrafm.curation.identity.text import black_out, find_text, place_marks
+from ultrafm.curation.identity.text import Mark, black_out, find_text, place_marks
 from ultrafm.curation.quality import measure
 from ultrafm.curation.reading.decode import Decoded, find_file, read_mask
 from ultrafm.curation.reading.media import choose_frames, count_frames, is_dicom, read_frames
@@ -29,6 +29,7 @@ from ultrafm.files import hash_file
 
 SQUARE = 0.02  # by how much height and width of a pixel may differ and still count as equal
 PREVIEW_SIDE = 256  # pixels of the longer side; letters can be read
+AROUND = 64  # pixels around the scan area that a word may reach into it from
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,14 @@ def prepare_frame(settings: Settings, job: Job, decoded: Decoded, named: dict[st
     """
     height, width = decoded.grey.shape
     area = find_scan_area(decoded.grey)
-    marks = find_text(decoded.grey, decoded.rgb)
+    marks = text_near(decoded, area)
     scanned = of_area = whole_map(area, height, width)
     inner = [mark for mark, place in zip(marks, place_marks(marks, scanned)) if place != "outside"]
-    clean = np.where(scanned, decoded.grey, 0).astype(np.uint8)
-    if settings.blacks_out_text:
-        clean, scanned = black_out(clean, inner), black_out(scanned.astype(np.uint8), inner) > 0
+    clean = np.multiply(decoded.grey, scanned, dtype=np.uint8)
+    if settings.blacks_out_text and inner:
+        clean, scanned = black_out(clean, inner), black_out(scanned.view(np.uint8), inner) > 0
     crop, inside = (np.ascontiguousarray(crop_to(picture, area)) for picture in (clean, scanned))
-    sector = fit(inside.astype(np.uint8) * 255, settings.image_size, Resampling.NEAREST)
+    sector = fit(inside.view(np.uint8) * np.uint8(255), settings.image_size, Resampling.NEAREST)
     image = np.where(sector > 0, fit_grey(crop, settings.image_size), 0).astype(np.uint8)
     mask = _mask(settings, job, width, height)
     calipers = sum(mark.kind == "caliper" for mark in inner)
@@ -131,6 +132,15 @@ def prepare_frame(settings: Settings, job: Job, decoded: Decoded, named: dict[st
         mask=None if mask is None else encode_png(_fit_mask(crop_to(mask, area), settings.image_size)),
         preview=_preview(crop) if settings.previews else None,
     )  # fmt: skip
+
+
+def text_near(decoded: Decoded, area: ScanArea) -> list[Mark]:
+    """Text and markers in the box of the scan area and a little around it; what lies further out is black anyway."""
+    height, width = decoded.grey.shape
+    left, top = max(0, area.box[0] - AROUND), max(0, area.box[1] - AROUND)
+    part = slice(top, min(height, area.box[3] + AROUND)), slice(left, min(width, area.box[2] + AROUND))
+    found = find_text(np.ascontiguousarray(decoded.grey[part]), None if decoded.rgb is None else decoded.rgb[part])
+    return [replace(mark, box=tuple(np.add(mark.box, (left, top, left, top)).tolist())) for mark in found]
 
 
 def whole_map(area: ScanArea, height: int, width: int) -> np.ndarray:

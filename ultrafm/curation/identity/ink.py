@@ -62,20 +62,23 @@ class Blobs:
 
 def bright_spots(grey: np.ndarray) -> np.ndarray:
     """Pixels far brighter than their surroundings, 0 or 255, of a picture (H, W) uint8."""
+    whole_height, whole_width = grey.shape
+    below, right = -whole_height % COARSE, -whole_width % COARSE  # whole cells are averaged four times as fast
+    grey = cv2.copyMakeBorder(grey, 0, below, 0, right, cv2.BORDER_REPLICATE)
     height, width = grey.shape
-    small = (max(1, width // COARSE), max(1, height // COARSE))
+    small = (width // COARSE, height // COARSE)
     cells = (SURROUNDINGS, SURROUNDINGS)
     around = cv2.blur(cv2.resize(grey, small, interpolation=cv2.INTER_AREA), cells)
     around = cv2.resize(around, (width, height), interpolation=cv2.INTER_LINEAR)
     spread = cv2.resize(cv2.absdiff(grey, around), small, interpolation=cv2.INTER_AREA)
     step = np.clip(SPREAD * cv2.blur(spread, cells), LEAST_STEP, MOST_STEP).astype(np.uint8)
     step = cv2.resize(step, (width, height), interpolation=cv2.INTER_LINEAR)
-    return cv2.compare(grey, cv2.add(around, step), cv2.CMP_GT)
+    return cv2.compare(grey, cv2.add(around, step), cv2.CMP_GT)[:whole_height, :whole_width]
 
 
 def find_blobs(grey: np.ndarray, colour: np.ndarray | None = None) -> Blobs:
     """All bright blobs of a picture (H, W) uint8 that are no larger than letters; colour: (H, W, 3) uint8."""
-    spots = bright_spots(grey)
+    spots = np.ascontiguousarray(bright_spots(grey))
     count, labels = cv2.connectedComponentsWithAlgorithm(spots, 8, cv2.CV_32S, cv2.CCL_BOLELLI)
     where = np.flatnonzero(spots != 0)  # statistics of these few pixels cost less than of the picture
     name = labels.ravel()[where]
