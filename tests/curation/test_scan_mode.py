@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +22,13 @@ MODES = {"linear": "linear", "convex": "convex", "sector": "phased sector"}
 SURE = 0.5
 
 
-def hidden_patterns() -> list[str]:
-    """Patterns of the real pictures in which no edge is visible."""
-    lines = (Path(__file__).parent / "no_visible_edge.txt").read_text().splitlines()
-    return [line.split("\t")[0] for line in lines if line and not line.startswith("#")]
+def visible_edges() -> set[str]:
+    """Real pictures in which a side or an arc of the scan can be seen over a fifth of the picture or more.
+
+    Labelled on contact sheets by somebody who saw no answer of ours ("yes", "doubtful", "no"); only "yes" counts here.
+    """
+    with (Path(__file__).parent / "visible_edges.csv").open() as handle:
+        return {row["file"] for row in csv.DictReader(handle) if row["visible"] == "yes"}
 
 
 def answers(folder: Path, every: int) -> list[tuple[str, str, str, float]]:
@@ -43,9 +45,9 @@ def judge(found: list[tuple[str, str, str, float]]) -> float:
     """Check that no answer is wrong with confidence; returns the share of right answers where an edge is visible."""
     sure_and_wrong = [row for row in found if row[2] not in (row[1], "unknown") and row[3] >= SURE]
     assert not sure_and_wrong
-    patterns = hidden_patterns()
-    visible = [row for row in found if not any(fnmatch(row[0], pattern) for pattern in patterns)]
-    assert len(visible) > 0.7 * len(found)
+    seen = visible_edges()
+    visible = [row for row in found if row[0] in seen]
+    assert len(visible) > 0.6 * len(found)
     return float(np.mean([mode == truth for _file, truth, mode, _confidence in visible]))
 
 
@@ -58,9 +60,9 @@ def test_all_real_pictures(real_data):
     assert judge(answers(real_data, 1)) >= 0.97
 
 
-def test_each_pattern_of_hidden_edges_names_a_real_picture(real_data):
-    files = [row["file"] for row in csv.DictReader((real_data / "metadata.csv").open())]
-    assert not [pattern for pattern in hidden_patterns() if not any(fnmatch(file, pattern) for file in files)]
+def test_the_labels_name_real_pictures(real_data):
+    files = {row["file"] for row in csv.DictReader((real_data / "metadata.csv").open())}
+    assert visible_edges() <= files and len(visible_edges()) > 800
 
 
 def test_a_rectangle_with_edges_is_linear():

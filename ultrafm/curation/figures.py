@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from ultrafm.curation.close_look import Look
 from ultrafm.curation.sector_figure import conversion_figure
-from ultrafm.curation.pictures import load_pictures
+from ultrafm.curation.store import decode_png, read_table
 from ultrafm.files import read_json
 from ultrafm.reporting.figures import PALETTE, new_figure, picture_grid
 
@@ -59,9 +59,9 @@ def gallery_figure(curated: Path, table: pd.DataFrame, columns: int = 4) -> Figu
     """One curated picture of each site, with the outline of its scan sector."""
     images, titles = [], []
     for site, kind in zip(table["site"], table["images"]):
-        pictures = load_pictures(curated, [site], FOLDS)
-        images.append(_outlined(pictures.images[0], pictures.sectors[0]))
-        about = pictures.table.iloc[0]
+        about = read_table(Path(curated), site).slice(0, 1).to_pylist()[0]
+        picture, sector = (decode_png(about[name]["bytes"]) for name in ("image", "sector"))
+        images.append(_outlined(picture, sector > 0))
         titles.append(f"{site}\n{about['organ']}, {about['scan_mode']}, {kind}")
     return picture_grid(images, titles, f"One curated picture of each site ({image_kind(table)})", columns)
 

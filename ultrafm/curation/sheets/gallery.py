@@ -95,7 +95,7 @@ def _border(area: np.ndarray, zoom: int) -> np.ndarray:
 
 def png_address(picture: np.ndarray) -> str:
     """A picture (H, W) or (H, W, 3) uint8 as a data address, without loss."""
-    return _address(picture, "png", compress_level=9)
+    return _address(picture, "png", compress_level=6)
 
 
 def jpeg_address(picture: np.ndarray) -> str:
