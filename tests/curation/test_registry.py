@@ -6,7 +6,7 @@ import stat
 
 import pandas as pd
 import pytest
-from made_archives import SITE, made_manifest, made_source, write_plain
+from made_archives import SITE, framed, made_manifest, made_source, save, speckle, write_plain, write_table
 
 from ultrafm.curation import curate_site, load_pictures, load_store
 from ultrafm.curation.decisions import sign_store, withdraw_patient
@@ -246,3 +246,29 @@ def test_a_killed_run_continues_where_it_stopped(tmp_path, monkeypatch):
     assert len(read) == 10 + 4, "two batches of four were kept; the two files after them are read again"
     whole = curate_site(manifest, manifest.sources.local, tmp_path / "other", tmp_path / "archive", 0, 32)
     assert whole.content == read_json(tmp_path / "out" / SITE / "summary.json")["content"]
+
+
+def kill_by_name(settings, batch):
+    """Stands for `prepare_batch`: a file whose decoder takes the whole process with it."""
+    import signal
+
+    from ultrafm.curation.process import prepare_file
+
+    for job in batch:
+        if "bad" in job.file:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return [prepare_file(settings, job) for job in batch]
+
+
+def test_a_file_that_kills_its_decoder_is_quarantined_and_the_run_goes_on(tmp_path, monkeypatch):
+    rows = write_plain(tmp_path / "archive")
+    for number in (3, 8):
+        rows[number]["file"] = save(tmp_path / "archive", f"bad_{number}.png", framed(speckle(number)))
+    write_table(tmp_path / "archive", rows)
+    manifest = made_manifest()
+    monkeypatch.setattr("ultrafm.curation.process.FILES_AT_ONCE", 2)
+    monkeypatch.setattr("ultrafm.curation.process.prepare_batch", kill_by_name)
+    source = manifest.sources.local
+    summary = curate_site(manifest, source, tmp_path / "out", tmp_path / "archive", 0, 32, workers=2)
+    assert summary.flow["kept"] == 10 and summary.flow["quarantined"] == 2
+    assert summary.left_out == [{"stage": "quarantined", "kind": "decoder crashed", "images": 2}]

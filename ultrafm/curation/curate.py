@@ -19,6 +19,7 @@ from ultrafm.curation.judge import Candidate, Judged, judge
 from ultrafm.curation.leaks import require_no_leak
 from ultrafm.curation.prepare import Settings
 from ultrafm.curation.process import file_key, read_files, settings_text
+from ultrafm.curation.reading.decode import shown_name
 from ultrafm.curation.reading.rows import read_rows
 from ultrafm.curation.reading.table import Row, source_folder
 from ultrafm.curation.reasons import LeftOut
@@ -193,13 +194,14 @@ def name_cells(site: str, candidate: Candidate, place: Place) -> dict[str, Any]:
 
 def write_quarantine(path: Path, left_out: Sequence[LeftOut]) -> None:
     """The list of what was left out, by file and row of the site's own table: it stays in the house."""
-    listed = pd.DataFrame([asdict(entry) for entry in left_out], columns=["file", "row", "reason"])
+    rows = [(shown_name(entry.file), entry.row, shown_name(entry.reason)) for entry in left_out]
+    listed = pd.DataFrame(rows, columns=["file", "row", "reason"])
     listed.to_csv(path, index=False, lineterminator="\n")
 
 
 def write_names(path: Path, site: str, kept: Sequence[Candidate]) -> None:
     """Which picture of the store came from which file, frame and row: the way back, which stays in the house."""
-    rows = [(image_id(site, one), one.row.file, one.row.frame, one.row.number) for one in kept]
+    rows = [(image_id(site, one), shown_name(one.row.file), one.row.frame, one.row.number) for one in kept]
     listed = pd.DataFrame(rows, columns=["image_id", "file", "frame", "row"])
     listed.to_csv(path, index=False, lineterminator="\n")
 

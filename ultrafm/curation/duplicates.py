@@ -14,7 +14,8 @@ from ultrafm.curation.reasons import Unusable
 from ultrafm.curation.split import Ties
 
 CLOSE_HASHES = 12  # bits of 64 that may differ before two pictures are compared at all
-LEAST_CORRELATION = 0.97  # from here on two pictures show the same
+LEAST_CORRELATION = 0.97  # from here on two pictures show the same, and one of them is enough
+TIED = 0.9  # from here on pictures of two patients are so alike that the two must not stand in different folds
 COMPARING_SIDE = 64  # pixels; finer curated pictures are compared at this size
 Compared = tuple[np.ndarray, np.ndarray]
 
@@ -79,9 +80,9 @@ def find_duplicates(
     """Position -> why that picture is left out. Earlier rows go before later ones, so added rows change nothing.
 
     Left out are: the same pixels again; all pictures with the same pixels and different labels; a picture like a kept
-    one of the same patient, unless both belong to one clip; a picture like a kept one of another patient who was placed
-    in another fold before. Other patients with alike pictures are tied in `ties`, and go into one fold. `look` gives
-    the picture at a position at comparing size; it is asked only for pictures whose hashes are close.
+    one of the same patient, unless both belong to one clip; a picture that resembles a kept one of another patient who
+    was placed in another fold before. Other patients with such pictures are tied in `ties`, and go into one fold.
+    `look` gives the picture at a position at comparing size; it is asked only for pictures whose hashes are close.
     """
     left_out = _same_pixels(pictures)
     kept, hashes = np.zeros(len(pictures), dtype=np.int64), np.zeros(len(pictures), dtype=np.uint64)
@@ -131,9 +132,10 @@ def _first_conflict(
         if not same_patient and ties.root(picture.patient) == ties.root(before.patient):
             continue
         alike = correlation(look(position), look(other))
-        if alike < LEAST_CORRELATION:
+        least = LEAST_CORRELATION if same_patient else TIED
+        if alike < least:
             continue
-        found, expected = f"a correlation of {alike:.3f} with row {before.row}", f"less than {LEAST_CORRELATION}"
+        found, expected = f"a correlation of {alike:.3f} with row {before.row}", f"less than {least:g}"
         if same_patient:
             return Unusable("near duplicate", found, f"{expected} between pictures of a patient")
         if not ties.tie(picture.patient, before.patient):

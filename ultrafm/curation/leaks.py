@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ultrafm.curation.duplicates import CLOSE_HASHES, LEAST_CORRELATION, compared, correlation
+from ultrafm.curation.duplicates import CLOSE_HASHES, TIED, compared, correlation
 from ultrafm.curation.store import decode_png, read_table
 from ultrafm.errors import UltraFMError
 
@@ -43,7 +43,7 @@ def require_no_leak(site: str, table: pd.DataFrame) -> None:
 
 
 def near_leaks(curated: Path, site: str) -> pd.DataFrame:
-    """Pairs of pictures of a site in different folds that show the same (correlation of 0.97 or more).
+    """Pairs of pictures of a site in different folds that are alike (correlation of 0.9 or more).
 
     Columns: image_id, other_image_id, correlation. The cost grows with the square of the number of pictures.
     """
@@ -57,7 +57,7 @@ def near_leaks(curated: Path, site: str) -> pd.DataFrame:
             if places[one] == places[other]:
                 continue
             alike = correlation(*(_look(table, row) for row in (one, other)))
-            if alike >= LEAST_CORRELATION:
+            if alike >= TIED:
                 found.append((names[one], names[other], alike))
     return pd.DataFrame(found, columns=["image_id", "other_image_id", "correlation"])
 

@@ -76,6 +76,7 @@ def prepare_file(settings: Settings, job: Job) -> ReadFile:
 
 
 def _prepare_file(settings: Settings, job: Job) -> ReadFile:
+    path = None  # until the file is known to be the site's own
     try:
         path = find_file(settings.folder, job.file)
         count = count_frames(path)
@@ -89,7 +90,8 @@ def _prepare_file(settings: Settings, job: Job) -> ReadFile:
         numbered = tuple(replace(picture, frame=frame, frames=len(frames)) for frame, picture in zip(frames, pictures))
         return ReadFile(job.key, job.patient, header_report(path), numbered)
     except Unusable as why:
-        return ReadFile(job.key, job.patient, HeaderReport(), (Picture(failure=why),))
+        header = header_report(path) if path else HeaderReport()
+        return ReadFile(job.key, job.patient, header, (Picture(failure=why),))
 
 
 def name_file(pseudonyms: Pseudonyms, path: Path) -> dict[str, str | None]:

@@ -6,16 +6,22 @@ import json
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from ultrafm.curation.identity.header import HeaderReport
 from ultrafm.curation.prepare import Job, Settings, prepare_file
+from ultrafm.curation.reading.media import CLIPS
+from ultrafm.curation.reading.rows import PICTURES
 from ultrafm.curation.reading.table import Row
-from ultrafm.curation.work import ReadFile, Work
+from ultrafm.curation.reasons import Unusable
+from ultrafm.curation.work import Picture, ReadFile, Work
 from ultrafm.progress import progress
 
 CHAIN = 1  # raised whenever the same file would give other pictures or facts than before
 FILES_AT_ONCE = 16  # what one process reads before it hands over; a killed run loses no more
+SAFE = (*PICTURES, *CLIPS)  # endings of files whose decoders were never seen to crash
 AHEAD = 3  # batches a process may be ahead, so that memory does not grow with the number of files
 
 
@@ -65,22 +71,59 @@ def read_files(
 
 
 def _read(settings: Settings, batches: Sequence[Sequence[Job]], workers: int) -> Iterator[list[ReadFile]]:
-    """What came of each batch, in this process or in several; which comes first does not matter."""
-    if workers <= 1:
+    """What came of each batch; which comes first does not matter.
+
+    Pictures and clips are read in this process when there is one worker. DICOM decoders can crash on damaged bytes, so
+    other files are always read in another process: when it dies, its files are read again one by one, and the one that
+    kills again is quarantined.
+    """
+    if workers <= 1 and all(Path(job.file).suffix.lower() in SAFE for batch in batches for job in batch):
         yield from (prepare_batch(settings, batch) for batch in batches)
         return
-    todo = iter(batches)
-    running: set[Future[list[ReadFile]]] = set()
+    waiting = list(batches)
+    while waiting:
+        finished: set[int] = set()
+        try:
+            for number, files in _read_in_pool(settings, waiting, max(1, workers)):
+                finished.add(number)
+                yield files
+            return
+        except BrokenProcessPool:
+            left = [batch for number, batch in enumerate(waiting) if number not in finished]
+            suspects, waiting = left[: AHEAD * max(1, workers)], left[AHEAD * max(1, workers) :]
+            yield from _read_one_by_one(settings, [job for batch in suspects for job in batch])
+
+
+def _read_in_pool(
+    settings: Settings, batches: Sequence[Sequence[Job]], workers: int
+) -> Iterator[tuple[int, list[ReadFile]]]:
+    """Number of a batch and what came of it, from several processes. Raises BrokenProcessPool when one dies."""
+    todo, running = enumerate(batches), {}
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         while True:
-            for batch in todo:
-                running.add(pool.submit(prepare_batch, settings, batch))
+            for number, batch in todo:
+                running[pool.submit(prepare_batch, settings, batch)] = number
                 if len(running) >= AHEAD * workers:
                     break
             if not running:
                 return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
+
+
+def _read_one_by_one(settings: Settings, jobs: Sequence[Job]) -> Iterator[list[ReadFile]]:
+    """What came of files among which one kills the process that reads it."""
+    waiting = list(jobs)
+    while waiting:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            while waiting:
+                job = waiting.pop(0)
+                try:
+                    yield pool.submit(prepare_batch, settings, [job]).result()
+                except BrokenProcessPool:
+                    why = Unusable("decoder crashed", "bytes that no decoder survives", "a whole file")
+                    yield [ReadFile(job.key, job.patient, HeaderReport(), (Picture(failure=why),))]
+                    break
 
 
 def prepare_batch(settings: Settings, batch: Sequence[Job]) -> list[ReadFile]:

@@ -1,0 +1,141 @@
+"""The whole chain on the real pictures beside the repository: everything curates, and what must be black is black."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from ultrafm.curation import Places, Wish, curate_site, curate_sites, load_store
+from ultrafm.curation.duplicates import CLOSE_HASHES, TIED, compared, correlation
+from ultrafm.curation.identity.pseudonyms import Pseudonyms
+from ultrafm.curation.leaks import find_leaks, near_leaks
+from ultrafm.curation.prepare import Job, Settings, prepare_file, prepare_frame
+from ultrafm.curation.reading.media import read_frames
+from ultrafm.curation.store import decode_png
+from ultrafm.manifests import load_sites
+from ultrafm.manifests.schema import FolderSource, SiteManifest
+
+MANIFESTS = Path(__file__).parents[1] / "real_sites"
+BOXES = yaml.safe_load((Path(__file__).parent / "burnt_in_boxes.yaml").read_text())
+FULL = 2048  # pixels: larger than any picture with a marked box, so that nothing is lost by shrinking
+
+
+@pytest.fixture(scope="module")
+def everything(real_data, tmp_path_factory):
+    """All 16 real sites, curated with the locks beside their manifests."""
+    out = tmp_path_factory.mktemp("everything")
+    where = Places(out, out / "none", out / "work", MANIFESTS, real_data)
+    return out, curate_sites(load_sites(MANIFESTS), where, Wish("open", 0, 64, workers=2))
+
+
+def test_all_sixteen_sites_are_curated_with_hardly_a_loss(everything):
+    _out, table = everything
+    assert len(table) == 16 and set(table["images"]) == {"real"}
+    assert table["quarantined"].sum() == 0 and table["low_quality"].sum() == 0
+    assert table["rows"].sum() == 1181 and table["kept"].sum() >= 0.97 * 1181
+
+
+def test_no_real_site_leaks_between_folds(everything):
+    out, table = everything
+    for site in table["site"]:
+        assert find_leaks(pd.read_parquet(out / site / "images.parquet")).empty, site
+        assert near_leaks(out, site).empty, site
+
+
+def test_folds_of_the_real_sites_are_those_of_their_locks(everything):
+    """The locks are part of the repository: no run may change them, and a lock that is missing would be written."""
+    _out, table = everything
+    known = {path.name.removesuffix(".lock.json") for path in MANIFESTS.glob("*.lock.json")}
+    assert known == set(table["site"])
+
+
+def dicom_and_clips(real_data: Path) -> tuple[SiteManifest, FolderSource]:
+    """A site of the 5 DICOM files and 11 clips."""
+    table = pd.read_csv(real_data / "metadata.csv", dtype=str, keep_default_na=False)
+    source = FolderSource.model_validate(
+        {
+            "kind": "folder", "publisher": "Various", "country": "not stated", "licence": "see metadata.csv",
+            "citation": "see README", "table": "chosen.csv", "columns": {"patient": "split_group", "clip": "video_id"},
+            "deidentification": {"pseudonyms": "public", "sign_off": False},
+        }
+    )  # fmt: skip
+    manifest = SiteManifest.model_validate(
+        {
+            "schema_version": 1, "site": "site_99_media", "title": "DICOM files and clips", "organs": ["lung"],
+            "modalities": ["B-mode"], "scan_modes": ["unknown"], "probe": "various", "sources": {"local": source},
+            "split": {"rule": "pretrain_only"},
+        }
+    )  # fmt: skip
+    return manifest, source, table[table["media"] != "image"]
+
+
+def test_dicom_files_and_clips_curate(real_data, tmp_path):
+    manifest, source, rows = dicom_and_clips(real_data)
+    root = tmp_path / "root"
+    root.mkdir()
+    for name in {row.split("/")[0] for row in rows["file"]}:
+        (root / name).symlink_to(real_data / name)
+    chosen = rows[["file", "split_group", "video_id"]].copy()
+    for number, name in enumerate(rows["file"]):
+        target = root / f"{number:02d}_{Path(name).name}"
+        target.write_bytes((real_data / name).read_bytes())
+        chosen.iloc[number, 0] = target.name
+    chosen.to_csv(root / "chosen.csv", index=False)
+    summary = curate_site(manifest, source, tmp_path / "out", root, 0, 64, workers=2)
+    assert summary.flow["quarantined"] == 0, summary.left_out
+    store = load_store(tmp_path / "out", manifest.site)
+    assert len(set(store["source_hash"])) == 14, "two DICOM files hold the pixels of two others in another syntax"
+    assert sum(value is not None for value in store["instance_uid"]) >= 5
+    assert sum(value is not None for value in store["pixel_mm"]) >= 5, "sizes in millimetres from the headers"
+
+
+@pytest.mark.parametrize("name", sorted(BOXES))
+def test_every_pixel_of_the_marked_boxes_is_black(real_data, name):
+    """Date, time and id burnt into the GE screens, and the text in the DICOM pictures, in what goes into the store.
+
+    The boxes were marked on first frames. (The second frame of the one file with two is made of inverted numbers.)
+    """
+    settings = Settings(real_data, FULL, 5, {}, True, False, Pseudonyms("site", b"k"))
+    files = sorted(real_data.glob(name)) or [real_data / name]
+    for path in files[:: max(1, len(files) // 8)]:
+        decoded = read_frames(path, [0])[0]
+        picture = prepare_frame(settings, Job("", path.name, "", ""), decoded, {})
+        stored, crop = decode_png(picture.image), picture.facts["crop"]
+        for box in BOXES[name]:
+            assert not seen_of(stored, crop, box["box"]).any(), f"{path.name}: {box['holds']}"
+
+
+def seen_of(stored: np.ndarray, crop: list[int], box: list[int]) -> np.ndarray:
+    """What a stored picture shows of a box of its original; nothing where the box lies outside the crop."""
+    scale = FULL / max(crop[2] - crop[0], crop[3] - crop[1])
+    shift = [(FULL - round((crop[2 + axis] - crop[axis]) * scale)) // 2 - crop[axis] * scale for axis in (0, 1)]
+    left, right = (int(np.clip(side * scale + shift[0], 0, FULL)) for side in (box[0], box[2]))
+    top, bottom = (int(np.clip(side * scale + shift[1], 0, FULL)) for side in (box[1], box[3]))
+    return stored[top + 2 : max(top + 2, bottom - 2), left + 2 : max(left + 2, right - 2)]  # enlarging blurs the edge
+
+
+def test_pictures_that_the_set_names_as_alike_tie_their_patients(real_data):
+    """Nerve pictures that are other renderings of one scan, and lung clips of one scan under two stated patients.
+
+    Every file or clip is taken for a patient of its own. Pairs of README's groups that we tie must be many enough to see
+    that the rule works, and not one pair outside its groups may be tied.
+    """
+    table = pd.read_csv(real_data / "metadata.csv", dtype=str, keep_default_na=False)
+    settings = Settings(real_data, 64, 5, {}, True, False, Pseudonyms("site", b"k"))
+    found = {True: 0, False: 0}
+    for source, patient in (("usgra-seg", "file"), ("covid19_ultrasound/Northumbria", "video_id")):
+        rows = table[(table["source"] == source) & (table["media"] == "image")].to_dict("records")
+        pictures = [prepare_file(settings, Job("", row["file"], "", "")).pictures[0] for row in rows]
+        looks = [compared(decode_png(picture.image), decode_png(picture.sector)) for picture in pictures]
+        for one, other in itertools.combinations(range(len(rows)), 2):
+            bits = (pictures[one].perceptual ^ pictures[other].perceptual).bit_count()
+            if rows[one][patient] == rows[other][patient] or bits > CLOSE_HASHES:
+                continue
+            if correlation(looks[one], looks[other]) >= TIED:
+                found[rows[one]["split_group"] == rows[other]["split_group"]] += 1
+    assert found[True] >= 30 and found[False] == 0
