@@ -17,7 +17,6 @@ import torch
 from PIL import Image
 
 from ultrafm.files import write_json
-from ultrafm.manifests.schema import SiteManifest
 from ultrafm.pretraining.loop import GreyScale, epoch_batches, make_optimizer, train
 from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.seeds import spawn, spawn_torch
@@ -154,41 +153,39 @@ def reply_untrained(message: Message, model: MaskedAutoencoder) -> Message:
     return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 
 
-def bench_curation() -> dict:
-    """Seconds per picture to simulate and to curate, beside only decoding the files; growth with pictures."""
-    from ultrafm.manifests import load_sites
+def bench_phantom() -> dict:
+    """Seconds per picture to simulate a site's archive, beside only decoding the files; growth with pictures."""
+    from ultrafm.manifests import choose_source, load_sites
+    from ultrafm.phantom import write_archive
 
     manifest = load_sites(REPOSITORY / "data_manifests")[0]
+    _name, source = choose_source(manifest, "phantom")
     result = {}
     for share in (0.1, 0.3):
         with tempfile.TemporaryDirectory() as place:
-            found = curate_share(manifest, Path(place), share)
-        result[f"{found.pop('pictures')}_pictures"] = found
+            start = time.perf_counter()
+            write_archive(manifest, source, Path(place) / "archive", 0, share)
+            simulated = time.perf_counter() - start
+            files = sorted(Path(place).rglob("images/*.png"))
+            start = time.perf_counter()
+            for path in files:
+                decode_only(path)
+            decode = time.perf_counter() - start
+        result[f"{len(files)}_pictures"] = {
+            "simulate_seconds_per_picture": simulated / len(files), "ratio_to_decoding": simulated / decode
+        }  # fmt: skip
     return result
 
 
-def curate_share(manifest: SiteManifest, folder: Path, share: float) -> dict:
-    """Simulate and curate a share of one site's patients below `folder`."""
-    from ultrafm.curation import curate_site
-    from ultrafm.manifests import choose_source
-    from ultrafm.phantom import archive_as_folder, write_archive
+def bench_curation() -> dict:
+    """The whole chain, and its parts: scan area, scan conversion, text, decoding."""
+    from tests.bench_curation import bench_memory, bench_throughput
+    from tests.bench_decoding import bench_decoding
+    from tests.bench_geometry import bench_geometry
+    from tests.bench_text import bench_text
 
-    _name, source = choose_source(manifest, "phantom")
-    start = time.perf_counter()
-    write_archive(manifest, source, folder / "archive", 0, share)
-    simulated = time.perf_counter() - start
-    files = sorted((folder / "archive").rglob("images/*.png"))
-    described = archive_as_folder(manifest, source)
-    ours, decode, ratio = side_by_side(
-        lambda: curate_site(manifest, described, folder / "out", folder / "archive", 0, 64),
-        lambda: [decode_only(path) for path in files],
-        repeats=3,
-    )
-    return {
-        "pictures": len(files), "simulate_seconds_per_picture": simulated / len(files),
-        "curate_seconds_per_picture": ours / len(files), "decode_seconds_per_picture": decode / len(files),
-        "ratio_to_decoding": ratio,
-    }  # fmt: skip
+    parts = (bench_throughput, bench_memory, bench_geometry, bench_text, bench_decoding)
+    return {part.__name__.removeprefix("bench_"): part() for part in parts}
 
 
 def decode_only(path: Path) -> None:
@@ -238,6 +235,7 @@ def main() -> None:
     for name, work in (
         ("pretraining", bench_pretraining),
         ("federation", bench_federation),
+        ("phantom", bench_phantom),
         ("curation", bench_curation),
         ("readers", bench_readers),
     ):

@@ -15,7 +15,7 @@ from PIL import Image
 from ultrafm.manifests.schema import FolderSource, SiteManifest
 from ultrafm.seeds import spawn
 
-PICTURES, FEW, MANY = 200, 1_000, 20_000
+PICTURES, FEW, MANY = 500, 1_000, 20_000
 
 
 def made_site() -> tuple[SiteManifest, FolderSource]:
@@ -30,7 +30,8 @@ def made_site() -> tuple[SiteManifest, FolderSource]:
     manifest = SiteManifest.model_validate(
         {
             "schema_version": 1, "site": "site_01_bench", "title": "Bench", "organs": ["liver"],
-            "modalities": ["B-mode"], "scan_modes": ["convex"], "probe": "made", "split": {"rule": "patients"}, "sources": {"local": source},
+            "modalities": ["B-mode"], "scan_modes": ["convex"], "probe": "made", "split": {"rule": "patients"},
+            "sources": {"local": source},
         }
     )  # fmt: skip
     return manifest, source
