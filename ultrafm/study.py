@@ -33,7 +33,7 @@ COMMON_CODE = (
     "reporting/figures.py",
     "reporting/rendering.py",
 )
-UNDECIDING = ("out", "workers", "curation_workers", "data_root", "allow_network")  # parameters that no result depends on
+UNDECIDING = ("out", "workers", "curation_workers", "data_root", "allow_network")  # no result depends on them
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The curated store of a site: a Hugging Face `datasets` folder in shards, whose bytes depend on its content only.
 
-Written with pyarrow in the layout that `datasets.load_from_disk` reads (a test holds the two together): the library takes
-a second to import and a copy of all rows to write.
+Written with pyarrow in the layout that `datasets.load_from_disk` reads (a test holds the two together): the library
+takes a second to import, and a copy of all rows to write.
 """
 
 from __future__ import annotations
