@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,7 +18,16 @@ CLOSE_HASHES = 12  # bits of 64 that may differ before two pictures are compared
 LEAST_CORRELATION = 0.97  # from here on two pictures show the same, and one of them is enough
 TIED = 0.9  # from here on pictures of two patients are so alike that the two must not stand in different folds
 COMPARING_SIDE = 64  # pixels; finer curated pictures are compared at this size
-Compared = tuple[np.ndarray, np.ndarray]
+COARSER = 4  # every so many pixels tell where the scan area is
+FEWEST, FLAT = 16, 1e-6  # pixels in common; product of the sums of squares below which a picture is flat
+
+
+class Compared(NamedTuple):
+    """A picture at comparing size; see `compared`."""
+
+    grey: np.ndarray
+    squares: np.ndarray
+    inside: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +52,44 @@ def pixel_hash(crop: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def perceptual_hash(crop: np.ndarray) -> int:
+def perceptual_hash(crop: np.ndarray, inside: np.ndarray) -> int:
     """64 bits: which of the 8 x 8 lowest cosine coefficients of the 32 x 32 picture lie above their median.
 
-    Zauner 2010 (pHash); the constant coefficient does not count towards the median.
+    Zauner 2010 (pHash); the constant coefficient does not count towards the median. Outside the scan area, `inside`
+    (H, W) bool, the picture is taken for as bright as the mean inside: else all fans of a device would look alike.
     """
-    small = np.asarray(Image.fromarray(crop).resize((32, 32), Image.Resampling.BOX), dtype=np.float64)
-    low = dctn(small, norm="ortho")[:8, :8].ravel()
+    shrink = lambda plane: np.asarray(Image.fromarray(plane).resize((32, 32), Image.Resampling.BOX), dtype=float)  # noqa: E731
+    seen = shrink(np.ascontiguousarray(inside[::COARSER, ::COARSER]).view(np.uint8) * np.uint8(255)) / 255
+    total, mean = shrink(crop), float(crop.sum()) / max(1, int(np.count_nonzero(inside)))
+    low = dctn(total + (1 - seen) * mean, norm="ortho")[:8, :8].ravel()
     bits = low > np.median(low[1:])
     return int(np.packbits(bits).tobytes().hex(), 16)
 
 
 def compared(image: np.ndarray, sector: np.ndarray) -> Compared:
-    """A curated picture and its sector (uint8) at comparing size: grey uint8 and inside bool, (s, s) with s <= 64."""
+    """A curated picture and its sector (uint8) at comparing size, s <= 64: grey values, their squares, and inside.
+
+    Each is (s * s,) float64, and 0 outside the sector.
+    """
     side = min(COMPARING_SIDE, len(image))
-    if side == len(image):
-        return image, sector > 0
-    size, box = (side, side), Image.Resampling.BOX
-    inside = np.asarray(Image.fromarray(sector).resize(size, box)) > 127
-    return np.asarray(Image.fromarray(image).resize(size, box)), inside
+    inside = sector > 0
+    if side < len(image):
+        size, box = (side, side), Image.Resampling.BOX
+        inside = np.asarray(Image.fromarray(sector).resize(size, box)) > 127
+        image = np.asarray(Image.fromarray(image).resize(size, box))
+    grey = np.where(inside, image, 0).astype(np.float64).ravel()
+    return Compared(grey, grey**2, inside.astype(np.float64).ravel())
 
 
 def correlation(one: Compared, other: Compared) -> float:
     """Pearson correlation of grey values where both scan sectors are; 0 when that is nowhere or one is flat."""
-    both = one[1] & other[1]
-    if both.sum() < 16:
+    pixels = one.inside @ other.inside
+    if pixels < FEWEST:
         return 0.0
-    first, second = one[0][both].astype(np.float64), other[0][both].astype(np.float64)
-    first, second = first - first.mean(), second - second.mean()
-    size = np.sqrt((first**2).sum() * (second**2).sum())
-    return float((first * second).sum() / size) if size > 0 else 0.0
+    first, second = one.grey @ other.inside, other.grey @ one.inside
+    spreads = (one.squares @ other.inside - first**2 / pixels) * (other.squares @ one.inside - second**2 / pixels)
+    shared = one.grey @ other.grey - first * second / pixels
+    return float(shared / np.sqrt(spreads)) if spreads > FLAT else 0.0
 
 
 def find_duplicates(

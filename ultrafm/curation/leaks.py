@@ -25,10 +25,12 @@ def find_leaks(table: pd.DataFrame) -> pd.DataFrame:
     found = []
     for column in TOLD_APART:
         known = table[column].notna() & (table[column] != "")
-        for value, some in places[known].groupby(table.loc[known, column]):
-            if some.nunique() > 1:
-                folds = ", ".join(sorted(name.strip() for name in some.unique()))
-                found.append((WORDS[column], value, folds, len(some)))
+        groups = places[known].groupby(table.loc[known, column])
+        counts = groups.nunique()
+        for value in counts.index[counts > 1]:
+            some = groups.get_group(value)
+            folds = ", ".join(sorted(name.strip() for name in some.unique()))
+            found.append((WORDS[column], value, folds, len(some)))
     return pd.DataFrame(found, columns=COLUMNS)
 
 

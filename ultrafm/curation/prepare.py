@@ -123,7 +123,7 @@ def prepare_frame(settings: Settings, job: Job, decoded: Decoded, named: dict[st
     calipers = sum(mark.kind == "caliper" for mark in inner)
     measured = measure(crop, inside, decoded.coloured_share, calipers)
     return Picture(
-        pixels=pixel_hash(crop), perceptual=perceptual_hash(crop),
+        pixels=pixel_hash(crop), perceptual=perceptual_hash(crop, inside),
         facts={
             "original_width": width, "original_height": height, "crop": list(area.box), "colour": decoded.colour,
             "pixel_mm": _pixel_mm(decoded, crop, settings.image_size), "area": area.kind,

@@ -19,7 +19,7 @@ from ultrafm.curation.reasons import Unusable
 from ultrafm.curation.work import Picture, ReadFile, Work
 from ultrafm.progress import progress
 
-CHAIN = 1  # raised whenever the same file would give other pictures or facts than before
+CHAIN = 2  # raised whenever the same file would give other pictures or facts than before
 FILES_AT_ONCE = 16  # what one process reads before it hands over; a killed run loses no more
 SAFE = (*PICTURES, *CLIPS)  # endings of files whose decoders were never seen to crash
 AHEAD = 3  # batches a process may be ahead, so that memory does not grow with the number of files
