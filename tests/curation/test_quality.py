@@ -126,8 +126,8 @@ def test_small_area_is_told_first():
 
 def test_a_bound_that_is_just_met_is_met():
     exact = replace(FINE, blank=0.95, saturated=0.5, graphics=0.5, contrast=4.0, entropy=2.0, coloured_share=1.0)
-    require(exact, AREA, Quality())
-    require(replace(FINE, calipers=9), AREA, Quality())
+    assert require(exact, AREA, Quality()) is None
+    assert require(replace(FINE, calipers=9), AREA, Quality()) is None
 
 
 def test_real_pictures_are_good_enough(real_data):

@@ -272,3 +272,22 @@ def test_a_file_that_kills_its_decoder_is_quarantined_and_the_run_goes_on(tmp_pa
     summary = curate_site(manifest, source, tmp_path / "out", tmp_path / "archive", 0, 32, workers=2)
     assert summary.flow["kept"] == 10 and summary.flow["quarantined"] == 2
     assert summary.left_out == [{"stage": "quarantined", "kind": "decoder crashed", "images": 2}]
+
+
+def test_a_lost_or_changed_key_is_refused_where_a_lock_was_made_with_it(tmp_path):
+    """Else withdrawn patients would come back, and everybody would be dealt anew."""
+    manifest = hospital(tmp_path)
+    curated(tmp_path, manifest)
+    path = key_path(tmp_path / "manifests", SITE)
+    key = path.read_bytes()
+    path.unlink()
+    with pytest.raises(UltraFMError, match="no key, though there is a lock"):
+        curated(tmp_path, manifest)
+    assert not path.exists(), "and none is made"
+    path.write_bytes(bytes(32))
+    with pytest.raises(UltraFMError, match="another key"):
+        curated(tmp_path, manifest)
+    with pytest.raises(UltraFMError, match="another policy"):
+        open_registry(SITE, PUBLIC, tmp_path / "manifests")
+    path.write_bytes(key)
+    assert curated(tmp_path, manifest).patients == 6

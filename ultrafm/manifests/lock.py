@@ -37,6 +37,7 @@ class Lock(Strict):
     """
 
     schema_version: Literal[1] = 1
+    key: str = Field(default="", description="fingerprint of the key that the hashes of patients were made with")
     archives: dict[str, str] = Field(default={})
     patients: dict[str, LockedPlace] = Field(default={})
     withdrawn: tuple[str, ...] = ()

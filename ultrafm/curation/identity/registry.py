@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ultrafm.curation.identity.pseudonyms import Pseudonyms, open_pseudonyms
+from ultrafm.curation.identity.pseudonyms import Pseudonyms, key_path, open_pseudonyms
 from ultrafm.curation.split import Place
+from ultrafm.errors import UltraFMError
 from ultrafm.manifests.lock import Lock, LockedPlace, Signature, read_lock, write_lock
 from ultrafm.manifests.schema import Deidentification
 
@@ -53,13 +54,30 @@ class Registry:
             write_lock(self.folder, self.site, self.lock)
 
     def _changed(self, **parts: object) -> Registry:
-        return replace(self, lock=self.lock.model_copy(update=parts))
+        key = {"key": key_mark(self.pseudonyms)}
+        return replace(self, lock=self.lock.model_copy(update=parts | key))
+
+
+def key_mark(pseudonyms: Pseudonyms) -> str:
+    """What a lock remembers of the key that its hashes were made with; it does not tell the key."""
+    return pseudonyms.of("key", "")
 
 
 def open_registry(site: str, policy: Deidentification, folder: Path | None) -> Registry:
     """The registry of a site whose manifest lies in `folder`; None keeps nothing.
 
-    Raises UltraFMError for a damaged key or lock, or a secret key without a folder for it.
+    Raises UltraFMError for a damaged key or lock, a secret key without a folder for it, and a key that is lost or not the
+    one that the lock was made with: nobody who was placed or withdrawn would be known again.
     """
     lock = Lock() if folder is None else read_lock(folder, site)
-    return Registry(site, folder, open_pseudonyms(site, policy, folder), lock)
+    if lock.key and folder is not None and policy.pseudonyms == "secret" and not key_path(folder, site).exists():
+        raise _other_key(site, folder, "no key, though there is a lock")
+    registry = Registry(site, folder, open_pseudonyms(site, policy, folder), lock)
+    if lock.key and folder is not None and lock.key != key_mark(registry.pseudonyms):
+        raise _other_key(site, folder, "another key, or another policy of pseudonyms, than the lock was made with")
+    return registry
+
+
+def _other_key(site: str, folder: Path, found: str) -> UltraFMError:
+    mend = "put back the copy of the key; only if no patient was ever withdrawn may the lock be deleted to begin afresh"
+    return UltraFMError(str(key_path(folder, site)), found, "the key that the lock was made with", mend)
