@@ -53,3 +53,12 @@ def test_doctor_finds_this_installation_sound(capsys):
 def test_readers_analyse_reports_a_missing_file(tmp_path, capsys):
     assert main(["readers", "analyse", str(tmp_path / "none.csv")]) == 1
     assert "none.csv" in capsys.readouterr().err
+
+
+def test_a_place_without_permission_is_told_in_words(monkeypatch, capsys):
+    def refuse():
+        raise PermissionError(13, "Permission denied", "manifests/site.key")
+
+    monkeypatch.setattr("ultrafm.doctor.examine", refuse)
+    assert main(["doctor"]) == 1
+    assert "manifests/site.key: found Permission denied" in capsys.readouterr().err

@@ -291,3 +291,12 @@ def test_a_lost_or_changed_key_is_refused_where_a_lock_was_made_with_it(tmp_path
         open_registry(SITE, PUBLIC, tmp_path / "manifests")
     path.write_bytes(key)
     assert curated(tmp_path, manifest).patients == 6
+
+
+def test_a_withdrawal_that_cannot_be_carried_out_is_not_recorded(tmp_path):
+    manifest = hospital(tmp_path)
+    curated(tmp_path, manifest)
+    before = read_lock(tmp_path / "manifests", SITE)
+    with pytest.raises(UltraFMError, match="no such folder"):
+        withdraw_patient(manifest, "local", tmp_path / "manifests", tmp_path / "out", tmp_path / "nowhere", "Smith-3")
+    assert read_lock(tmp_path / "manifests", SITE) == before

@@ -27,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UltraFMError as error:
         print(f"ultrafm: {error}", file=sys.stderr)
         return 1
+    except PermissionError as error:
+        expected = "a place that this user may read and write"
+        print(f"ultrafm: {error.filename}: found {error.strerror}; expected {expected}.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("ultrafm: interrupted; the same command continues where it stopped", file=sys.stderr)
         return 130

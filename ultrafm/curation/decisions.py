@@ -8,7 +8,8 @@ from pathlib import Path
 from ultrafm.curation.curate import HOUSE, INPUT, SiteSummary
 from ultrafm.curation.identity.registry import Registry, open_registry
 from ultrafm.curation.identity.release import Release, make_release, read_release, write_release
-from ultrafm.curation.sites import Places, Wish, curate_archive
+from ultrafm.curation.reading.table import source_folder
+from ultrafm.curation.sites import Places, Wish, curate_archive, locate
 from ultrafm.curation.store import read_table, store_folder
 from ultrafm.errors import UltraFMError
 from ultrafm.files import read_json
@@ -57,11 +58,14 @@ def withdraw_patient(
     if pseudonym not in known:
         mend = "write the patient as the table or header does; upper and lower case count"
         raise UltraFMError(f"{manifest.site}, patient", "nobody of that name", "a patient of this site", mend)
-    registry.without_patient(pseudonym).keep()
     settings = read_json(folder / "datasheet.json")["settings"]
     work = (Path(out) / read_json(folder / HOUSE / INPUT)["work"]).resolve().parent
     places = Places(Path(out), Path(out) / "archives", work, manifests, data_root)
-    return curate_archive(manifest, places, Wish(source, settings["seed"], settings["image_size"]))
+    wish = Wish(source, settings["seed"], settings["image_size"])
+    found = locate(manifest, places, wish)  # before anything is recorded: without the images the store cannot be mended
+    source_folder(manifest, found.source, found.archive)
+    registry.without_patient(pseudonym).keep()
+    return curate_archive(manifest, places, wish)
 
 
 def registry_of(manifest: SiteManifest, source: str, manifests: Path) -> Registry:
