@@ -66,7 +66,7 @@ def key_mark(pseudonyms: Pseudonyms) -> str:
 def open_registry(site: str, policy: Deidentification, folder: Path | None) -> Registry:
     """The registry of a site whose manifest lies in `folder`; None keeps nothing.
 
-    Raises UltraFMError for a damaged key or lock, a secret key without a folder for it, and a key that is lost or not the
+    Raises UltraFMError for a damaged key or lock, a secret key without a folder, and a key that is lost or not the
     one that the lock was made with: nobody who was placed or withdrawn would be known again.
     """
     lock = Lock() if folder is None else read_lock(folder, site)
