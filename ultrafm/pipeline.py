@@ -122,7 +122,7 @@ def outside_inputs(plan: StudyPlan, step: StepPlan) -> list[str]:
 def people_decided(manifests: Path, site: str) -> str:
     """What people decided in a site's lock. What curation itself wrote there does not make its own work out of date."""
     lock = read_lock(manifests, site)
-    return f"{lock.withdrawn} {sorted(lock.signed)}"
+    return f"{lock.withdrawn} {lock.withdrawn_pictures} {sorted(lock.signed)}"
 
 
 def current_key(plan: StudyPlan, step: StepPlan, run: dict[str, Any]) -> str:

@@ -83,7 +83,8 @@ def test_the_registry_adds_patients_and_never_moves_them(tmp_path):
     assert open_registry(SITE, PUBLIC, tmp_path).placed() == {
         "a": Place("train"), "b": Place("evaluation", 2), "c": Place("test")
     }  # fmt: skip
-    gone = registry.without_patient("b")
+    gone = registry.without_patient("b", ["pixels"])
+    assert gone.is_withdrawn_picture("pixels") and not gone.is_withdrawn_picture("others")
     assert gone.is_withdrawn("b") and set(gone.placed()) == {"a", "c"}
 
 
@@ -300,3 +301,20 @@ def test_a_withdrawal_that_cannot_be_carried_out_is_not_recorded(tmp_path):
     with pytest.raises(UltraFMError, match="no such folder"):
         withdraw_patient(manifest, "local", tmp_path / "manifests", tmp_path / "out", tmp_path / "nowhere", "Smith-3")
     assert read_lock(tmp_path / "manifests", SITE) == before
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_double_of_a_withdrawn_picture_under_another_patient_stays_out(tmp_path, first):
+    """Whichever of the two was dropped as a double before: the pixels are those of the withdrawn patient."""
+    manifest = hospital(tmp_path)
+    rows = write_plain(tmp_path / "archive")
+    original = next(row for row in rows if row["patient"] == "Smith-3")
+    save(tmp_path / "archive", "copy.png", framed(speckle(rows.index(original))))
+    copy = {**original, "file": "copy.png", "patient": "Smith-0", "label": original["label"]}
+    write_table(tmp_path / "archive", [copy, *rows] if first else [*rows, copy])
+    curated(tmp_path, manifest)
+    table = pd.read_parquet(tmp_path / "out" / SITE / "images.parquet")
+    assert len(table) == 12
+    places = (tmp_path / "manifests", tmp_path / "out", tmp_path / "archive")
+    left = withdraw_patient(manifest, "local", *places, "Smith-3")
+    assert left.flow["kept"] == 10 and left.flow["rows"] == 10

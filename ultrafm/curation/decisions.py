@@ -11,6 +11,7 @@ from ultrafm.curation.identity.release import Release, make_release, read_releas
 from ultrafm.curation.reading.table import source_folder
 from ultrafm.curation.sites import Places, Wish, curate_archive, locate
 from ultrafm.curation.store import read_table, store_folder
+from ultrafm.curation.work import pixels_of
 from ultrafm.errors import UltraFMError
 from ultrafm.files import read_json
 from ultrafm.manifests import choose_source
@@ -64,7 +65,7 @@ def withdraw_patient(
     wish = Wish(source, settings["seed"], settings["image_size"])
     found = locate(manifest, places, wish)  # before anything is recorded: without the images the store cannot be mended
     source_folder(manifest, found.source, found.archive)
-    registry.without_patient(pseudonym).keep()
+    registry.without_patient(pseudonym, pixels_of(work / f"{manifest.site}.sqlite", pseudonym)).keep()
     return curate_archive(manifest, places, wish)
 
 

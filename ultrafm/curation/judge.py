@@ -91,6 +91,8 @@ def _candidates(
     """The pictures that could be read and whose row is understood; the others are noted in `left_out`."""
     for row, key in zip(rows, keys):
         for note in work.notes(key):
+            if registry.is_withdrawn_picture(note.pixels):
+                continue
             named = replace(row, frame=note.frame, frames=note.frames)
             try:
                 words = row_words(row, manifest)

@@ -130,6 +130,16 @@ class Work:
         return self._connection.execute("SELECT preview FROM pictures WHERE number = ?", (number,)).fetchone()[0]
 
 
+def pixels_of(path: Path, patient: str) -> list[str]:
+    """The pixel hashes of all pictures of a patient in partial work, whatever its settings; it is only read."""
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        query = "SELECT pixels FROM pictures JOIN files USING (key) WHERE patient = ? AND pixels != ''"
+        return [pixels for (pixels,) in connection.execute(query, (patient,))]
+    finally:
+        connection.close()
+
+
 @contextmanager
 def open_work(path: Path, settings: str) -> Iterator[Work]:
     """The partial work in a file; made when it is not there, and emptied when it was made by other settings."""

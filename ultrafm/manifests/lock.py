@@ -33,7 +33,8 @@ class Signature(Strict):
 class Lock(Strict):
     """archives: address -> SHA-256 of the file as first downloaded. patients: hash of the patient -> place.
 
-    withdrawn: hashes of patients who are no longer part of the site. signed: hash of a store's content -> signature.
+    withdrawn: hashes of patients who are no longer part of the site. withdrawn_pictures: of their pictures, whose
+    doubles stay out too. signed: hash of a store's content -> signature.
     """
 
     schema_version: Literal[1] = 1
@@ -41,6 +42,7 @@ class Lock(Strict):
     archives: dict[str, str] = Field(default={})
     patients: dict[str, LockedPlace] = Field(default={})
     withdrawn: tuple[str, ...] = ()
+    withdrawn_pictures: tuple[str, ...] = ()
     signed: dict[str, Signature] = Field(default={})
 
 
@@ -65,7 +67,7 @@ def write_lock(folder: Path, site: str, lock: Lock) -> Path:
     """Write the lock of a site, whole or not at all; the same lock always gives the same bytes."""
     value = lock.model_dump()
     value |= {name: dict(sorted(value[name].items())) for name in ("archives", "patients", "signed")}
-    value["withdrawn"] = sorted(value["withdrawn"])
+    value |= {name: sorted(value[name]) for name in ("withdrawn", "withdrawn_pictures")}
     path = lock_path(folder, site)
     write_json(path, value)
     return path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,10 +43,21 @@ class Registry:
         """The same registry with a store released by a person on a day (YYYY-MM-DD)."""
         return self._changed(signed=self.lock.signed | {content: Signature(by=by, on=on)})
 
-    def without_patient(self, patient: str) -> Registry:
-        """The same registry with a patient withdrawn."""
+    def without_patient(self, patient: str, pixels: Iterable[str]) -> Registry:
+        """The same registry with a patient withdrawn, and with the pictures that have these `pixels` hashes."""
         left = {name: place for name, place in self.lock.patients.items() if name != patient}
-        return self._changed(patients=left, withdrawn=tuple(sorted({*self.lock.withdrawn, patient})))
+        pictures = {*self.lock.withdrawn_pictures, *(self._picture(text) for text in pixels)}
+        people = {*self.lock.withdrawn, patient}
+        return self._changed(
+            patients=left, withdrawn=tuple(sorted(people)), withdrawn_pictures=tuple(sorted(pictures))
+        )
+
+    def is_withdrawn_picture(self, pixels: str) -> bool:
+        """Are these the pixels of a withdrawn patient's picture, under whatever name they come?"""
+        return bool(self.lock.withdrawn_pictures) and self._picture(pixels) in self.lock.withdrawn_pictures
+
+    def _picture(self, pixels: str) -> str:
+        return self.pseudonyms.of("withdrawn picture", pixels)
 
     def keep(self) -> None:
         """Write the lock, if there is a folder for it and it says something new."""
