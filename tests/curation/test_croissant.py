@@ -128,3 +128,12 @@ def test_conditions_and_unusual_licences_are_told(tmp_path):
     made = json.loads((folder / "croissant.json").read_text())
     assert made["license"] == ["see the source"] and "clear it with the publisher" in made["conditionsOfAccess"]
     assert "url" not in made
+
+
+def test_what_a_reader_does_to_the_value_stays_with_it(tmp_path):
+    """mlcroissant adds to the context that it is given; the next site's must be as it was."""
+    folder, sheet = site_folder(tmp_path, table())
+    before = make_croissant(sheet, folder / "images.parquet")
+    context = dict(before["@context"])
+    assert mlcroissant.Dataset(jsonld=before).metadata.name
+    assert make_croissant(sheet, folder / "images.parquet")["@context"] == context

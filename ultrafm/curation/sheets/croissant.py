@@ -66,7 +66,7 @@ def make_croissant(
     dates = {"datePublished": published} if published else {}
     address = {"url": origin["address"]} if str(origin["address"]).startswith(("http://", "https://")) else {}
     return {
-        "@context": CONTEXT,
+        "@context": dict(CONTEXT),
         "@type": "sc:Dataset",
         "conformsTo": CONFORMS_TO,
         "name": sheet["site"],
