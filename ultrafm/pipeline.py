@@ -21,9 +21,11 @@ from ultrafm.profiles import load_profile
 from ultrafm.provenance import describe_run
 from ultrafm.reporting.html import Page, write_page
 from ultrafm.reporting.index import write_index
+from ultrafm.reporting.kernel import ENVIRONMENT
 from ultrafm.reporting.records import write_results
 from ultrafm.reporting.runner import NotebookRun, check_parameters, declared_parameters, run_notebook
 from ultrafm.reporting.tables import Table
+from ultrafm.reporting.warm import WarmStart
 from ultrafm.study import (
     ALL_NAMES,
     ALL_STEPS,
@@ -169,7 +171,7 @@ def run_steps(plan: StudyPlan, chosen: Sequence[StepPlan], run: dict[str, Any], 
 
     Steps that compute in one process run two at a time. All but the notebooks themselves happens in this thread.
     """
-    waiting, failed = list(chosen), []
+    waiting, failed, warm = list(chosen), [], WarmStart()
     running: dict[Future[NotebookRun], tuple[StepPlan, str]] = {}
     with ThreadPoolExecutor(steps_at_once(plan)) as pool:
         while running or (waiting and not failed):
@@ -182,7 +184,9 @@ def run_steps(plan: StudyPlan, chosen: Sequence[StepPlan], run: dict[str, Any], 
                     tell(f"{step.name}: finished before, skipped")
                     continue
                 begin_step(plan, step, run, key)
-                running[pool.submit(execute_step, plan, step, tell)] = (step, key)
+                running[pool.submit(execute_step, plan, step, warm, tell)] = (step, key)
+                if len(waiting) > 1 and not warm.begun:
+                    warm.begin(ENVIRONMENT)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 step, key = running.pop(future)
                 if not end_step(plan, step, run, key, future.result(), pages(plan, chosen), tell):
@@ -222,12 +226,12 @@ def begin_step(plan: StudyPlan, step: StepPlan, run: dict[str, Any], key: str) -
     write_json(plan.folder / "run.json", run)
 
 
-def execute_step(plan: StudyPlan, step: StepPlan, tell: Tell) -> NotebookRun:
+def execute_step(plan: StudyPlan, step: StepPlan, warm: WarmStart, tell: Tell) -> NotebookRun:
     """Run the notebook of a step."""
     return run_notebook(
         step.notebook, plan.folder / f"{step.name}.ipynb", step_parameters(plan, step),
         on_cell=lambda cell, cells: tell(f"{step.name}: cell {cell} of {cells}\r"),
-        on_progress=lambda line: tell(f"{step.name}: {line}\r"),
+        on_progress=lambda line: tell(f"{step.name}: {line}\r"), warm=warm,
     )  # fmt: skip
 
 

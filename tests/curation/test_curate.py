@@ -418,6 +418,7 @@ def test_files_read_side_by_side_give_the_same_bytes(tmp_path, monkeypatch):
     """One site, two processes, batches of two files."""
     write_plain(tmp_path / "archive")
     monkeypatch.setattr("ultrafm.curation.process.FILES_AT_ONCE", 2)
+    monkeypatch.setattr("ultrafm.curation.process.WORTH_A_PROCESS", 1)
     for out, workers in (("one", 1), ("two", 2)):
         wish = Wish("local", 0, 16, workers=workers)
         curate_sites([made_manifest()], places(tmp_path, tmp_path / "archive", out), wish)

@@ -268,6 +268,7 @@ def test_a_file_that_kills_its_decoder_is_quarantined_and_the_run_goes_on(tmp_pa
     write_table(tmp_path / "archive", rows)
     manifest = made_manifest()
     monkeypatch.setattr("ultrafm.curation.process.FILES_AT_ONCE", 2)
+    monkeypatch.setattr("ultrafm.curation.process.WORTH_A_PROCESS", 1)
     monkeypatch.setattr("ultrafm.curation.process.prepare_batch", kill_by_name)
     source = manifest.sources.local
     summary = curate_site(manifest, source, tmp_path / "out", tmp_path / "archive", 0, 32, workers=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -10,8 +11,30 @@ import pytest
 from notebook_kit import make_notebook
 
 from ultrafm.errors import UltraFMError
+from ultrafm.reporting.kernel import ENVIRONMENT
 from ultrafm.reporting.parameters import read_notebook
 from ultrafm.reporting.runner import run_notebook
+from ultrafm.reporting.warm import WarmStart
+
+
+@pytest.fixture(scope="module")
+def warm_start() -> WarmStart:
+    """A warm start that is ready: the libraries are imported once for all tests."""
+    if sys.platform != "linux":
+        pytest.skip("kernels are forked on Linux only")
+    warm = WarmStart()
+    warm.begin(ENVIRONMENT)
+    for _ in range(600):
+        if warm.ready():
+            return warm
+        time.sleep(0.2)
+    pytest.fail("no warm start within two minutes")
+
+
+@pytest.fixture(params=["started", "forked"])
+def warm(request: pytest.FixtureRequest) -> WarmStart | None:
+    """How the kernel comes to be: started as a program, or forked from a warm start."""
+    return request.getfixturevalue("warm_start") if request.param == "forked" else None
 
 
 def printed(path: Path) -> str:
@@ -26,7 +49,7 @@ def test_wrong_parameter_starts_no_kernel(tmp_path: Path) -> None:
     assert not (tmp_path / "target.ipynb").exists()
 
 
-def test_a_run_uses_this_python_and_leaves_no_process(tmp_path: Path) -> None:
+def test_a_run_uses_this_python_and_leaves_no_process(tmp_path: Path, warm: WarmStart | None) -> None:
     child = "import subprocess, sys\nsleep = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
     child += "print(subprocess.Popen(sleep, start_new_session=True).pid)"
     told = "import os, sys\nprint(sys.executable, os.environ['PYTHONHASHSEED'], os.environ['HF_HUB_OFFLINE'])"
@@ -35,7 +58,7 @@ def test_a_run_uses_this_python_and_leaves_no_process(tmp_path: Path) -> None:
     before, seen = source.read_bytes(), []
     run = run_notebook(
         source, tmp_path / "out" / "target.ipynb", {"seed": 7, "share": 1, "sites": ("x", "y")}, {"COLOUR": "grey"},
-        on_cell=lambda index, total: seen.append((index, total)),
+        on_cell=lambda index, total: seen.append((index, total)), warm=warm,
     )  # fmt: skip
     assert run.ok and run.error is None
     first, second, pid = printed(tmp_path / "out" / "target.ipynb").splitlines()
@@ -47,21 +70,21 @@ def test_a_run_uses_this_python_and_leaves_no_process(tmp_path: Path) -> None:
     assert source.read_bytes() == before
 
 
-def test_a_long_cell_says_how_far_it_is(tmp_path: Path) -> None:
+def test_a_long_cell_says_how_far_it_is(tmp_path: Path, warm: WarmStart | None) -> None:
     work = "import time\nfrom ultrafm.progress import progress\n"
     work += "for _ in progress(range(3), total=3, title='reading', unit='picture'):\n    time.sleep(1.2)"
     lines: list[str] = []
     source = make_notebook(tmp_path / "source.ipynb", work)
-    assert run_notebook(source, tmp_path / "target.ipynb", {}, on_progress=lines.append).ok
+    assert run_notebook(source, tmp_path / "target.ipynb", {}, on_progress=lines.append, warm=warm).ok
     assert lines[0].startswith("reading: 0 of 3 pictures") and len(set(lines)) == len(lines) > 1
     assert printed(tmp_path / "target.ipynb") == ""
 
 
-def test_a_failing_cell_is_kept_with_a_banner(tmp_path: Path) -> None:
+def test_a_failing_cell_is_kept_with_a_banner(tmp_path: Path, warm: WarmStart | None) -> None:
     source = make_notebook(
         tmp_path / "source.ipynb", "print('so far')", "raise ValueError('too <b>few</b>')", "print(3)"
     )
-    run = run_notebook(source, tmp_path / "target.ipynb", {})
+    run = run_notebook(source, tmp_path / "target.ipynb", {}, warm=warm)
     assert not run.ok and run.error == "ValueError: too <b>few</b> (code cell 3)"
     assert printed(tmp_path / "target.ipynb") == "so far\n"
     assert "papermill-error-cell" in (tmp_path / "target.ipynb").read_text()
@@ -70,17 +93,36 @@ def test_a_failing_cell_is_kept_with_a_banner(tmp_path: Path) -> None:
     assert "too &lt;b&gt;few&lt;/b&gt;" in page and "<b>few" not in page
 
 
-def test_a_dead_kernel_is_reported_with_its_last_words(tmp_path: Path) -> None:
+def test_a_dead_kernel_is_reported_with_its_last_words(tmp_path: Path, warm: WarmStart | None) -> None:
     source = make_notebook(tmp_path / "source.ipynb", "print('last words')", "import os\nos._exit(7)", "print(3)")
-    run = run_notebook(source, tmp_path / "target.ipynb", {"seed": 1})
+    run = run_notebook(source, tmp_path / "target.ipynb", {"seed": 1}, warm=warm)
     assert not run.ok
     assert "exit code 7" in run.error and "last words" in run.error
     assert "Failed: the kernel died" in read_notebook(tmp_path / "target.ipynb").cells[0].source
     assert "did not run to its end" in (tmp_path / "target.html").read_text()
 
 
-def test_leaving_early_is_a_failure_though_papermill_calls_it_success(tmp_path: Path) -> None:
+def test_leaving_early_is_a_failure_though_papermill_calls_it_success(tmp_path: Path, warm: WarmStart | None) -> None:
     source = make_notebook(tmp_path / "source.ipynb", "import sys\nsys.exit(0)", "print('never')")
-    run = run_notebook(source, tmp_path / "target.ipynb", {})
+    run = run_notebook(source, tmp_path / "target.ipynb", {}, warm=warm)
     assert not run.ok and "SystemExit" in run.error and "did not run" in run.error
     assert "never" not in printed(tmp_path / "target.ipynb")
+
+
+def test_a_forked_kernel_is_a_process_of_its_own(tmp_path: Path, warm_start: WarmStart) -> None:
+    """Libraries are there, this package is not; it has children; its session is its own."""
+    told = "import os, sys, signal, multiprocessing\n"
+    told += "print('torch' in sys.modules, 'ultrafm.curation' in sys.modules, multiprocessing.parent_process())\n"
+    told += "print(os.getsid(0) == os.getpid())\n"
+    told += "pool = multiprocessing.get_context('spawn').Pool(1)\nprint(pool.map(abs, [-3]))\npool.terminate()"
+    source = make_notebook(tmp_path / "source.ipynb", told, "os.kill(os.getpid(), signal.SIGKILL)")
+    run = run_notebook(source, tmp_path / "target.ipynb", {}, warm=warm_start)
+    assert printed(tmp_path / "target.ipynb").splitlines() == ["True False None", "True", "[3]"]
+    assert not run.ok and "killed by signal SIGKILL" in run.error
+
+
+def test_outside_linux_kernels_start_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    warm = WarmStart()
+    warm.begin(ENVIRONMENT)
+    assert warm.begun and not warm.ready()

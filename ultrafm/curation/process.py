@@ -22,6 +22,7 @@ from ultrafm.progress import progress
 CHAIN = 2  # raised whenever the same file would give other pictures or facts than before
 FILES_AT_ONCE = 16  # what one process reads before it hands over; a killed run loses no more
 SAFE = (*PICTURES, *CLIPS)  # endings of files whose decoders were never seen to crash
+WORTH_A_PROCESS = 128  # files; starting a process takes as long as reading about as many
 AHEAD = 3  # batches a process may be ahead, so that memory does not grow with the number of files
 
 
@@ -65,7 +66,7 @@ def read_files(
     waiting = list(jobs.values())
     batches = [waiting[start : start + FILES_AT_ONCE] for start in range(0, len(waiting), FILES_AT_ONCE)]
     with progress(total=len(waiting), title=f"reading {site}", unit="file", passing=True) as bar:
-        for files in _read(settings, batches, min(workers, len(batches))):
+        for files in _read(settings, batches, min(workers, len(waiting) // WORTH_A_PROCESS)):
             work.add(files)
             bar.update(len(files))
 

@@ -17,6 +17,7 @@ from jupyter_client.manager import AsyncKernelManager
 from traitlets import default
 
 from ultrafm.progress import NOTE
+from ultrafm.reporting.warm import ForkingProvisioner
 
 MARK = "ULTRAFM_KERNEL"
 ENVIRONMENT = {
@@ -113,12 +114,14 @@ def end_processes(processes: list[psutil.Process], patience: float = 2.0) -> Non
         _, processes = psutil.wait_procs(processes, timeout=patience)
 
 
-def kernel_class(watch: KernelWatch, folder: Path, environment: Mapping[str, str]) -> type[AsyncKernelManager]:
+def kernel_class(
+    watch: KernelWatch, folder: Path, environment: Mapping[str, str], forked: bool = False
+) -> type[AsyncKernelManager]:
     """A kernel manager that starts this very Python, whatever kernels are registered on the machine.
 
     The kernel talks through sockets in `folder` (short-lived, its own), so that runs never race for network ports, and
     what it says outside of cells goes into a log there. Its environment is this process's, with ENVIRONMENT and then
-    `environment` on top; `watch` is told of its process.
+    `environment` on top; `watch` is told of its process. A `forked` kernel comes from a warm start that is ready.
     """
     watch.log, watch.note = folder / "kernel.log", folder / "progress"
     own = {"IPYTHONDIR": str(folder), NOTE: str(watch.note), MARK: watch.mark}
@@ -140,6 +143,10 @@ def kernel_class(watch: KernelWatch, folder: Path, environment: Mapping[str, str
             return str(folder / "kernel.json")
 
         async def start_kernel(self, **arguments: object) -> None:
+            if forked:
+                self.provisioner = ForkingProvisioner(
+                    parent=self, kernel_id=self.kernel_id or "", kernel_spec=self.kernel_spec
+                )
             with watch.log.open("wb") as log:
                 await super().start_kernel(env=variables, stdout=log, stderr=log, **arguments)
             watch.process = self.provisioner.process

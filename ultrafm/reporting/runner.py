@@ -20,6 +20,7 @@ from papermill.execute import ERROR_MARKER_TAG
 from ultrafm.reporting.html import write_page
 from ultrafm.reporting.kernel import KernelWatch, kernel_class
 from ultrafm.reporting.parameters import Parameter, check_parameters, declared_parameters, read_notebook
+from ultrafm.reporting.warm import WarmStart
 
 __all__ = ["NotebookRun", "Parameter", "check_parameters", "declared_parameters", "run_notebook"]
 
@@ -47,12 +48,14 @@ def run_notebook(
     kernel_environment: Mapping[str, str] | None = None,
     on_cell: OnCell | None = None,
     on_progress: Callable[[str], None] = lambda line: None,
+    warm: WarmStart | None = None,
 ) -> NotebookRun:
     """Run the notebook `source` with `parameters` in a kernel of its own, and write it with its outputs to `target`.
 
     The kernel is this very Python; it starts in the notebook's folder, without telemetry and model hub, and
     `kernel_environment` comes on top. `on_cell(index, total)` is called before each code cell, and
-    `on_progress(line)` with every line of progress inside a cell. A notebook that fails is
+    `on_progress(line)` with every line of progress inside a cell. A `warm` start that is ready saves the kernel its
+    imports. A notebook that fails is
     kept in `target` with a banner at its head, and as HTML beside it: an error, a sys.exit, or a kernel that dies all
     give `ok` False and an `error`. `source` is never written.
     Raises UltraFMError for a parameter that is unknown or does not fit, before any kernel starts.
@@ -62,7 +65,8 @@ def run_notebook(
     target.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with KernelWatch(on_progress=on_progress) as watch, tempfile.TemporaryDirectory(prefix="ultrafm-") as folder:
-        kernel = kernel_class(watch, Path(folder), kernel_environment or {})
+        forked = warm is not None and warm.ready()
+        kernel = kernel_class(watch, Path(folder), kernel_environment or {}, forked)
         error = _execute(source, target, ready, kernel, watch, on_cell or (lambda index, total: None))
     run = NotebookRun(time.monotonic() - began, watch.peak_bytes, error is None, error)
     if error:
