@@ -105,10 +105,11 @@ def bench_federation() -> dict:
     from ultrafm.federation.schedule import Schedule
     from ultrafm.federation.server_optimizer import adam
     from ultrafm.federation.strategy import StreamingAverage
+    from ultrafm.federation.vector import WEIGHTS, to_vector
 
     identify_process()
     model = build_model(Recipe(depth=4), 0)
-    record = to_record({name: tensor.numpy() for name, tensor in model.state_dict().items()})
+    record = to_record({WEIGHTS: to_vector(model)})
     result = {}
     for sites in (4, 16):
         names = {node: f"site_{node}" for node in range(2, 2 + sites)}
@@ -145,10 +146,10 @@ def reply_untrained(message: Message, model: MaskedAutoencoder) -> Message:
     from flwr.app import Message, MetricRecord, RecordDict
 
     from ultrafm.federation.arrays import from_record, to_record
-    from ultrafm.federation.client_app import load_weights
+    from ultrafm.federation.vector import WEIGHTS, load_vector, to_vector
 
-    load_weights(model, from_record(message.content["arrays"]))
-    arrays = to_record({name: tensor.numpy() for name, tensor in model.state_dict().items()})
+    load_vector(model, from_record(message.content["arrays"])[WEIGHTS])
+    arrays = to_record({WEIGHTS: to_vector(model)})
     metrics = MetricRecord({"images": 1, "loss": 0.0})
     return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 

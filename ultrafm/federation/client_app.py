@@ -7,15 +7,15 @@ Replies carry weights, counts and losses; no image, no path and no patient leave
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 
-import numpy as np
-import torch
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.site import RoundPlan, describe_site, train_site, validate_site
+from ultrafm.federation.vector import WEIGHTS, layout, load_vector, to_vector
 from ultrafm.pretraining.loop import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
@@ -25,18 +25,23 @@ app = ClientApp()
 
 
 @lru_cache(maxsize=1)
-def empty_model(recipe: Recipe) -> MaskedAutoencoder:
-    """One model per process; every round overwrites all of its weights."""
-    return build_model(recipe, seed=0)
+def empty_model(recipe: Recipe) -> tuple[MaskedAutoencoder, dict[str, list[str]]]:
+    """One model per process, of which every round overwrites all weights, and how these are laid out."""
+    model = build_model(recipe, seed=0)
+    return model, layout(model)
 
 
-def load_weights(model: MaskedAutoencoder, arrays: dict[str, np.ndarray]) -> None:
-    """Overwrite all weights of `model`. Raises ValueError unless there is one array for each, of its shape."""
-    state = model.state_dict()
-    if {name: value.shape for name, value in arrays.items()} != {name: tuple(state[name].shape) for name in state}:
-        raise ValueError("the weights that were sent are not those of this model")
-    for name, tensor in state.items():
-        tensor.copy_(torch.from_numpy(arrays[name].copy()))  # copied, because torch wants memory that it may write to
+def receive_model(message: Message) -> tuple[Recipe, MaskedAutoencoder]:
+    """The model that a message carries. Raises ValueError when its weights are laid out otherwise than here."""
+    recipe = Recipe(**dict(message.content["recipe"]))
+    model, ours = empty_model(recipe)
+    theirs = dict(message.content["layout"])
+    if theirs != ours:
+        pairs = zip_longest(*(zip(one["names"], one["shapes"]) for one in (theirs, ours)))
+        sent, here = next(pair for pair in pairs if pair[0] != pair[1])
+        raise ValueError(f"the coordinator's model has {sent}, this site's {here}: install the same version at both")
+    load_vector(model, from_record(message.content["arrays"])[WEIGHTS])
+    return recipe, model
 
 
 @app.query("describe")
@@ -53,13 +58,11 @@ def describe(message: Message, context: Context) -> Message:
 @app.train()
 def train_round(message: Message, context: Context) -> Message:
     """Train the received weights on the site's images for one round and send them back with counts and losses."""
-    recipe = Recipe(**dict(message.content["recipe"]))
+    recipe, model = receive_model(message)
     plan = RoundPlan(**dict(message.content["plan"]))
-    model = empty_model(recipe)
-    load_weights(model, from_record(message.content["arrays"]))
     site, folder = str(context.node_config["site"]), Path(str(context.node_config["folder"]))
     outcome = train_site(model, recipe, plan, str(context.node_config["curated"]), site, folder)
-    trained = to_record({name: tensor.numpy() for name, tensor in model.state_dict().items()})
+    trained = to_record({WEIGHTS: to_vector(model)})
     metrics = MetricRecord({"images": outcome.images, "loss": outcome.loss})
     return Message(RecordDict({"arrays": trained, "metrics": metrics}), reply_to=message)
 
@@ -67,9 +70,8 @@ def train_round(message: Message, context: Context) -> Message:
 @app.evaluate()
 def validate(message: Message, context: Context) -> Message:
     """Mean loss of the received weights on the site's validation images, and how many these are."""
-    recipe, plan = Recipe(**dict(message.content["recipe"])), message.content["plan"]
-    model = empty_model(recipe)
-    load_weights(model, from_record(message.content["arrays"]))
+    recipe, model = receive_model(message)
+    plan = message.content["plan"]
     grey_scale = GreyScale(plan["grey_mean"], plan["grey_deviation"])
     curated, site = str(context.node_config["curated"]), str(context.node_config["site"])
     outcome = validate_site(model, recipe, plan["seed"], grey_scale, curated, site)

@@ -21,6 +21,7 @@ from ultrafm.federation.schedule import Schedule
 from ultrafm.federation.server_optimizer import ServerOptimizer, State, adam, average
 from ultrafm.federation.site import grey_scale_of
 from ultrafm.federation.strategy import StreamingAverage, one_of
+from ultrafm.federation.vector import WEIGHTS, layout, load_vector, to_vector
 from ultrafm.files import hash_text
 from ultrafm.pretraining.loop import GreyScale, LearningRate
 from ultrafm.pretraining.model import MaskedAutoencoder
@@ -138,10 +139,11 @@ def federate(
         grey_scale = common_grey_scale(descriptions)
         names = {node: description.site for node, description in descriptions.items()}
         strategy = StreamingAverage(names, schedule, federation.weighting, *server_side(recipe, federation, schedule))
-        arrays = to_record({name: tensor.numpy() for name, tensor in build_model(recipe, seed).state_dict().items()})
+        model = build_model(recipe, seed)
+        arrays = to_record({WEIGHTS: to_vector(model)})
         history: list[dict[str, float | str | None]] = []
         finished = 0
-        config = round_config(recipe, federation, schedule.rounds, grey_scale, seed)
+        config = round_config(recipe, federation, schedule.rounds, grey_scale, layout(model), seed)
         settings = describe_settings(config, federation, descriptions)
         if (found := load_round(folder, settings)) is not None:
             arrays, strategy.state, finished, history = found
@@ -161,8 +163,7 @@ def federate(
                 on_round(number, float(losses["loss"]))
     finally:
         grid.close()
-    model = build_model(recipe, seed)
-    model.load_state_dict(arrays.to_torch_state_dict())
+    load_vector(model, from_record(arrays)[WEIGHTS])
     return model, grey_scale, history
 
 
@@ -176,7 +177,9 @@ def server_side(
     return adam, lambda number: rate.at((number - 0.5) / schedule.rounds)
 
 
-def round_config(recipe: Recipe, federation: Federation, rounds: int, grey_scale: GreyScale, seed: int) -> ConfigRecord:
+def round_config(
+    recipe: Recipe, federation: Federation, rounds: int, grey_scale: GreyScale, weights: dict[str, list[str]], seed: int
+) -> ConfigRecord:
     """What goes to every site in every round, as one flat Flower record; the batch size is that of sites."""
     at_sites = replace(recipe, batch_size=federation.site_batch_size)
     plan = {
@@ -185,6 +188,7 @@ def round_config(recipe: Recipe, federation: Federation, rounds: int, grey_scale
         "grey_mean": grey_scale.mean, "grey_deviation": grey_scale.deviation,
     }  # fmt: skip
     values = {f"recipe/{key}": value for key, value in at_sites.settings().items()}
+    values |= {f"layout/{key}": value for key, value in weights.items()}
     return ConfigRecord(values | {f"plan/{key}": value for key, value in plan.items()})
 
 

@@ -35,11 +35,11 @@ def adam(old: Arrays, update: Arrays, state: State, rate: float, number: int) ->
     first, second = state.get("mean", {}), state.get("square", {})
     step, scale = np.float32(rate / (1 - MEMORY**number)), np.float32(1 / (1 - SQUARE_MEMORY**number))
     for name, weight in old.items():
-        change = update[name].astype(np.float32)
+        change = update[name].astype(np.float32, copy=False)
         mean[name] = np.float32(MEMORY) * first.get(name, np.float32(0)) + np.float32(1 - MEMORY) * change
         square[name] = (
             np.float32(SQUARE_MEMORY) * second.get(name, np.float32(0)) + np.float32(1 - SQUARE_MEMORY) * change**2
         )
         root = np.sqrt(square[name] * scale) + np.float32(SMALLEST)
-        new[name] = (weight + step * mean[name] / root).astype(weight.dtype)
+        new[name] = (weight + step * mean[name] / root).astype(weight.dtype, copy=False)
     return new, {"mean": mean, "square": square}

@@ -6,7 +6,7 @@ number of sites, and the sum does not depend on who answers first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -49,7 +49,7 @@ class StreamingAverage(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """One message per site that takes part, with the weights; `config` keys are 'recipe/..' and 'plan/..'."""
+        """A message per site that takes part, with the weights; `config` keys are 'recipe/..', 'layout/..', 'plan/..'."""
         self._old = from_record(arrays)
         number, share = self.schedule.place(server_round)
         nodes, messages = list(self.sites), []
@@ -61,11 +61,12 @@ class StreamingAverage(Strategy):
         return messages
 
     def _records(self, arrays: ArrayRecord, config: ConfigRecord, plan: Mapping[str, int]) -> RecordDict:
-        """What a site is sent: the weights, the recipe, and the plan of the run with that of the round."""
+        """What a site is sent: weights, recipe, layout of the weights, and the plan of the run and of the round."""
         recipe = {key[7:]: value for key, value in config.items() if key.startswith("recipe/")}
+        layout = {key[7:]: value for key, value in config.items() if key.startswith("layout/")}
         general = {key[5:]: value for key, value in config.items() if key.startswith("plan/")}
-        records = {"arrays": arrays, "recipe": ConfigRecord(recipe), "plan": ConfigRecord({**general, **plan})}
-        return RecordDict(records)
+        records = {"recipe": recipe, "layout": layout, "plan": {**general, **plan}}
+        return RecordDict({"arrays": arrays, **{name: ConfigRecord(record) for name, record in records.items()}})
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -104,9 +105,11 @@ class StreamingAverage(Strategy):
                     f"finite numbers of shape {old.shape}",
                     "look at the site's loss and lower its learning rate",
                 )  # fmt: skip
-            update = np.subtract(value, old, dtype=np.float64)
-            update *= weight
-            total[name] = np.add(total[name], update, out=total[name]) if name in total else update
+            into = total.setdefault(name, np.zeros(old.shape))
+            for part in parts(len(old)):
+                update = np.subtract(value[part], old[part], dtype=np.float64)
+                update *= weight
+                into[part] += update
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -122,6 +125,11 @@ class StreamingAverage(Strategy):
             for site, reply in zip(self.sites.values(), replies, strict=True)
         }
         return mean_loss(self.site_validation)
+
+
+def parts(length: int, size: int = 1 << 16) -> Iterator[slice]:
+    """Cut a vector into parts that stay in the processor's cache while they are worked on."""
+    return (slice(start, start + size) for start in range(0, length, size))
 
 
 def metrics_of(reply: Message, where: str, expected: str) -> MetricRecord:
