@@ -60,5 +60,5 @@ def test_a_site_refuses_a_model_of_another_version():
     assert np.array_equal(to_vector(receive_model(message)[1]), to_vector(model))
     renamed = {**theirs, "names": ["encoder.other", *theirs["names"][1:]]}
     message.content["layout"] = ConfigRecord(renamed)
-    with pytest.raises(ValueError, match=r"'encoder.other', .* this site's \('encoder.cls_token'"):
+    with pytest.raises(ValueError, match=r"'encoder.other', .* this site's \('mask_token'"):
         receive_model(message)

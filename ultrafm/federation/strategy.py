@@ -49,7 +49,7 @@ class StreamingAverage(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """A message per site that takes part, with the weights; `config` keys are 'recipe/..', 'layout/..', 'plan/..'."""
+        """One message per site that takes part; `config` keys are 'recipe/..', 'layout/..', 'plan/..'."""
         self._old = from_record(arrays)
         number, share = self.schedule.place(server_round)
         nodes, messages = list(self.sites), []
