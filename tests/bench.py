@@ -25,7 +25,6 @@ from ultrafm.study import REPOSITORY
 if TYPE_CHECKING:
     from flwr.app import Message
 
-    from ultrafm.pretraining.model import MaskedAutoencoder
 
 OUT = REPOSITORY / "reports" / "bench"
 
@@ -108,8 +107,8 @@ def bench_federation() -> dict:
     from ultrafm.federation.vector import WEIGHTS, to_vector
 
     identify_process()
-    model = build_model(Recipe(depth=4), 0)
-    record = to_record({WEIGHTS: to_vector(model)})
+    weights = to_vector(build_model(Recipe(depth=4), 0))
+    record = to_record({WEIGHTS: weights})
     result = {}
     for sites in (4, 16):
         names = {node: f"site_{node}" for node in range(2, 2 + sites)}
@@ -117,7 +116,7 @@ def bench_federation() -> dict:
 
         def one_round(strategy: StreamingAverage = strategy) -> None:
             asked = strategy.configure_train(1, record, ConfigRecord({}), None)
-            strategy.aggregate_train(1, (reply_untrained(message, model) for message in asked))
+            strategy.aggregate_train(1, (reply_untrained(message, weights) for message in asked))
 
         def copies(sites: int = sites) -> None:
             for _ in range(sites):
@@ -141,15 +140,15 @@ def bench_federation() -> dict:
     return result
 
 
-def reply_untrained(message: Message, model: MaskedAutoencoder) -> Message:
+def reply_untrained(message: Message, weights: np.ndarray) -> Message:
     """What a site does with the weights that it is sent, training left out."""
     from flwr.app import Message, MetricRecord, RecordDict
 
     from ultrafm.federation.arrays import from_record, to_record
-    from ultrafm.federation.vector import WEIGHTS, load_vector, to_vector
+    from ultrafm.federation.vector import WEIGHTS, load_vector
 
-    load_vector(model, from_record(message.content["arrays"])[WEIGHTS])
-    arrays = to_record({WEIGHTS: to_vector(model)})
+    load_vector(weights, from_record(message.content["arrays"])[WEIGHTS])
+    arrays = to_record({WEIGHTS: weights})
     metrics = MetricRecord({"images": 1, "loss": 0.0})
     return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 

@@ -9,7 +9,7 @@ from torch import nn
 from ultrafm.federation.arrays import to_record
 from ultrafm.federation.client_app import receive_model
 from ultrafm.federation.grid import identify_process
-from ultrafm.federation.vector import WEIGHTS, layout, load_vector, to_vector
+from ultrafm.federation.vector import WEIGHTS, as_views, layout, load_vector, to_vector
 from ultrafm.pretraining.recipe import Recipe, build_model
 
 SMALL = Recipe(image_size=32, width=32, depth=1, heads=1, decoder_width=32, decoder_depth=1)
@@ -17,7 +17,7 @@ SMALL = Recipe(image_size=32, width=32, depth=1, heads=1, decoder_width=32, deco
 
 def test_a_vector_carries_every_weight_there_and_back():
     sent, received = build_model(SMALL, seed=1), build_model(SMALL, seed=2)
-    load_vector(received, to_vector(sent))
+    load_vector(as_views(received), to_vector(sent))
     assert set(sent.state_dict()) == set(layout(sent)["names"]), "nothing but parameters"
     for name, weight in sent.state_dict().items():
         assert torch.equal(weight, received.state_dict()[name]), name
@@ -26,9 +26,20 @@ def test_a_vector_carries_every_weight_there_and_back():
 def test_the_vector_has_memory_of_its_own_on_both_sides():
     model = build_model(SMALL, seed=1)
     vector = to_vector(model)
-    load_vector(model, vector)
+    load_vector(as_views(model), vector)
     vector[:] = 0
     assert to_vector(model).any()
+
+
+def test_views_and_model_are_one():
+    model = build_model(SMALL, seed=1)
+    vector = as_views(model)
+    before = vector.copy()
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    assert (vector != before).any()
+    vector[:] = 0
+    assert all(not weight.any() for weight in model.parameters())
 
 
 def test_layout_names_shapes_in_the_order_of_the_vector():
@@ -46,9 +57,8 @@ def test_what_would_not_travel_is_refused():
 
 
 def test_a_vector_of_another_length_is_refused():
-    model = build_model(SMALL, seed=1)
-    with pytest.raises(ValueError, match="expected"):
-        load_vector(model, np.zeros(3, np.float32))
+    with pytest.raises(ValueError, match="expected 4 numbers"):
+        load_vector(np.zeros(4, np.float32), np.zeros(3, np.float32))
 
 
 def test_a_site_refuses_a_model_of_another_version():
@@ -57,7 +67,7 @@ def test_a_site_refuses_a_model_of_another_version():
     theirs = layout(model)
     content = {"arrays": to_record({WEIGHTS: to_vector(model)}), "recipe": ConfigRecord(SMALL.settings())}
     message = Message(RecordDict(content | {"layout": ConfigRecord(theirs)}), 2, "train")
-    assert np.array_equal(to_vector(receive_model(message)[1]), to_vector(model))
+    assert np.array_equal(to_vector(receive_model(message)[1].model), to_vector(model))
     renamed = {**theirs, "names": ["encoder.other", *theirs["names"][1:]]}
     message.content["layout"] = ConfigRecord(renamed)
     with pytest.raises(ValueError, match=r"'encoder.other', .* this site's \('mask_token'"):

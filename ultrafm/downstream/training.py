@@ -40,7 +40,7 @@ def make_optimizer(encoder: VisionTransformer, head: nn.Module, rate: float) -> 
         for group in groups
     ]
     rows.append({"params": list(head.parameters()), "weight_decay": WEIGHT_DECAY, "peak": rate})
-    return torch.optim.AdamW(rows, lr=0.0)
+    return torch.optim.AdamW(rows, lr=0.0, fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, progress: float, warmup: float = 0.1) -> None:

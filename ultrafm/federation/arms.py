@@ -25,7 +25,7 @@ from ultrafm.errors import UltraFMError
 from ultrafm.federation.driver import Federation, common_grey_scale, describe_sites, federate, open_grid
 from ultrafm.federation.grid import start_worker
 from ultrafm.federation.site import site_images
-from ultrafm.federation.vector import WEIGHTS, load_vector
+from ultrafm.federation.vector import WEIGHTS, as_views, load_vector
 from ultrafm.files import write_json
 from ultrafm.pretraining.central import pretrain_centrally
 from ultrafm.pretraining.loop import GreyScale, image_losses
@@ -189,7 +189,7 @@ def load_model(place: Workplace, arm: str) -> MaskedAutoencoder:
         tensors, _facts = load_state(place.folder / arm / "state.safetensors")
         weights = {name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model/")}
         if arm == "federated":
-            load_vector(model, weights[WEIGHTS].numpy())
+            load_vector(as_views(model), weights[WEIGHTS].numpy())
         else:
             model.load_state_dict(weights)
     return model

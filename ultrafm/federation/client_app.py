@@ -6,16 +6,18 @@ Replies carry weights, counts and losses; no image, no path and no patient leave
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.site import RoundPlan, describe_site, train_site, validate_site
-from ultrafm.federation.vector import WEIGHTS, layout, load_vector, to_vector
+from ultrafm.federation.vector import WEIGHTS, as_views, layout, load_vector
 from ultrafm.pretraining.loop import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
@@ -24,24 +26,33 @@ REFERENCE = "ultrafm.federation.client_app:app"
 app = ClientApp()
 
 
+@dataclass(frozen=True)
+class SiteModel:
+    """A model, its weights as one vector (changed with it, and it with them), and how they are laid out in it."""
+
+    model: MaskedAutoencoder
+    weights: np.ndarray
+    layout: dict[str, list[str]]
+
+
 @lru_cache(maxsize=1)
-def empty_model(recipe: Recipe) -> tuple[MaskedAutoencoder, dict[str, list[str]]]:
-    """One model per process, of which every round overwrites all weights, and how these are laid out."""
+def empty_model(recipe: Recipe) -> SiteModel:
+    """One model per process; every round overwrites all of its weights."""
     model = build_model(recipe, seed=0)
-    return model, layout(model)
+    return SiteModel(model, as_views(model), layout(model))
 
 
-def receive_model(message: Message) -> tuple[Recipe, MaskedAutoencoder]:
+def receive_model(message: Message) -> tuple[Recipe, SiteModel]:
     """The model that a message carries. Raises ValueError when its weights are laid out otherwise than here."""
     recipe = Recipe(**dict(message.content["recipe"]))
-    model, ours = empty_model(recipe)
-    theirs = dict(message.content["layout"])
+    here = empty_model(recipe)
+    theirs, ours = dict(message.content["layout"]), here.layout
     if theirs != ours:
         pairs = zip_longest(*(zip(one["names"], one["shapes"]) for one in (theirs, ours)))
-        sent, here = next(pair for pair in pairs if pair[0] != pair[1])
-        raise ValueError(f"the coordinator's model has {sent}, this site's {here}: install the same version at both")
-    load_vector(model, from_record(message.content["arrays"])[WEIGHTS])
-    return recipe, model
+        sent, own = next(pair for pair in pairs if pair[0] != pair[1])
+        raise ValueError(f"the coordinator's model has {sent}, this site's {own}: install the same version at both")
+    load_vector(here.weights, from_record(message.content["arrays"])[WEIGHTS])
+    return recipe, here
 
 
 @app.query("describe")
@@ -58,11 +69,11 @@ def describe(message: Message, context: Context) -> Message:
 @app.train()
 def train_round(message: Message, context: Context) -> Message:
     """Train the received weights on the site's images for one round and send them back with counts and losses."""
-    recipe, model = receive_model(message)
+    recipe, here = receive_model(message)
     plan = RoundPlan(**dict(message.content["plan"]))
     site, folder = str(context.node_config["site"]), Path(str(context.node_config["folder"]))
-    outcome = train_site(model, recipe, plan, str(context.node_config["curated"]), site, folder)
-    trained = to_record({WEIGHTS: to_vector(model)})
+    outcome = train_site(here.model, recipe, plan, str(context.node_config["curated"]), site, folder)
+    trained = to_record({WEIGHTS: here.weights})
     metrics = MetricRecord({"images": outcome.images, "loss": outcome.loss})
     return Message(RecordDict({"arrays": trained, "metrics": metrics}), reply_to=message)
 
@@ -70,10 +81,10 @@ def train_round(message: Message, context: Context) -> Message:
 @app.evaluate()
 def validate(message: Message, context: Context) -> Message:
     """Mean loss of the received weights on the site's validation images, and how many these are."""
-    recipe, model = receive_model(message)
+    recipe, here = receive_model(message)
     plan = message.content["plan"]
     grey_scale = GreyScale(plan["grey_mean"], plan["grey_deviation"])
     curated, site = str(context.node_config["curated"]), str(context.node_config["site"])
-    outcome = validate_site(model, recipe, plan["seed"], grey_scale, curated, site)
+    outcome = validate_site(here.model, recipe, plan["seed"], grey_scale, curated, site)
     metrics = MetricRecord({"images": outcome.images, "loss": outcome.loss})
     return Message(RecordDict({"metrics": metrics}), reply_to=message)

@@ -21,7 +21,7 @@ from ultrafm.federation.schedule import Schedule
 from ultrafm.federation.server_optimizer import ServerOptimizer, State, adam, average
 from ultrafm.federation.site import grey_scale_of
 from ultrafm.federation.strategy import StreamingAverage, one_of
-from ultrafm.federation.vector import WEIGHTS, layout, load_vector, to_vector
+from ultrafm.federation.vector import WEIGHTS, as_views, layout, load_vector, to_vector
 from ultrafm.files import hash_text
 from ultrafm.pretraining.loop import GreyScale, LearningRate
 from ultrafm.pretraining.model import MaskedAutoencoder
@@ -163,7 +163,7 @@ def federate(
                 on_round(number, float(losses["loss"]))
     finally:
         grid.close()
-    load_vector(model, from_record(arrays)[WEIGHTS])
+    load_vector(as_views(model), from_record(arrays)[WEIGHTS])
     return model, grey_scale, history
 
 

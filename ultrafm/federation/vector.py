@@ -6,8 +6,6 @@ sides build from the recipe; `layout` tells them, and goes with every message, s
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import nn
@@ -28,13 +26,17 @@ def to_vector(model: nn.Module) -> np.ndarray:
     return torch.cat([weight.detach().reshape(-1) for weight in model.parameters()]).numpy()
 
 
-def load_vector(model: nn.Module, vector: np.ndarray) -> None:
-    """Overwrite all weights of `model`. Raises ValueError when `vector` is not as long as they are."""
+def as_views(model: nn.Module) -> np.ndarray:
+    """Move the weights of `model` into one vector and give that: what is written into it, the model computes with."""
+    vector = torch.from_numpy(to_vector(model))
     weights = list(model.parameters())
-    sizes = [math.prod(weight.shape) for weight in weights]
-    if vector.shape != (sum(sizes),):
-        raise ValueError(f"weights of shape {vector.shape}: expected {sum(sizes)} numbers")
-    with torch.no_grad():
-        parts = torch.from_numpy(np.array(vector)).split(sizes)  # copied: torch wants memory that it may write to
-        for weight, part in zip(weights, parts):
-            weight.copy_(part.view_as(weight))
+    for weight, part in zip(weights, vector.split([weight.numel() for weight in weights])):
+        weight.data = part.view_as(weight)
+    return vector.numpy()
+
+
+def load_vector(into: np.ndarray, vector: np.ndarray) -> None:
+    """Overwrite the weights behind `into`. Raises ValueError when `vector` is not as long as they are."""
+    if vector.shape != into.shape:
+        raise ValueError(f"weights of shape {vector.shape}: expected {len(into)} numbers")
+    into[:] = vector

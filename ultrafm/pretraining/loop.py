@@ -12,7 +12,13 @@ import numpy as np
 import torch
 
 from ultrafm.pretraining import augmentation, masking
-from ultrafm.pretraining.model import MaskedAutoencoder, patchify, reconstruction_loss
+from ultrafm.pretraining.model import (
+    MaskedAutoencoder,
+    mean_where,
+    patchify,
+    reconstruction_errors,
+    reconstruction_loss,
+)
 
 
 @dataclass(frozen=True)
@@ -142,6 +148,6 @@ def image_losses(
         keep, hidden = masking.uniform(len(pictures), content.shape[1], mask_ratio, generator)
         with computing_in(precision):
             predicted = model(pictures, keep)
-        rows = zip(predicted.split(1), pictures.split(1), (hidden & content).split(1))
-        losses += [reconstruction_loss(*row, model.patch_size).item() for row in rows]
+        errors = reconstruction_errors(predicted, pictures, model.patch_size)
+        losses += mean_where(errors, hidden & content, dim=(1,)).tolist()
     return np.array(losses)

@@ -105,16 +105,24 @@ class MaskedAutoencoder(nn.Module):
         return self.decode(self.encode(pictures, keep), keep)
 
 
-def reconstruction_loss(
-    predicted: torch.Tensor, pictures: torch.Tensor, scored: torch.Tensor, patch: int
-) -> torch.Tensor:
-    """Mean squared error over the scored patches, against pixels normalised per patch: 1.0 is guessing the mean.
+def reconstruction_errors(predicted: torch.Tensor, pictures: torch.Tensor, patch: int) -> torch.Tensor:
+    """Mean squared error of every patch (B, T), against pixels normalised per patch: 1.0 is guessing the mean.
 
-    `predicted` (B, T, P * P), `pictures` (B, 1, S, S), `scored` (B, T) True where a patch counts. Zero when nothing
-    counts. (He et al. 2022, section 3, "reconstruction target".)
+    `predicted` (B, T, P * P), `pictures` (B, 1, S, S). (He et al. 2022, section 3, "reconstruction target".)
     """
     target = patchify(pictures, patch)
     mean, deviation = patch_statistics(target)
-    error = ((predicted.float() - (target - mean) / deviation) ** 2).mean(dim=-1)  # (B, T)
-    weight = scored.to(error.dtype)
-    return (error * weight).sum() / weight.sum().clamp(min=1)
+    return ((predicted.float() - (target - mean) / deviation) ** 2).mean(dim=-1)
+
+
+def mean_where(errors: torch.Tensor, scored: torch.Tensor, dim: tuple[int, ...] = (0, 1)) -> torch.Tensor:
+    """Mean over `dim` of errors (B, T) where `scored` (B, T) is True; zero where nothing is."""
+    weight = scored.to(errors.dtype)
+    return (errors * weight).sum(dim) / weight.sum(dim).clamp(min=1)
+
+
+def reconstruction_loss(
+    predicted: torch.Tensor, pictures: torch.Tensor, scored: torch.Tensor, patch: int
+) -> torch.Tensor:
+    """Mean of `reconstruction_errors` over the patches of the batch that are `scored` (B, T)."""
+    return mean_where(reconstruction_errors(predicted, pictures, patch), scored)
