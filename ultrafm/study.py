@@ -29,6 +29,7 @@ COMMON_CODE = (
     "progress.py",
     "seeds.py",
     "study.py",
+    "workers.py",
     "reporting/records.py",
     "reporting/figures.py",
     "reporting/rendering.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -126,3 +127,35 @@ def test_outside_linux_kernels_start_as_usual(monkeypatch: pytest.MonkeyPatch) -
     warm = WarmStart()
     warm.begin(ENVIRONMENT)
     assert warm.begun and not warm.ready()
+
+
+KILLED_RUN = """
+import sys, time
+from pathlib import Path
+from ultrafm.reporting import warm
+from ultrafm.reporting.runner import run_notebook
+warm.LIBRARIES = ("ipykernel.ipkernel",)
+start = warm.WarmStart()
+start.begin({})
+while not start.ready():
+    time.sleep(0.05)
+run_notebook(Path(sys.argv[1]), Path(sys.argv[2]), {}, warm=start)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+def test_a_forked_kernel_ends_when_the_study_is_killed(tmp_path: Path) -> None:
+    """Else it would go on computing, and write beside the run that continues."""
+    told = tmp_path / "pid"
+    cell = f"import os, time\nopen({str(told)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
+    source = make_notebook(tmp_path / "source.ipynb", cell)
+    run = subprocess.Popen([sys.executable, "-c", KILLED_RUN, str(source), str(tmp_path / "target.ipynb")])
+    for _ in range(600):
+        if told.exists() and told.read_text():
+            break
+        time.sleep(0.1)
+    kernel = psutil.Process(int(told.read_text()))
+    run.kill()
+    run.wait()
+    _gone, alive = psutil.wait_procs([kernel], timeout=20)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []

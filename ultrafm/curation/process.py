@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from ultrafm.curation.reading.table import Row
 from ultrafm.curation.reasons import Unusable
 from ultrafm.curation.work import Picture, ReadFile, Work
 from ultrafm.progress import progress
+from ultrafm.workers import worker_pool
 
 CHAIN = 2  # raised whenever the same file would give other pictures or facts than before
 FILES_AT_ONCE = 16  # what one process reads before it hands over; a killed run loses no more
@@ -100,7 +100,7 @@ def _read_in_pool(
 ) -> Iterator[tuple[int, list[ReadFile]]]:
     """Number of a batch and what came of it, from several processes. Raises BrokenProcessPool when one dies."""
     todo, running = enumerate(batches), {}
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         while True:
             for number, batch in todo:
                 running[pool.submit(prepare_batch, settings, batch)] = number
@@ -116,7 +116,7 @@ def _read_one_by_one(settings: Settings, jobs: Sequence[Job]) -> Iterator[list[R
     """What came of files among which one kills the process that reads it."""
     waiting = list(jobs)
     while waiting:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with worker_pool(1) as pool:
             while waiting:
                 job = waiting.pop(0)
                 try:

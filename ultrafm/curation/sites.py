@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -21,6 +19,7 @@ from ultrafm.files import hash_text, read_json, write_json
 from ultrafm.manifests import choose_source
 from ultrafm.manifests.schema import FileSource, PhantomSource, SiteManifest
 from ultrafm.progress import progress
+from ultrafm.workers import worker_pool
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def curate_sites(manifests: Sequence[SiteManifest], places: Places, wish: Wish) 
     """
     ordered = sorted(manifests, key=lambda manifest: manifest.site)
     side_by_side = wish.workers > 1 and len(ordered) > 1
-    pool = ProcessPoolExecutor(min(wish.workers, len(ordered)), mp_context=multiprocessing.get_context("spawn"))
+    pool = worker_pool(min(wish.workers, len(ordered)))
     each = replace(wish, workers=1) if side_by_side else wish
     with pool if side_by_side else nullcontext():
         apply = pool.map if side_by_side else map

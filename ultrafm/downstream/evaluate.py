@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from ultrafm.downstream.tasks import TaskData, Turn, turns
 from ultrafm.progress import progress
 from ultrafm.seeds import spawn_torch
+from ultrafm.workers import worker_pool
 
 LINEAR_PROBE, LINEAR_HEAD, FINE_TUNING = "linear_probe", "linear_head", "fine_tuning"
 PIXELS = "pixels"
@@ -167,7 +166,7 @@ def _run(answer: Callable[[Job], Answer], jobs: Sequence[Job], workers: int, tit
     if workers <= 1 or len(jobs) <= 1:
         with one_thread():
             return [answer(job) for job in progress(jobs, total=len(jobs), title=title, unit="job")]
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+    with worker_pool(min(workers, len(jobs))) as pool:
         asked = pool.map(_on_one_thread, [answer] * len(jobs), jobs)
         return list(progress(asked, total=len(jobs), title=title, unit="job"))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from ultrafm.pretraining.weights import describe_encoder, load_encoder, load_fac
 from ultrafm.progress import progress
 from ultrafm.reporting.records import FEWEST_PATIENTS, record
 from ultrafm.seeds import spawn_torch
+from ultrafm.workers import worker_pool
 
 ARMS = ("random", "one_site", "pooled", "federated")
 
@@ -154,8 +155,7 @@ def run_jobs(
     """
     if workers <= 1:
         return {arm: run_here(place, arm, job, bar) for arm, job in jobs.items()}
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=spawn, initializer=start_worker) as pool:
+    with worker_pool(min(workers, len(jobs)), start_worker) as pool:
         running = {arm: pool.submit(job) for arm, job in jobs.items()}
         while (state := wait(running.values(), timeout=1, return_when=FIRST_EXCEPTION)).not_done:
             bar.update(sum(passes_done(place, arm) for arm in jobs) - bar.n)

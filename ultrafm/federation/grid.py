@@ -7,16 +7,17 @@ that are not public (`TaskIdentity`, `Metadata._message_id`); tests/federation/t
 from __future__ import annotations
 
 import importlib
-import multiprocessing
 import uuid
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
+
+from ultrafm.workers import worker_pool
 
 RUN_ID = 1
 SERVER = 1
@@ -122,8 +123,7 @@ class PoolGrid(LocalGrid):
         super().__init__(app_reference, sites)
         self._workers = workers
         self._running: dict[str, tuple[Future, Message]] = {}
-        spawn = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=start_worker)
+        self._pool = worker_pool(workers, start_worker)
 
     def _fill(self) -> None:
         for name in list(self._waiting)[: self._workers - len(self._running)]:

@@ -18,6 +18,8 @@ from typing import Any
 
 from jupyter_client.provisioning import LocalProvisioner
 
+from ultrafm.workers import end_with_parent
+
 # What the notebooks import, and nothing that starts threads which a fork would lose.
 LIBRARIES = (
     "ipykernel.ipkernel", "ipykernel.kernelapp", "matplotlib_inline.backend_inline", "matplotlib.pyplot", "seaborn",
@@ -107,12 +109,12 @@ def become_kernel(arguments: Sequence[str], environment: Mapping[str, str], fold
     written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(written, stream)
+    end_with_parent()
     # To everything in the notebook this is a process of its own, not a worker of the study.
     multiprocessing.process._parent_process = None
     from ipykernel.kernelapp import launch_new_instance
 
-    # The kernel ends itself when its parent does; the variable that tells it so was read before the fork.
-    launch_new_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
+    launch_new_instance(argv=list(arguments))
 
 
 class ForkingProvisioner(LocalProvisioner):
