@@ -25,7 +25,9 @@ from ultrafm.curation import (
     load_store,
 )
 from ultrafm.curation.across import site_fingerprints
+from ultrafm.curation.duplicates import Likeness, find_duplicates
 from ultrafm.curation.identity.pseudonyms import Pseudonyms
+from ultrafm.curation.split import Ties
 from ultrafm.curation.store import COLUMNS, store_schema
 from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_folder
@@ -126,7 +128,38 @@ def test_exact_duplicates_are_kept_once_whatever_their_format(tmp_path):
     Image.fromarray(framed(speckle(0))).save(archive / "again.bmp")
     write_table(archive, [*rows, {**rows[0], "file": "again.bmp"}])
     assert curated(tmp_path).flow["duplicates"] == 1
-    assert left_out(tmp_path).loc["again.bmp", "reason"].startswith("same pixels: found the pixels of row 2 again")
+    reason = left_out(tmp_path).loc["again.bmp", "reason"]
+    assert reason == f"same pixels: found the pixels of row 2 ({rows[0]['file']}) again; expected each picture once"
+
+
+def test_the_same_pixels_of_two_patients_are_told_as_an_error_of_the_table(tmp_path):
+    archive = tmp_path / "archive"
+    rows = write_plain(archive, patients=4, each=1)
+    save(archive, "again.png", framed(speckle(0)))
+    write_table(archive, [*rows, {**rows[0], "file": "again.png", "patient": "Jones"}])
+    assert curated(tmp_path).left_out == [{"stage": "duplicates", "kind": "same pixels, two patients", "images": 1}]
+    assert left_out(tmp_path).loc["again.png", "reason"] == (
+        "same pixels, two patients: found the pixels of row 2 (pictures/Smith_000.png) again, of another patient; "
+        "expected one patient for one picture: one of the two is wrong, and should be corrected at its source"
+    )
+
+
+def test_a_site_without_a_table_is_told_of_files(tmp_path):
+    archive = tmp_path / "archive"
+    for name, seed in (("1/a.png", 0), ("1/b.png", 0), ("1/c.png", 1), ("2/d.png", 1), ("2/e.png", 2)):
+        save(archive, name, framed(speckle(seed)))
+    save(archive, "2/f.png", nearly(framed(speckle(2))))
+    source = made_source(table=None, patient_pattern=r"^(\d)/")
+    curated(tmp_path, made_manifest(source, label_map={}))
+    found = left_out(tmp_path)["reason"]
+    assert found["1/b.png"].startswith("same pixels: found the pixels of 1/a.png again; expected")
+    assert found["2/d.png"].startswith("same pixels, two patients: found the pixels of 1/c.png again, of another p")
+    assert found["2/f.png"].startswith("near duplicate: found a correlation of") and "with 2/e.png;" in found["2/f.png"]
+    for path in archive.rglob("*.png"):
+        path.write_bytes(b"no picture")
+    with pytest.raises(UltraFMError, match=r"among 6 pictures; the first, 1/a\.png: not a picture") as caught:
+        curated(tmp_path, made_manifest(source, label_map={}))
+    assert "row" not in str(caught.value)
 
 
 def test_same_pixels_with_two_labels_are_all_left_out(tmp_path):
@@ -135,7 +168,20 @@ def test_same_pixels_with_two_labels_are_all_left_out(tmp_path):
     save(archive, "again.png", framed(speckle(0)))
     write_table(archive, [*rows, {**rows[0], "file": "again.png", "label": "bad"}])
     assert curated(tmp_path).flow["kept"] == 3
-    assert set(left_out(tmp_path).index) == {"again.png", rows[0]["file"]}
+    first = rows[0]["file"]
+    assert set(left_out(tmp_path).index) == {"again.png", first}
+    told = f"found benign and malignant for the same pixels in row 2 ({first}), row 6 (again.png); expected"
+    assert left_out(tmp_path)["reason"].str.contains(told, regex=False).all()
+
+
+def test_contradictory_labels_of_many_pictures_are_told_in_few_words():
+    pictures = [Likeness(f"p{number}", "", ("good", "bad")[number % 2], "same", 0) for number in range(7)]
+    left = find_duplicates(pictures, Ties({}), lambda position: None, lambda position: f"row {position + 2}")
+    assert len(left) == 7
+    assert str(left[6]) == (
+        "contradictory labels: found bad and good for the same pixels in row 2, row 3, row 4, row 5, row 6 and 2 more, "
+        "of different patients; expected one label for one picture"
+    )
 
 
 def nearly(picture: np.ndarray) -> np.ndarray:

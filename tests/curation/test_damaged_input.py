@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -231,7 +232,7 @@ def test_pixels_that_are_not_what_the_header_says(tmp_path):
 def test_a_folder_in_place_of_a_file(tmp_path):
     (tmp_path / "a.png").mkdir()
     why = refusal(find_file, tmp_path, "a.png")
-    assert why.kind == "folder in place of a file" and why.found == "a.png"
+    assert str(why).startswith("folder in place of a file: found the folder a.png; expected")
     assert refused(tmp_path / "a.png").kind == "unreadable file"
 
 
@@ -252,14 +253,22 @@ def test_a_ring_of_links_and_names_that_no_system_has(tmp_path):
     (tmp_path / "a.png").symlink_to(tmp_path / "b.png")
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
     for name in ("a.png", "a\0b.png", "x" * 5000):
-        assert refusal(find_file, tmp_path, name).kind in ("unreadable file", "missing file")
+        why = refusal(find_file, tmp_path, name)
+        assert why.kind in ("unreadable file", "missing file")
+        assert name not in why.found and str(why).count(shown_name(name)) == 1
+
+
+def test_a_reason_travels_between_processes_with_its_name():
+    again = pickle.loads(pickle.dumps(Unusable("missing file", "no file", "a file", "mask").naming("a.png")))
+    assert str(again) == "missing file: found no file a.png; expected a file"
 
 
 def test_a_link_out_of_the_folder(tmp_path):
     save(tmp_path, "secret.png", speckle(1))
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "a.png").symlink_to(tmp_path / "secret.png")
-    assert refusal(find_file, tmp_path / "site", "a.png").kind == "file outside the folder"
+    why = refusal(find_file, tmp_path / "site", "a.png")
+    assert str(why) == "file outside the folder: found the path a.png; expected a file inside the site's folder"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from made_archives import framed, made_manifest, save, speckle
 
-from ultrafm.curation.reading.rows import inspect_site, read_rows, walk
+from ultrafm.curation.reading.rows import look_at_site, read_rows, walk
 from ultrafm.curation.reading.table import row_words
 from ultrafm.curation.reasons import Unusable
 from ultrafm.errors import UltraFMError
@@ -61,7 +61,7 @@ def test_a_file_whose_path_tells_no_patient_is_quarantined_and_not_passed_over(b
     (nameless,) = [row for row in rows if row.file == "good/nameless.png"]
     with pytest.raises(Unusable, match="no patient"):
         row_words(nameless, made_manifest())
-    assert len(inspect_site(made_manifest(), folder_source(**MASKS), busi)) == 1
+    assert len(look_at_site(made_manifest(), folder_source(**MASKS), busi).problems) == 1
 
 
 @pytest.mark.parametrize("pattern", [r"\.png$", "nowhere"])
@@ -112,9 +112,8 @@ def test_a_folder_that_cannot_be_read_is_quarantined(busi, monkeypatch):
     rows = read_rows(made_manifest(), folder_source(**MASKS), busi)
     (unread,) = [row for row in rows if row.fault]
     assert unread.file == "bad" and "Permission denied" in str(unread.fault) and len(rows) == 3
-    assert any(
-        "unreadable folder" in problem for problem in inspect_site(made_manifest(), folder_source(**MASKS), busi)
-    )
+    told = look_at_site(made_manifest(), folder_source(**MASKS), busi).problems
+    assert any("file bad" in problem and "unreadable folder" in problem for problem in told)
 
 
 def test_clips_need_a_patient_in_the_path_too(tmp_path):

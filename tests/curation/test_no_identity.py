@@ -186,6 +186,32 @@ def test_text_outside_and_across_the_scan_is_black_in_what_is_kept(tmp_path, siz
     assert row["text_marks"][0].as_py() >= 2
 
 
+def test_the_partial_work_names_no_file_that_is_missing(tmp_path):
+    """Nor a folder, a mask, or a file outside; the quarantine list, which stays in the house, names them all."""
+    archive = tmp_path / "archive"
+    (archive / "Quixano.png").mkdir(parents=True)
+    Image.fromarray(fan(1)[0]).save(archive / "one.png")
+    rows = ["one.png,1,good,", "Krumbholz.png,Eulalia,good,", "one.png,1,good,Eulalia_mask.png",
+            "../Zephyrin.png,3,good,", "Quixano.png,3,good,"]  # fmt: skip
+    (archive / "metadata.csv").write_text("\n".join(["file,patient,label,mask", *rows]) + "\n")
+    (tmp_path / "Zephyrin.png").write_bytes(b"")
+    manifest = made_manifest(made_source(columns={"mask": "mask", "label": "label"}))
+    curate_site(manifest, manifest.sources.local, tmp_path / "sites", archive, 0, 32)
+    work = sqlite3.connect(tmp_path / "sites" / "work" / f"{SITE}.sqlite")
+    dump = "\n".join(work.iterdump()).lower()
+    assert "missing file" in dump and "outside the folder" in dump
+    assert not any(word in dump for word in ("krumbholz", "eulalia", "zephyrin", "quixano", "one.png"))
+    assert (tmp_path / "sites" / SITE / "house" / "quarantine.csv").read_text().splitlines() == [
+        "file,row,reason",
+        "Krumbholz.png,3,missing file: found no file Krumbholz.png; expected a file of that name in the site's folder",
+        "one.png,4,missing file: found no file Eulalia_mask.png; expected a file of that name in the site's folder",
+        "../Zephyrin.png,5,file outside the folder: found the path ../Zephyrin.png; expected a file inside the site's "
+        "folder",
+        "Quixano.png,6,folder in place of a file: found the folder Quixano.png; expected a file of that name in the "
+        "site's folder",
+    ]
+
+
 def test_the_partial_work_holds_no_name_either(tmp_path):
     (tmp_path / "archive").mkdir()
     Image.fromarray(fan(1)[0]).save(tmp_path / "archive" / "Krumbholz.png")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import stat
 
 import pandas as pd
@@ -10,12 +11,14 @@ from made_archives import SITE, framed, made_manifest, made_source, save, speckl
 
 from ultrafm.curation import curate_site, load_pictures, load_store
 from ultrafm.curation.decisions import sign_store, withdraw_patient
+from ultrafm.curation.duplicates import pixel_hash
 from ultrafm.curation.identity.pseudonyms import Pseudonyms, key_path, open_pseudonyms
 from ultrafm.curation.identity.registry import open_registry
+from ultrafm.curation.identity.release import read_release
 from ultrafm.curation.leaks import find_leaks, near_leaks, require_no_leak
 from ultrafm.curation.split import Place
 from ultrafm.errors import UltraFMError
-from ultrafm.files import hash_folder, read_json
+from ultrafm.files import hash_folder, read_json, write_json
 from ultrafm.manifests.lock import read_lock
 from ultrafm.manifests.schema import Deidentification
 
@@ -84,7 +87,7 @@ def test_the_registry_adds_patients_and_never_moves_them(tmp_path):
         "a": Place("train"), "b": Place("evaluation", 2), "c": Place("test")
     }  # fmt: skip
     gone = registry.without_patient("b", ["pixels"])
-    assert gone.is_withdrawn_picture("pixels") and not gone.is_withdrawn_picture("others")
+    assert gone.withdrawn_among(["pixels", "others"]) == {"pixels"} and registry.withdrawn_among(["pixels"]) == set()
     assert gone.is_withdrawn("b") and set(gone.placed()) == {"a", "c"}
 
 
@@ -100,6 +103,10 @@ def test_folds_are_locked_and_later_files_move_nobody(tmp_path):
     assert len(after) == 17 and after.loc[before.index].equals(before)
 
 
+def sign(tmp_path, manifest, by="Dr. Ada", on=TODAY, out="out"):
+    return sign_store(manifest, "local", tmp_path / "manifests", tmp_path / out, by, on)
+
+
 def test_training_waits_for_a_signature_on_exactly_this_content(tmp_path):
     manifest = hospital(tmp_path)
     summary = curated(tmp_path, manifest)
@@ -107,7 +114,7 @@ def test_training_waits_for_a_signature_on_exactly_this_content(tmp_path):
     with pytest.raises(UltraFMError, match="nobody has signed") as caught:
         load_pictures(tmp_path / "out", [SITE], FOLDS)
     assert "contact_sheet.html" in str(caught.value) and "ultrafm sign" in str(caught.value)
-    sign_store(manifest, "local", tmp_path / "manifests", tmp_path / "out", "Dr. Ada", TODAY)
+    sign(tmp_path, manifest)
     assert len(load_pictures(tmp_path / "out", [SITE], FOLDS).table) == 12
     assert curated(tmp_path, manifest).released, "the signature holds as long as the content does"
     write_plain(tmp_path / "archive", patients=7)
@@ -119,7 +126,96 @@ def test_a_signature_needs_a_name_and_a_day(tmp_path, by, on, said):
     manifest = hospital(tmp_path)
     curated(tmp_path, manifest)
     with pytest.raises(UltraFMError, match=said):
-        sign_store(manifest, "local", tmp_path / "manifests", tmp_path / "out", by, on)
+        sign(tmp_path, manifest, by, on)
+
+
+def test_the_first_signature_stays(tmp_path):
+    manifest = hospital(tmp_path)
+    for out in ("out", "other"):
+        curated(tmp_path, manifest, out)
+    first = sign(tmp_path, manifest)
+    with pytest.raises(UltraFMError, match=r"the signature of Dr\. Ada on 2026-11-25 for the same content") as caught:
+        sign(tmp_path, manifest, "Dr. Bob", "2026-12-01")
+    assert "leave it as it is" in str(caught.value)
+    assert read_release(tmp_path / "out" / SITE) == first and first.by == "Dr. Ada"
+    lock = read_lock(tmp_path / "manifests", SITE)
+    assert {content: (one.by, one.on) for content, one in lock.signed.items()} == {first.content: ("Dr. Ada", TODAY)}
+    with pytest.raises(UltraFMError, match=r"Dr\. Ada.*run `ultrafm curate` again: that signature then holds here"):
+        sign(tmp_path, manifest, "Dr. Bob", out="other")
+    assert curated(tmp_path, manifest, "other").released
+    write_plain(tmp_path / "archive", patients=7)
+    curated(tmp_path, manifest)
+    assert sign(tmp_path, manifest, "Dr. Bob").by == "Dr. Bob", "other content may be signed for by somebody else"
+
+
+def test_nobody_signs_without_a_contact_sheet(tmp_path):
+    manifest = hospital(tmp_path)
+    curated(tmp_path, manifest)
+    sheet = tmp_path / "out" / SITE / "house" / "contact_sheet.html"
+    sheet.unlink()
+    with pytest.raises(UltraFMError, match=r"found no .*contact_sheet\.html; expected the contact sheet of this store"):
+        sign(tmp_path, manifest)
+    assert not read_lock(tmp_path / "manifests", SITE).signed
+    curated(tmp_path, manifest)
+    assert sheet.is_file(), "curating again writes it"
+    sign(tmp_path, manifest)
+
+
+def edit(path):
+    """One byte in the middle of a file becomes another; its size stays."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("change", [edit, lambda path: path.write_bytes(b"other"), lambda path: path.unlink()])
+@pytest.mark.parametrize("name", ["data-00000-of-00001.arrow", "dataset_info.json"])
+def test_a_store_that_was_changed_after_it_was_signed_is_not_read(tmp_path, change, name):
+    manifest = hospital(tmp_path)
+    curated(tmp_path, manifest)
+    sign(tmp_path, manifest)
+    store = tmp_path / "out" / SITE / "store"
+    before = hash_folder(store)
+    assert len(load_pictures(tmp_path / "out", [SITE], FOLDS).table) == 12
+    change(store / name)
+    with pytest.raises(UltraFMError, match=f"{name} changed since curation; expected the files that curation wrote"):
+        load_pictures(tmp_path / "out", [SITE], FOLDS)
+    with pytest.raises(UltraFMError, match=f"{name} changed since curation"):
+        sign(tmp_path, manifest, "Dr. Bob")
+    assert curated(tmp_path, manifest).released, "the same content again, for which the signature holds"
+    assert hash_folder(store) == before and len(load_pictures(tmp_path / "out", [SITE], FOLDS).table) == 12
+
+
+def test_a_signed_store_without_hashes_of_its_files_is_not_read(tmp_path):
+    """Such as one of an earlier version."""
+    manifest = hospital(tmp_path)
+    curated(tmp_path, manifest)
+    path = tmp_path / "out" / SITE / "release.json"
+    sign(tmp_path, manifest)
+    write_json(path, {name: value for name, value in read_json(path).items() if name != "files"})
+    with pytest.raises(UltraFMError, match="found no hashes of its files"):
+        load_pictures(tmp_path / "out", [SITE], FOLDS)
+
+
+def test_a_store_without_signature_is_not_looked_into(tmp_path):
+    manifest = hospital(tmp_path, {"pseudonyms": "public", "sign_off": False})
+    curated(tmp_path, manifest)
+    (tmp_path / "out" / SITE / "store" / "dataset_info.json").unlink()
+    assert len(load_pictures(tmp_path / "out", [SITE], FOLDS).table) == 12
+
+
+def test_a_file_is_hashed_once_while_nothing_changes(tmp_path, monkeypatch):
+    from ultrafm.curation import store
+
+    read, hash_file = [], store.hash_file
+    monkeypatch.setattr(store, "hash_file", lambda path: read.append(path.name) or hash_file(path))
+    (tmp_path / "a.arrow").write_bytes(b"a")
+    recorded = store.store_files(tmp_path)
+    assert recorded == {"a.arrow": "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"}, "SHA-256 of a"
+    (tmp_path / "cache-1.arrow").write_bytes(b"made by the library datasets")
+    assert store.changed_files(tmp_path, recorded) == [] and read == ["a.arrow"]
+    os.utime(tmp_path / "a.arrow", ns=(0, 0))
+    assert store.changed_files(tmp_path, recorded) == [] and read == ["a.arrow", "a.arrow"]
 
 
 def test_a_withdrawn_patient_is_gone_from_store_caches_and_data_sheet(tmp_path):
@@ -319,3 +415,13 @@ def test_a_double_of_a_withdrawn_picture_under_another_patient_stays_out(tmp_pat
     places = (tmp_path / "manifests", tmp_path / "out", tmp_path / "archive")
     left = withdraw_patient(manifest, "local", *places, "Smith-3")
     assert left.flow["kept"] == 10 and left.flow["rows"] == 10
+    with sqlite3.connect(tmp_path / "out" / "work" / f"{SITE}.sqlite") as work:
+        assert work.execute("SELECT count(*) FROM files").fetchone() == (11,), "ten files, and the copy as read"
+        assert work.execute("SELECT count(*), count(image) FROM pictures").fetchone() == (10, 10)
+    gone = table[table["patient"] == open_registry(SITE, SECRET, places[0]).pseudonyms.of("patient", "Smith-3")]
+    original_pixels = pixel_hash(speckle(rows.index(original)))
+    assert first or original_pixels in set(gone["sha256"])
+    for path in (tmp_path / "out").rglob("*"):
+        assert not path.is_file() or original_pixels.encode() not in path.read_bytes(), path.name
+    again = withdraw_patient(manifest, "local", *places, "Smith-3")
+    assert again == left, "a second time changes nothing"

@@ -104,17 +104,132 @@ def test_curate_says_when_much_was_left_out(export, tmp_path, capsys):
     assert "3 of 12 pictures were left out" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda folder: (folder / "list.csv").write_text("Picture,Biopsy\npictures/0000.png,B"), "column for patient"),
-        (lambda folder: [path.unlink() for path in folder.rglob("*.png")], "no picture"),
-    ],
-)
-def test_a_folder_that_does_not_serve_is_told_of(export, tmp_path, change, words):
-    change(export)
-    with pytest.raises(UltraFMError, match=words):
+def test_a_folder_without_pictures_is_told_of(export, tmp_path):
+    for path in export.rglob("*.png"):
+        path.unlink()
+    with pytest.raises(UltraFMError, match="no picture"):
         draft_manifest(export, tmp_path / "out", "site_01_own")
+
+
+def drafted(export, tmp_path, *lines):
+    """The draft for a table of these lines, and what it says as YAML."""
+    (export / "list.csv").write_text("\n".join(lines), encoding="utf-8")
+    draft = draft_manifest(export, tmp_path / "out", "site_01_own")
+    return draft, yaml.safe_load(draft.path.read_text(encoding="utf-8"))
+
+
+GERMAN = "Lfd;Patientennummer;Dateiname;Dignität;Organ;Modalität;Schallkopf"
+
+
+def test_a_german_table_is_understood(export, tmp_path):
+    draft, manifest = drafted(
+        export, tmp_path, GERMAN,
+        "1;K1;pictures/0000.png;gutartig;Mamma;B-Bild;Linear",
+        "2;K2;pictures/0001.png;Bösartig;Axilla;B-mode;L12-5",
+        "3;K2;pictures/0002.png;Zyste;unbekannt;;",
+    )  # fmt: skip
+    assert manifest["sources"]["local"]["columns"] == {
+        "file": "Dateiname", "patient": "Patientennummer", "label": "Dignität", "organ": "Organ",
+        "modality": "Modalität", "scan_mode": "Schallkopf",
+    }  # fmt: skip
+    assert manifest["label_map"] == {"gutartig": "benign", "Bösartig": "malignant", "Zyste": "unknown"}
+    assert manifest["word_map"] == {
+        "organ": {"Mamma": "breast", "Axilla": "FILL IN", "unbekannt": "unknown"},
+        "modality": {"B-Bild": "B-mode"},
+        "scan_mode": {"Linear": "linear", "L12-5": "FILL IN"},
+    }
+    assert (manifest["organs"], manifest["modalities"], manifest["scan_modes"]) == (["breast"], ["B-mode"], ["linear"])
+    assert draft.not_used == ["Lfd"]
+    assert "label: 'gutartig' means benign" in draft.found and "organ: 'Mamma' means breast" in draft.found
+    asked = {line.split(": ")[1] for line in draft.to_do}
+    assert asked == {"title", "probe", "Zyste", "Axilla", "L12-5", "publisher", "country", "licence"}
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("Fichier;N° Dossier;Numéro patient;Résultat", {"file": "Fichier", "patient": "Numéro patient"}),
+        ("Archivo;NHC;Diagnóstico;Notas", {"file": "Archivo", "patient": "NHC", "label": "Diagnóstico"}),
+        ("Picture;Patient ID;Patient age;Probe", {"file": "Picture", "patient": "Patient ID", "scan_mode": "Probe"}),
+    ],
+)  # fmt: skip
+def test_tables_in_other_languages_are_understood(export, tmp_path, header, columns):
+    _draft, manifest = drafted(export, tmp_path, header, "pictures/0000.png;7;8;linear")
+    assert manifest["sources"]["local"]["columns"] == columns
+
+
+def test_files_are_known_by_their_cells_and_a_patient_is_asked_for(export, tmp_path, capsys):
+    lines = ["Zeug,Nr,Station", *(f"pictures/{n:04}.png,{n // 2},X" for n in range(12))]
+    (export / "list.csv").write_text("\n".join(lines))
+    out = tmp_path / "out"
+    assert main(["manifests", "new", str(export), "--out", str(out), "--site", "site_01_own"]) == 0
+    told = capsys.readouterr().out
+    assert "found file: column 'Zeug', by its content" in told
+    assert "  not used: Nr; Station\n" in told
+    assert "patient: FILL IN  # choose one of: Nr (6 different), Station (1 different)" in told
+    assert f"--data-root {export.parent}" in told
+    text = (out / "site_01_own.yaml").read_text()
+    waiting = [line for line in text.splitlines() if "FILL IN" in line and line[0] != "#"]
+    assert len(waiting) == 7 and all(line.strip() in told for line in waiting)  # organs: [FILL IN] is one of them
+    assert "organs: [FILL IN]" in told
+    assert main(["manifests", "check", str(out)]) == 1
+    assert "field sources.local.columns.patient: found 'FILL IN'" in capsys.readouterr().err
+
+
+def test_a_mask_is_known_by_its_cells_and_a_second_column_is_not_taken_twice(export, tmp_path):
+    draft, manifest = drafted(export, tmp_path, "eins,zwei,patient", "pictures/0000.png,pictures/0001.png,1")
+    assert manifest["sources"]["local"]["columns"] == {"file": "eins", "patient": "patient", "mask": "zwei"}
+    assert "mask: column 'zwei', by its content: its cells name files" in draft.found
+
+
+def test_a_column_of_files_that_do_not_exist_is_taken_by_its_name_and_told_of(export, tmp_path):
+    draft, manifest = drafted(export, tmp_path, "Dateiname,Patient,Maske", "pictures\\0000.png,1,ja")
+    assert manifest["sources"]["local"]["columns"] == {"file": "Dateiname", "patient": "Patient"}
+    assert any(line.startswith("file: column 'Dateiname', by its name; most of its cells") for line in draft.found)
+    assert draft.not_used == ["Maske"]
+
+
+def test_a_table_in_which_nothing_is_known_leaves_both_columns_to_a_person(export, tmp_path):
+    draft, manifest = drafted(export, tmp_path, "a,b", "1,2", "1,3")
+    assert manifest["sources"]["local"]["columns"] == {"file": "FILL IN", "patient": "FILL IN"}
+    assert sum("choose one of: a (1 different), b (2 different)" in line for line in draft.to_do) == 2
+
+
+def test_sentences_are_no_labels_and_do_not_reach_the_manifest(export, tmp_path):
+    sentence = "Frau Muster, geboren 1950, hat links oben außen einen unklaren Herd"
+    draft, manifest = drafted(
+        export, tmp_path, "Datei;Patient;Befund;Anatomie",
+        *(f"pictures/{n % 12:04}.png;{n};{sentence};Region {n}" for n in range(31)),
+    )  # fmt: skip
+    assert draft.not_used == [
+        "Befund (values of more than 60 letters)",
+        "Anatomie (31 different values, at most 30 can be mapped)",
+    ]
+    assert "label_map" not in manifest and "Muster" not in draft.path.read_text()
+
+
+def test_the_table_that_names_files_is_taken_and_others_are_told_of(export, tmp_path):
+    (export / "a.csv").write_text("patient,age\nK1,50\n")
+    draft = draft_manifest(export, tmp_path / "out", "site_01_own")
+    assert "table list.csv with 12 rows" in draft.found and draft.not_used == ["Seen by", "table a.csv"]
+
+
+def test_a_table_without_files_beside_dicom_files_is_told_of_and_not_used(tmp_path):
+    folder = tmp_path / "data" / "export"
+    folder.mkdir(parents=True)
+    (folder / "a.dcm").write_bytes(bytes(128) + b"DICM")
+    (folder / "log.csv").write_text("patient,age\nK1,50\n")
+    draft = draft_manifest(folder, tmp_path / "out", "site_01_own")
+    assert yaml.safe_load(draft.path.read_text())["sources"]["local"]["kind"] == "dicom"
+    assert draft.not_used == ["table log.csv, which has no column of files"]
+
+
+def test_names_that_yaml_could_misread_stay_as_they_are(export, tmp_path):
+    header = '"Datei","Patient: Nr # 1","no\nyes",Diagnose'
+    draft, manifest = drafted(export, tmp_path, header, "pictures/0000.png,1,2,no", "pictures/0001.png,1,2,1: x")
+    assert manifest["sources"]["local"]["columns"] == {"file": "Datei", "patient": "FILL IN", "label": "Diagnose"}
+    assert manifest["label_map"] == {"no": "unknown", "1: x": "unknown"}
+    assert draft.not_used == ["Patient: Nr # 1", "no\nyes"]
 
 
 def filled(draft, **more):

@@ -85,6 +85,24 @@ SPOILT = {
     ),
     "condition": ("[attribution]", "[atribution]", "sources.open.conditions.0", ["did you mean 'attribution'"]),
     "pseudonyms": ("pseudonyms: public", "pseudonyms: open", "sources.open.deidentification.pseudonyms", ["'secret'"]),
+    "word of the map": (
+        "organs: [breast]",
+        "word_map: {organ: {Mamma: brest}}\norgans: [breast]",
+        "word_map.organ.Mamma",
+        ["'brest'", "did you mean 'breast'"],
+    ),
+    "word of the map that the site lacks": (
+        "organs: [breast]",
+        "word_map: {organ: {Leber: liver}}\norgans: [breast]",
+        "word_map.organ.Leber",
+        ["one of the site's organs: breast", "add it to organs"],
+    ),
+    "field of the map": (
+        "organs: [breast]",
+        "word_map: {organs: {Mamma: breast}}\norgans: [breast]",
+        "word_map.organs",
+        ["did you mean 'organ'"],
+    ),
     "field twice": ("organs: [breast]", "title: again\norgans: [breast]", "title", ["second time (first on line 5)"]),
 }
 

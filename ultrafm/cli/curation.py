@@ -5,12 +5,22 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
+import shlex
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ultrafm.errors import UltraFMError
 
+if TYPE_CHECKING:
+    from ultrafm.curation.curate import SiteSummary
+
+IMAGE_SIZE = (
+    "side of the stored pictures (default: %(default)s): each scan area is shrunk to fit into so many pixels across "
+    "and as many down. Training uses this size and sees no finer detail; all sites that train together need the same. "
+    "(`ultrafm study` curates by itself, to the image_size of its profile.)"
+)
 MUCH = 0.2  # from this share of pictures left out, `curate` says where the reasons are
 
 
@@ -20,7 +30,7 @@ def add_curation(commands) -> None:
     add_site(curate)
     curate.add_argument("--out", type=Path, help="folder for the store and the data sheet")
     curate.add_argument("--dry-run", action="store_true", help="read everything, print the data sheet, keep nothing")
-    curate.add_argument("--image-size", type=int, default=64, help="side of the curated pictures in pixels")
+    curate.add_argument("--image-size", type=int, default=64, metavar="PIXELS", help=IMAGE_SIZE)
     curate.add_argument("--seed", type=int, default=0)
     curate.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     curate.add_argument("--allow-network", action="store_true", help="download a remote source that is not there yet")
@@ -72,6 +82,8 @@ def curate_and_print(options: argparse.Namespace, out: Path, registry: Path) -> 
     summary = curate_archive(manifest, places, wish)
     folder = out / manifest.site
     print((folder / "datasheet.md").read_text())
+    size = f"{options.image_size} x {options.image_size} pixels"
+    print(f"Pictures for the store: {summary.flow['kept']} of {size}, the size that training uses (--image-size)")
     if not options.out:
         return 0
     print(f"Data sheet: {folder / 'datasheet.html'}")
@@ -80,11 +92,21 @@ def curate_and_print(options: argparse.Namespace, out: Path, registry: Path) -> 
         listed = folder / HOUSE / "quarantine.csv"
         rows = summary.flow["rows"]
         print(f"Note: {lost} of {rows} pictures were left out; the reasons are in {listed}", file=sys.stderr)
-    if not summary.released:
-        sheet = folder / HOUSE / "contact_sheet.html"
-        command = f'ultrafm sign {options.manifest} --out {out} --by "YOUR NAME"'
-        print(f"Before anything trains on it, look at {sheet}, then run: {command}")
+    tell_unsigned(options, out, summary)
     return 0
+
+
+def tell_unsigned(options: argparse.Namespace, out: Path, summary: SiteSummary) -> None:
+    """Say what releases a store in `out` to training, unless it is released."""
+    from ultrafm.curation.curate import HOUSE
+
+    if summary.released:
+        return
+    sheet = out / summary.site / HOUSE / "contact_sheet.html"
+    source = "" if options.source == "default" else f" --source {options.source}"
+    manifest, place = shlex.quote(str(options.manifest)), shlex.quote(str(out))
+    command = f'ultrafm sign {manifest}{source} --out {place} --by "YOUR NAME"'
+    print(f"Before anything trains on it, look at {sheet}, then run: {command}")
 
 
 def run_sign(options: argparse.Namespace) -> int:
@@ -107,6 +129,10 @@ def run_withdraw(options: argparse.Namespace) -> int:
     )
     print(f"{manifest.site}: withdrawn; {summary.flow['kept']} pictures of {summary.patients} patients are left")
     print("Models that were trained before still know what they learnt: train again, or say so.")
+    print("Folders that this site was curated into with another --out still hold the patient: curate again, or delete.")
+    if not summary.released:
+        print("The store has changed, and no signature holds for it yet.")
+    tell_unsigned(options, options.out, summary)
     return 0
 
 

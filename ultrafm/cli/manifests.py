@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ultrafm.curation.reading.rows import Inspection
 
 MOST_PROBLEMS = 20  # more are counted, not printed
 
@@ -28,40 +34,53 @@ def add_manifests(commands) -> None:
 
 
 def run_manifests_check(options: argparse.Namespace) -> int:
-    """Print one line per site, the problems and the totals; 1 when there is a problem."""
+    """Print one line per site, the totals, the warnings and the problems; 1 when there is a problem."""
     from ultrafm.manifests import check_manifests
 
     report = check_manifests(Path(options.folder))
     print("\n".join(report.lines))
     print(", ".join(f"{count} {name}" for name, count in report.totals.items()))
-    problems = list(report.problems)
-    if options.data_root and not problems:
-        problems = inspect_files(Path(options.folder), options.data_root)
-    for problem in problems[:MOST_PROBLEMS]:
-        print(f"ultrafm: {problem}", file=sys.stderr)
-    if len(problems) > MOST_PROBLEMS:
-        print(f"ultrafm: and {len(problems) - MOST_PROBLEMS} more", file=sys.stderr)
+    looks = look_at_sites(Path(options.folder), options.data_root) if options.data_root and not report.problems else {}
+    for site, look in looks.items():
+        if not look.problems:
+            print(f"{site}: {look.files} files, {look.patients} patients")
+    problems = [*report.problems, *(problem for look in looks.values() for problem in look.problems)]
+    warnings = [*report.warnings, *(warning for look in looks.values() for warning in look.warnings)]
+    tell(warnings, "warning: ")
+    tell(problems)
     return 1 if problems else 0
 
 
-def inspect_files(folder: Path, data_root: Path) -> list[str]:
-    """The problems of all sites' tables and files below the data root; sites that are simulated have none."""
-    from ultrafm.curation.reading.rows import inspect_site
+def tell(messages: Sequence[str], kind: str = "") -> None:
+    """Print the first messages to stderr, each with its kind before it, and how many more there are."""
+    for message in messages[:MOST_PROBLEMS]:
+        print(f"ultrafm: {kind}{message}", file=sys.stderr)
+    if len(messages) > MOST_PROBLEMS:
+        print(f"ultrafm: {kind}and {len(messages) - MOST_PROBLEMS} more", file=sys.stderr)
+
+
+def look_at_sites(folder: Path, data_root: Path) -> dict[str, Inspection]:
+    """Site -> what its table and files below the data root showed; without sites that are simulated or downloaded."""
+    from ultrafm.curation.reading.rows import look_at_site
     from ultrafm.manifests import choose_source, is_simulated, load_sites
 
     chosen = [(manifest, choose_source(manifest, "default")[1]) for manifest in load_sites(folder)]
     real = [(manifest, source) for manifest, source in chosen if not is_simulated(source)]
-    return [problem for manifest, source in real for problem in inspect_site(manifest, source, data_root)]
+    looks = {manifest.site: look_at_site(manifest, source, data_root) for manifest, source in real}
+    return {site: look for site, look in looks.items() if look is not None}
 
 
 def run_manifests_new(options: argparse.Namespace) -> int:
-    """Draft a manifest, and print what was found and what is left to fill in."""
+    """Draft a manifest, and print what was found, what was not used and what is left to fill in."""
     from ultrafm.manifests.scaffold import draft_manifest
 
     draft = draft_manifest(options.pictures, options.out, options.site)
     print(f"Draft: {draft.path}", *(f"  found {line}" for line in draft.found), sep="\n")
+    if draft.not_used:
+        print(f"  not used: {'; '.join(draft.not_used)}")
     print("Left for you:", *(f"  {line}" for line in draft.to_do), sep="\n")
-    print(f"Then: ultrafm manifests check {draft.path.parent}")
+    where = shlex.join([str(draft.path.parent), "--data-root", str(options.pictures.resolve().parent)])
+    print(f"Then: ultrafm manifests check {where}")
     return 0
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from ultrafm.curation.describe import describe_site
 from ultrafm.curation.fitting import structures_of
 from ultrafm.curation.identity.registry import Registry, open_registry
-from ultrafm.curation.identity.release import make_release, write_release
+from ultrafm.curation.identity.release import make_release, read_release, write_release
 from ultrafm.curation.judge import Candidate, Judged, judge
 from ultrafm.curation.leaks import require_no_leak
 from ultrafm.curation.prepare import Settings
@@ -24,11 +24,11 @@ from ultrafm.curation.reading.rows import read_rows
 from ultrafm.curation.reading.table import Row, source_folder
 from ultrafm.curation.reasons import LeftOut
 from ultrafm.curation.split import Place
-from ultrafm.curation.store import COLUMNS, write_store
+from ultrafm.curation.store import COLUMNS, changed_files, store_files, write_store
 from ultrafm.curation.work import Work, open_work
 from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_text, read_json, replacing, write_json
-from ultrafm.manifests.schema import FileSource, SiteManifest
+from ultrafm.manifests.schema import FileSource, Listed, SiteManifest
 
 HOUSE = "house"  # what names files, or shows more than the store: it never leaves the site
 INPUT, SUMMARY = "input.json", "summary.json"
@@ -97,9 +97,11 @@ def curate_site(
     with open_work(work_path, settings_text(settings)) as work:
         work.keep_only(keys)
         read_files(manifest.site, settings, rows, keys, work, workers)
-        judged = judge(manifest, rows, keys, registry, work)
+        work.drop_pictures(registry.withdrawn_among(work.pixels()))  # under other patients' names too
+        has_table = isinstance(source, Listed) and source.table is not None
+        judged = judge(manifest, rows, keys, registry, work, has_table)
         if not judged.kept:
-            raise _nothing_left(manifest.site, judged)
+            raise _nothing_left(manifest.site, judged, has_table)
         if registry.folder is not None:
             registry = registry.with_places(judged.places)
             registry.keep()
@@ -121,10 +123,14 @@ def fingerprint(asked: Asked, registry: Registry) -> str:
 
 
 def finished_before(folder: Path, inputs: str) -> SiteSummary | None:
-    """The summary of a site that was curated from the very same input and whose files are still there; else None."""
+    """The summary of a site that was curated from the very same input and whose files are still there; else None.
+
+    Of the store every byte must be the same, of the other files the size.
+    """
     try:
         note = read_json(folder / HOUSE / INPUT)
         there = all((folder / name).stat().st_size == size for name, size in note["sizes"].items())
+        there = there and not changed_files(folder / "store", read_release(folder).files)
     except (OSError, ValueError, KeyError):
         return None
     return SiteSummary(**read_json(folder / SUMMARY)) if there and note["inputs"] == inputs else None
@@ -142,7 +148,8 @@ def write_site(
         content = write_store(rows, len(kept), folder / "store", source.licence, source.citation)
         table = pd.read_parquet(folder / "images.parquet")
         require_no_leak(manifest.site, table)
-        release = make_release(content, source.deidentification.sign_off, registry.signature(content))
+        files = store_files(folder / "store")
+        release = make_release(content, source.deidentification.sign_off, registry.signature(content), files)
         write_release(folder, release)
         write_quarantine(folder / HOUSE / "quarantine.csv", judged.left_out)
         write_names(folder / HOUSE / "files.csv", manifest.site, kept)
@@ -206,11 +213,15 @@ def write_names(path: Path, site: str, kept: Sequence[Candidate]) -> None:
     listed.to_csv(path, index=False, lineterminator="\n")
 
 
-def _nothing_left(site: str, judged: Judged) -> UltraFMError:
+def _nothing_left(site: str, judged: Judged, has_table: bool) -> UltraFMError:
     if not judged.left_out:
         mend = "check the manifest's lock: were all patients withdrawn?"
         return UltraFMError(site, "no image", "at least one usable image", mend)
     first = judged.left_out[0]
-    name = first.file or "without a name"
-    found = f"no usable image among {judged.read} rows; the first, {name} in row {first.row}: {first.reason}"
-    return UltraFMError(site, found, "at least one usable image", "check the table, sources.columns and label_map")
+    name = shown_name(first.file) or "without a name"
+    told, expected = shown_name(first.reason), "at least one usable image"
+    if has_table:
+        found = f"no usable image among {judged.read} rows; the first, {name} in row {first.row}: {told}"
+        return UltraFMError(site, found, expected, "check the table, sources.columns and label_map")
+    found = f"no usable image among {judged.read} pictures; the first, {name}: {told}"
+    return UltraFMError(site, found, expected, "check the files, what sources says of them, and label_map")

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from ultrafm.curation.curate import HOUSE, INPUT, SiteSummary
 from ultrafm.curation.identity.registry import Registry, open_registry
-from ultrafm.curation.identity.release import Release, make_release, read_release, write_release
+from ultrafm.curation.identity.release import (
+    Release,
+    read_release,
+    require_unchanged,
+    signed_release,
+    write_release,
+)
 from ultrafm.curation.reading.table import source_folder
 from ultrafm.curation.sites import Places, Wish, curate_archive, locate
 from ultrafm.curation.store import read_table, store_folder
@@ -15,6 +21,7 @@ from ultrafm.curation.work import pixels_of
 from ultrafm.errors import UltraFMError
 from ultrafm.files import read_json
 from ultrafm.manifests import choose_source
+from ultrafm.manifests.lock import Signature
 from ultrafm.manifests.schema import FileSource, SiteManifest
 
 
@@ -24,7 +31,8 @@ def sign_store(manifest: SiteManifest, source: str, manifests: Path, out: Path, 
     The signature holds for exactly this content, and is kept in the site's lock. `on` is the day, YYYY-MM-DD.
 
     Raises:
-        UltraFMError: no store, no name, no day, or a store that needs no signature.
+        UltraFMError: no store, no name, no day, a store that needs no signature, has one, or was changed after
+            curation, or no contact sheet that somebody could have looked at.
     """
     if not by.strip():
         expected = "the name of the person who looked"
@@ -35,11 +43,29 @@ def sign_store(manifest: SiteManifest, source: str, manifests: Path, out: Path, 
     release = read_release(folder)
     if not release.needs_signature:
         raise UltraFMError(f"{manifest.site}, signature", "a store that needs none", "a site with sign_off")
-    registry = registry_of(manifest, source, manifests).with_signature(release.content, by.strip(), on)
-    registry.keep()
-    signed = make_release(release.content, True, registry.signature(release.content))
+    require_unchanged(folder, manifest.site, release)
+    registry = registry_of(manifest, source, manifests)
+    _require_unsigned(manifest.site, registry.signature(release.content), release)
+    sheet = folder / HOUSE / "contact_sheet.html"
+    if not sheet.is_file():
+        mend = "run `ultrafm curate` again, which writes it, and look at it"
+        raise UltraFMError(f"{manifest.site}, signature", f"no {sheet}", "the contact sheet of this store", mend)
+    signature = Signature(by=by.strip(), on=on)
+    registry.with_signature(release.content, signature).keep()
+    signed = signed_release(release, signature)
     write_release(folder, signed)
     return signed
+
+
+def _require_unsigned(site: str, first: Signature | None, release: Release) -> None:
+    """Raise UltraFMError when somebody has signed for the content before: whose word it is must not change."""
+    if first is None:
+        return
+    mend = "leave it as it is: training may read the store"
+    if not release.granted:  # the same content was signed for in another folder
+        mend = "run `ultrafm curate` again: that signature then holds here too"
+    found = f"the signature of {first.by} on {first.on} for the same content"
+    raise UltraFMError(f"{site}, signature", found, "content that nobody has signed for", mend)
 
 
 def withdraw_patient(

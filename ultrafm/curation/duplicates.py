@@ -19,6 +19,7 @@ LEAST_CORRELATION = 0.97  # from here on two pictures show the same, and one of 
 TIED = 0.9  # from here on pictures of two patients are so alike that the two must not stand in different folds
 COMPARING_SIDE = 64  # pixels; finer curated pictures are compared at this size
 COARSER = 4  # every so many pixels tell where the scan area is
+MOST_TOLD = 5  # pictures that a reason names; more are counted
 FEWEST, FLAT = 16, 1e-6  # pixels in common; product of the sums of squares below which a picture is flat
 
 
@@ -37,7 +38,6 @@ class Likeness:
     pixels: SHA-256 of the decoded crop. perceptual: 64-bit hash. patient, clip: pseudonyms; clip is "" for a still.
     """
 
-    row: int
     patient: str
     clip: str
     label: str | None
@@ -93,7 +93,7 @@ def correlation(one: Compared, other: Compared) -> float:
 
 
 def find_duplicates(
-    pictures: Sequence[Likeness], ties: Ties, look: Callable[[int], Compared]
+    pictures: Sequence[Likeness], ties: Ties, look: Callable[[int], Compared], tell: Callable[[int], str]
 ) -> dict[int, Unusable]:
     """Position -> why that picture is left out. Earlier rows go before later ones, so added rows change nothing.
 
@@ -101,8 +101,9 @@ def find_duplicates(
     one of the same patient, unless both belong to one clip; a picture that resembles a kept one of another patient who
     was placed in another fold before. Other patients with such pictures are tied in `ties`, and go into one fold.
     `look` gives the picture at a position at comparing size; it is asked only for pictures whose hashes are close.
+    `tell` gives the words for a position by which the site finds the picture.
     """
-    left_out = _same_pixels(pictures)
+    left_out = _same_pixels(pictures, tell)
     kept, hashes = np.zeros(len(pictures), dtype=np.int64), np.zeros(len(pictures), dtype=np.uint64)
     count = 0
     for position, picture in enumerate(pictures):
@@ -110,7 +111,7 @@ def find_duplicates(
             continue
         bits = np.bitwise_count(hashes[:count] ^ np.uint64(picture.perceptual))
         close = kept[:count][bits <= CLOSE_HASHES]
-        why = _first_conflict(position, close, pictures, ties, look)
+        why = _first_conflict(position, close, pictures, ties, look, tell)
         if why is not None:
             left_out[position] = why
             continue
@@ -119,27 +120,45 @@ def find_duplicates(
     return left_out
 
 
-def _same_pixels(pictures: Sequence[Likeness]) -> dict[int, Unusable]:
+def _same_pixels(pictures: Sequence[Likeness], tell: Callable[[int], str]) -> dict[int, Unusable]:
     groups: dict[str, list[int]] = {}
     for position, picture in enumerate(pictures):
         groups.setdefault(picture.pixels, []).append(position)
     left_out: dict[int, Unusable] = {}
     for positions in groups.values():
+        if len(positions) == 1:
+            continue
         labels = sorted({pictures[position].label or "unknown" for position in positions})
-        rows = ", ".join(str(pictures[position].row) for position in positions)
-        for number, position in enumerate(positions):
-            if len(labels) > 1:
-                found = f"{' and '.join(labels)} for the same pixels in rows {rows}"
-                left_out[position] = Unusable("contradictory labels", found, "one label for one picture")
-            elif number:
-                found = f"the pixels of row {pictures[positions[0]].row} again"
+        if len(labels) > 1:
+            why = _contradictory(labels, positions, pictures, tell)
+            left_out |= dict.fromkeys(positions, why)
+            continue
+        first = pictures[positions[0]]
+        for position in positions[1:]:
+            found = f"the pixels of {tell(positions[0])} again"
+            if pictures[position].patient == first.patient:
                 left_out[position] = Unusable("same pixels", found, "each picture once")
+            else:
+                expected = "one patient for one picture: one of the two is wrong, and should be corrected at its source"
+                left_out[position] = Unusable("same pixels, two patients", f"{found}, of another patient", expected)
     return left_out
 
 
+def _contradictory(
+    labels: Sequence[str], positions: Sequence[int], pictures: Sequence[Likeness], tell: Callable[[int], str]
+) -> Unusable:
+    """Why none of the pictures at these positions is kept: they have the same pixels and different labels."""
+    told = ", ".join(tell(position) for position in positions[:MOST_TOLD])
+    more = f" and {len(positions) - MOST_TOLD} more" if len(positions) > MOST_TOLD else ""
+    patients = ", of different patients" if len({pictures[position].patient for position in positions}) > 1 else ""
+    found = f"{' and '.join(labels)} for the same pixels in {told}{more}{patients}"
+    return Unusable("contradictory labels", found, "one label for one picture")
+
+
 def _first_conflict(
-    position: int, others: Sequence[int], pictures: Sequence[Likeness], ties: Ties, look: Callable[[int], Compared]
-) -> Unusable | None:
+    position: int, others: Sequence[int], pictures: Sequence[Likeness], ties: Ties, look: Callable[[int], Compared],
+    tell: Callable[[int], str],
+) -> Unusable | None:  # fmt: skip
     """Why a picture cannot be kept beside those before it that are like it; ties patients as it goes."""
     picture = pictures[position]
     for other in map(int, others):
@@ -153,7 +172,7 @@ def _first_conflict(
         least = LEAST_CORRELATION if same_patient else TIED
         if alike < least:
             continue
-        found, expected = f"a correlation of {alike:.3f} with row {before.row}", f"less than {least:g}"
+        found, expected = f"a correlation of {alike:.3f} with {tell(other)}", f"less than {least:g}"
         if same_patient:
             return Unusable("near duplicate", found, f"{expected} between pictures of a patient")
         if not ties.tie(picture.patient, before.patient):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ultrafm.curation.duplicates import Compared, Likeness, compared, find_duplicates
 from ultrafm.curation.identity.registry import Registry
 from ultrafm.curation.quality import Measured, require
+from ultrafm.curation.reading.decode import shown_name
 from ultrafm.curation.reading.table import Row, Words, row_words
 from ultrafm.curation.reasons import LeftOut, Unusable, leave_out
 from ultrafm.curation.split import Place, Ties, deal_patients
@@ -67,15 +68,18 @@ class Judged:
 
 
 def judge(
-    manifest: SiteManifest, rows: Sequence[Row], keys: Sequence[str], registry: Registry, work: Work
+    manifest: SiteManifest, rows: Sequence[Row], keys: Sequence[str], registry: Registry, work: Work, has_table: bool
 ) -> Judged:
-    """Decide on every picture that was read; `keys` are those of the rows' files in `work`."""
+    """Decide on every picture that was read; `keys` are those of the rows' files in `work`.
+
+    Reasons name rows of the site's table or, where `has_table` is false, files.
+    """
     left_out: list[LeftOut] = []
     candidates = list(_candidates(manifest, rows, keys, registry, work, left_out))
     read = len(candidates) + len(left_out)
     placed = registry.placed()
     ties = Ties(placed)
-    kept = _keep(candidates, ties, work, left_out)
+    kept = _keep(candidates, ties, work, left_out, has_table)
     labels: dict[str, set[str]] = defaultdict(set)
     for candidate in kept:
         labels[candidate.likeness.patient] |= {candidate.words.label} - {None}
@@ -91,13 +95,11 @@ def _candidates(
     """The pictures that could be read and whose row is understood; the others are noted in `left_out`."""
     for row, key in zip(rows, keys):
         for note in work.notes(key):
-            if registry.is_withdrawn_picture(note.pixels):
-                continue
             named = replace(row, frame=note.frame, frames=note.frames)
             try:
                 words = row_words(row, manifest)
                 if note.failure is not None:
-                    raise note.failure
+                    raise _with_name(note.failure, row)
             except Unusable as why:
                 left_out.append(leave_out(named.name, row.number, "quarantined", why))
                 continue
@@ -105,11 +107,16 @@ def _candidates(
             yield Candidate(named, words, note.number, likeness, _flaw(note, manifest.quality))
 
 
+def _with_name(why: Unusable, row: Row) -> Unusable:
+    """The reason with the name of the file that it is about, which the partial work does not hold."""
+    return why.naming(shown_name(getattr(row, why.name))) if why.name else why
+
+
 def _likeness(row: Row, words: Words, note: Note, registry: Registry) -> Likeness:
     clip = row.clip or (row.file if row.frames > 1 else "")
     return Likeness(
-        row.number, registry.pseudonyms.of("patient", row.patient),
-        registry.pseudonyms.of("clip", clip) if clip else "", words.label, note.pixels, note.perceptual,
+        registry.pseudonyms.of("patient", row.patient), registry.pseudonyms.of("clip", clip) if clip else "",
+        words.label, note.pixels, note.perceptual,
     )  # fmt: skip
 
 
@@ -121,7 +128,9 @@ def _flaw(note: Note, least: Quality) -> Unusable | None:
     return None
 
 
-def _keep(candidates: Sequence[Candidate], ties: Ties, work: Work, left_out: list[LeftOut]) -> list[Candidate]:
+def _keep(
+    candidates: Sequence[Candidate], ties: Ties, work: Work, left_out: list[LeftOut], has_table: bool
+) -> list[Candidate]:
     """The candidates that are neither duplicates nor of too low quality; the others are noted in `left_out`."""
 
     @lru_cache(maxsize=REMEMBERED)
@@ -129,7 +138,11 @@ def _keep(candidates: Sequence[Candidate], ties: Ties, work: Work, left_out: lis
         _facts, image, sector, _mask = next(work.pictures([candidates[position].number]))
         return compared(decode_png(image), decode_png(sector))
 
-    duplicates = find_duplicates([candidate.likeness for candidate in candidates], ties, look)
+    def tell(position: int) -> str:
+        row = candidates[position].row
+        return f"row {row.number} ({row.name})" if has_table else row.name
+
+    duplicates = find_duplicates([candidate.likeness for candidate in candidates], ties, look, tell)
     kept = []
     for position, candidate in enumerate(candidates):
         row = candidate.row

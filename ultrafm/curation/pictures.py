@@ -33,8 +33,8 @@ class Pictures:
 def load_pictures(curated: Path, sites: Sequence[str], folds: Sequence[str]) -> Pictures:
     """Pictures of these folds from the stores below `curated`.
 
-    Raises UltraFMError when a site has not been curated, nobody has signed for its store although somebody must, or
-    sites were curated to different sizes.
+    Raises UltraFMError when a site has not been curated, nobody has signed for its store although somebody must, its
+    store was changed since, or sites were curated to different sizes.
     """
     found, side = _select(curated, sites, folds)
     images, sectors = _stack(found["image"], side), _stack(found["sector"], side) > 0

@@ -91,7 +91,9 @@ def _prepare_file(settings: Settings, job: Job) -> ReadFile:
         return ReadFile(job.key, job.patient, header_report(path), numbered)
     except Unusable as why:
         header = header_report(path) if path else HeaderReport()
-        return ReadFile(job.key, job.patient, header, (Picture(failure=why),))
+        column = "mask" if path else "file"  # once the file is found, only its mask can be missing
+        failure = why.naming(column) if why.name else why
+        return ReadFile(job.key, job.patient, header, (Picture(failure=failure),))
 
 
 def name_file(pseudonyms: Pseudonyms, path: Path) -> dict[str, str | None]:

@@ -11,14 +11,21 @@ class Unusable(Exception):
     """A picture that cannot be used; it is left out, told of, and the run goes on.
 
     kind: few words that are counted ("truncated file"). found, expected: the particulars, told to the site only.
+    name: of a file, where it belongs to what was found; it is told behind `found`, which itself names no file, so that
+    the reason can be kept without it.
     """
 
-    def __init__(self, kind: str, found: str, expected: str) -> None:
-        self.kind, self.found, self.expected = kind, found, expected
-        super().__init__(kind, found, expected)
+    def __init__(self, kind: str, found: str, expected: str, name: str = "") -> None:
+        self.kind, self.found, self.expected, self.name = kind, found, expected, name
+        super().__init__(kind, found, expected, name)
 
     def __str__(self) -> str:
-        return f"{self.kind}: found {self.found}; expected {self.expected}"
+        found = f"{self.found} {self.name}" if self.name else self.found
+        return f"{self.kind}: found {found}; expected {self.expected}"
+
+    def naming(self, name: str) -> Unusable:
+        """The same reason with another name."""
+        return Unusable(self.kind, self.found, self.expected, name)
 
 
 @dataclass(frozen=True)

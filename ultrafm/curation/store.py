@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from ultrafm.errors import UltraFMError
-from ultrafm.files import read_json, write_json
+from ultrafm.files import hash_file, read_json, write_json
 
 if TYPE_CHECKING:
     import datasets
@@ -120,6 +121,32 @@ def store_schema() -> pa.Schema:
     return pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()], metadata={"huggingface": described})
 
 
+def store_files(folder: Path) -> dict[str, str]:
+    """Name of each file of a store, in its folder -> SHA-256 of its bytes."""
+    return {path.name: hash_once(path) for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def changed_files(folder: Path, recorded: Mapping[str, str]) -> list[str]:
+    """The files of a store whose bytes are not those recorded by `store_files`, or that are gone.
+
+    A file is read once in a process, and again only when its size or time of change is another. Files that are not
+    recorded do not count: no store is read from them.
+    """
+    paths = {name: folder / name for name in recorded}
+    return [name for name, path in paths.items() if not path.is_file() or hash_once(path) != recorded[name]]
+
+
+def hash_once(path: Path) -> str:
+    """SHA-256 of a file's bytes, from memory while its size and time of change stay the same."""
+    found = path.stat()
+    return _hash_of(path.resolve(), found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _hash_of(path: Path, _size: int, _changed: int) -> str:
+    return hash_file(path)
+
+
 def load_store(out: Path, site: str) -> datasets.Dataset:
     """The curated store of a site as a `datasets.Dataset`; its pictures decode to Pillow images.
 
@@ -144,8 +171,8 @@ def store_folder(out: Path, site: str) -> Path:
     """Where the store of a site lies. Raises UltraFMError when the site has not been curated there."""
     folder = Path(out) / site / "store"
     if not (folder / "state.json").is_file():
-        expected = "the output of 10_curate"
-        raise UltraFMError(f"{site}, store {folder}", "no curated store", expected, "curate the site first")
+        mend = f"`ultrafm curate MANIFEST --out {out}`; in a study, its step 10_curate"
+        raise UltraFMError(f"{site}, store {folder}", "no curated store", "a site that was curated there", mend)
     return folder
 
 

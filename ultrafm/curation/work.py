@@ -32,7 +32,8 @@ FETCHED = 256  # pictures in memory at a time
 class Picture:
     """One frame of a file: its curated pictures as PNG (preview: JPEG), and facts that do not come from the table.
 
-    failure: why it cannot be used; then there is nothing else. pixels, perceptual: see duplicates.Likeness.
+    failure: why it cannot be used; then there is nothing else. In place of a name it says "file" or "mask", the field
+    of the row where the name stands. pixels, perceptual: see duplicates.Likeness.
     """
 
     frame: int = 0
@@ -92,12 +93,28 @@ class Work:
 
     def keep_only(self, keys: Collection[str]) -> None:
         """Remove what belongs to other files, so that nothing of a withdrawn patient or a removed file stays behind."""
-        gone = [(key,) for key in self.known() - set(keys)]
-        if not gone:
+        gone = self.known() - set(keys)
+        self._delete([("files", "key"), ("pictures", "key")], gone)
+
+    def pixels(self) -> Iterator[str]:
+        """The pixel hashes of all pictures."""
+        for (pixels,) in self._connection.execute("SELECT DISTINCT pixels FROM pictures WHERE pixels != ''"):
+            yield pixels
+
+    def drop_pictures(self, pixels: Collection[str]) -> None:
+        """Remove the pictures that have these pixel hashes; their files count as read, so that they do not return."""
+        if pixels:
+            found = self._connection.execute("SELECT number, pixels FROM pictures")
+            self._delete([("pictures", "number")], [number for number, own in found if own in pixels])
+
+    def _delete(self, places: Sequence[tuple[str, str]], values: Collection[Any]) -> None:
+        """Delete the rows with these values in the table and column of each place, so that nothing is left on disk."""
+        if not values:
             return
         with self._connection:
-            for table in ("files", "pictures"):
-                self._connection.executemany(f"DELETE FROM {table} WHERE key = ?", gone)
+            for table, column in places:
+                statement = f"DELETE FROM {table} WHERE {column} = ?"
+                self._connection.executemany(statement, [(value,) for value in values])
         self._connection.execute("VACUUM")
 
     def notes(self, key: str) -> list[Note]:
@@ -162,7 +179,7 @@ def open_work(path: Path, settings: str) -> Iterator[Work]:
 
 def _as_row(key: str, picture: Picture) -> tuple[Any, ...]:
     why = picture.failure
-    failure = None if why is None else json.dumps([why.kind, why.found, why.expected])
+    failure = None if why is None else json.dumps([why.kind, why.found, why.expected, why.name])
     return (
         key, picture.frame, picture.frames, failure, picture.pixels, f"{picture.perceptual:016x}",
         json.dumps(picture.facts), picture.image, picture.sector, picture.mask, picture.preview,

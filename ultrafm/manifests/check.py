@@ -15,12 +15,14 @@ from ultrafm.manifests.vocabulary import NOT_STATED
 class CheckReport:
     """`lines`: one per site; `problems`: all of them, in words; `totals`: of sites, countries, organs and modalities.
 
-    Totals count the sites whose manifest could be read.
+    `warnings`: what a person should think about, and what is no error. Totals count the sites whose manifest could be
+    read.
     """
 
     lines: list[str]
     problems: list[str]
     totals: dict[str, int]
+    warnings: list[str]
 
 
 def check_manifests(folder: Path) -> CheckReport:
@@ -28,7 +30,8 @@ def check_manifests(folder: Path) -> CheckReport:
     found = read_folder(folder)
     manifests = [site.manifest for site in found.sites if site.manifest is not None]
     problems = [str(problem) for problem in found.all_problems()]
-    return CheckReport([_line(site) for site in found.sites], problems, count_totals(manifests))
+    warnings = [str(warning) for site in found.sites for warning in site.warnings]
+    return CheckReport([_line(site) for site in found.sites], problems, count_totals(manifests), warnings)
 
 
 def count_totals(manifests: list[SiteManifest]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ultrafm.files import write_text
 from ultrafm.manifests.schema import SiteManifest
-from ultrafm.manifests.vocabulary import UNKNOWN, Vocabulary, load_vocabulary
+from ultrafm.manifests.vocabulary import FIELD_LISTS, UNKNOWN, Vocabulary, load_vocabulary
 
 FILE = "manifest.schema.json"
 EDITOR_LINE = f"# yaml-language-server: $schema={FILE}"  # the first line of a manifest; most editors know it
@@ -22,21 +22,27 @@ def json_schema(vocabulary: Vocabulary) -> dict[str, Any]:
     schema = SiteManifest.model_json_schema()
     parts, fields = schema["$defs"], schema["properties"]
     labels = [*vocabulary.labels, UNKNOWN]
-    for name in ("organs", "modalities", "scan_modes"):
+    for name in FIELD_LISTS.values():
         fields[name]["items"] = {"enum": list(getattr(vocabulary, name))}
     fields["label_map"]["additionalProperties"] = {"enum": labels}
+    for name, known in FIELD_LISTS.items():
+        parts["WordMap"]["properties"][name]["additionalProperties"] = {"enum": _or_unknown(vocabulary, known)}
     parts["PhantomSource"]["properties"]["findings"]["propertyNames"] = {"enum": labels}
     parts["Device"]["properties"]["scan_mode"] = {"enum": list(vocabulary.scan_modes)}
     for kind in ("FolderSource", "ArchiveSource", "HubSource", "DicomSource", "VideoSource"):
-        for name, known in (("organ", "organs"), ("modality", "modalities"), ("scan_mode", "scan_modes")):
-            words = [*getattr(vocabulary, known), UNKNOWN]
-            parts[kind]["properties"][name]["anyOf"] = [{"enum": list(dict.fromkeys(words))}, {"type": "null"}]
+        for name, known in FIELD_LISTS.items():
+            parts[kind]["properties"][name]["anyOf"] = [{"enum": _or_unknown(vocabulary, known)}, {"type": "null"}]
     task = parts["Task"]["properties"]
     task["organ"] = {"enum": list(vocabulary.organs)}
     task["disease"]["anyOf"] = [{"enum": list(vocabulary.diseases)}, {"type": "null"}]
     for side in ("positive", "negative"):
         task[side]["items"] = {"enum": list(vocabulary.labels)}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _or_unknown(vocabulary: Vocabulary, known: str) -> list[str]:
+    """The words of one of the vocabulary's lists, and unknown, each once."""
+    return list(dict.fromkeys([*getattr(vocabulary, known), UNKNOWN]))
 
 
 def write_json_schema(folder: Path) -> Path:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ultrafm.errors import UltraFMError
 from ultrafm.manifests.document import Document, read_document
 from ultrafm.manifests.problems import validate
-from ultrafm.manifests.rules import site_problems, unfilled_problems
+from ultrafm.manifests.rules import site_problems, site_warnings, unfilled_problems
 from ultrafm.manifests.schema import SiteManifest
 from ultrafm.manifests.tasks import disagreements
 from ultrafm.manifests.vocabulary import FILE, Vocabulary, read_vocabulary
@@ -16,12 +16,16 @@ from ultrafm.manifests.vocabulary import FILE, Vocabulary, read_vocabulary
 
 @dataclass(frozen=True)
 class SiteFile:
-    """One manifest file as read; `manifest` is None when its shape is wrong, `document` when it is no YAML."""
+    """One manifest file as read; `manifest` is None when its shape is wrong, `document` when it is no YAML.
+
+    warnings: what is allowed and should not be there without a thought.
+    """
 
     path: Path
     document: Document | None
     manifest: SiteManifest | None
     problems: list[UltraFMError]
+    warnings: list[UltraFMError] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,11 @@ def read_site(path: Path, vocabulary: Vocabulary | None) -> SiteFile:
     manifest, problems = validate(document, SiteManifest)
     if manifest is not None:
         problems = site_problems(document, manifest, vocabulary)
-    else:
-        unfilled = unfilled_problems(document)
-        places = {problem.where for problem in unfilled}
-        problems = [*(problem for problem in problems if problem.where not in places), *unfilled]
-    return SiteFile(path, document, manifest, problems)
+        return SiteFile(path, document, manifest, problems, site_warnings(document, manifest))
+    unfilled = unfilled_problems(document)
+    places = {problem.where for problem in unfilled}
+    problems = [*(problem for problem in problems if problem.where not in places), *unfilled]
+    return SiteFile(path, document, None, problems)
 
 
 def read_folder(folder: Path) -> ManifestFolder:

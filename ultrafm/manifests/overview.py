@@ -23,7 +23,10 @@ def origin_word(sites: Sequence[SiteManifest], wanted: str) -> str:
 
 
 def participants_table(sites: Sequence[SiteManifest], wanted: str) -> pd.DataFrame:
-    """One row per site: who publishes its images, where, what was scanned and how, and under which licence."""
+    """One row per site: who publishes its images, where, what was scanned and how, and under which licence.
+
+    A column that says nothing of any site is left out.
+    """
     rows = []
     for site in sites:
         _name, source = choose_source(site, wanted)
@@ -40,7 +43,8 @@ def participants_table(sites: Sequence[SiteManifest], wanted: str) -> pd.DataFra
                 "conditions": ", ".join(source.conditions),
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.loc[:, (table != "").any()]
 
 
 def tasks_table(sites: Sequence[SiteManifest]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.manifests.document import Document, FieldPath
 from ultrafm.manifests.schema import FileSource, PhantomSource, SiteManifest
-from ultrafm.manifests.vocabulary import FILE, UNKNOWN, Vocabulary, miss
+from ultrafm.manifests.vocabulary import FIELD_LISTS, FILE, UNKNOWN, Vocabulary, miss
 
 FILL_IN = "FILL IN"  # what `ultrafm manifests new` writes where a person must decide
 UNFILLED = (repr(FILL_IN), "what the field's comment asks for", "fill it in")
@@ -18,10 +18,15 @@ Finding = tuple[FieldPath, str, str, str]  # field, found, expected, how to mend
 def site_problems(document: Document, manifest: SiteManifest, vocabulary: Vocabulary | None) -> list[UltraFMError]:
     """All problems of one manifest that has the right shape; words are checked when there is a vocabulary."""
     findings = [] if vocabulary is None else [*_word_problems(manifest, vocabulary)]
-    findings += _own_problems(document, manifest)
+    findings += [*_mapped_words(manifest, vocabulary), *_own_problems(document, manifest)]
     for position in range(len(manifest.tasks)):
         findings += _task_problems(position, manifest)
     return [UltraFMError(document.place(field), *rest) for field, *rest in findings]
+
+
+def site_warnings(document: Document, manifest: SiteManifest) -> list[UltraFMError]:
+    """What is allowed in one manifest and should not be there without a thought; not raised."""
+    return [UltraFMError(document.place(field), *rest) for field, *rest in _deidentification_warnings(manifest)]
 
 
 def unfilled_problems(document: Document) -> list[UltraFMError]:
@@ -55,6 +60,27 @@ def _own_problems(document: Document, manifest: SiteManifest) -> Iterator[Findin
             )
 
 
+def _deidentification_warnings(manifest: SiteManifest) -> Iterator[Finding]:
+    """The choices for public sets, made for images of a hospital's own."""
+    source, field = manifest.sources.local, ("sources", "local", "deidentification")
+    if not isinstance(source, FileSource):
+        return
+    if source.deidentification.pseudonyms == "public":
+        yield (
+            (*field, "pseudonyms"),
+            "'public': whoever knows or guesses a patient's id can compute the hash and find the patient in the store",
+            "'secret' for images of a hospital's own",
+            "write pseudonyms: secret, or leave the line out",
+        )
+    if not source.deidentification.sign_off:
+        yield (
+            (*field, "sign_off"),
+            "false: images are trained on without a person looking for names that curation did not find in them",
+            "true for images of a hospital's own",
+            "write sign_off: true, or leave the line out, and sign after a look at the contact sheet",
+        )
+
+
 def _unfilled(value: object, field: FieldPath = ()) -> Iterator[FieldPath]:
     """The fields that still hold the mark of a draft."""
     if value == FILL_IN:
@@ -78,18 +104,29 @@ def _phantom_problems(field: FieldPath, source: PhantomSource, manifest: SiteMan
 
 def _source_words(field: FieldPath, source: FileSource, manifest: SiteManifest) -> Iterator[Finding]:
     """What a source says of all its files must be said of the site too."""
-    for name, known in (("organ", "organs"), ("modality", "modalities"), ("scan_mode", "scan_modes")):
+    for name, known in FIELD_LISTS.items():
         word, words = getattr(source, name), getattr(manifest, known)
         if word not in (None, UNKNOWN, *words):
             expected = f"{UNKNOWN!r}, or one of the site's {known}: {', '.join(words)}{nearest(word, words)}"
             yield (*field, name), repr(word), expected, ""
 
 
+def _mapped_words(manifest: SiteManifest, vocabulary: Vocabulary | None) -> Iterator[Finding]:
+    """What word_map translates a word into must be said of the site too; words that nobody knows are told of once."""
+    for name, known in FIELD_LISTS.items():
+        words = getattr(manifest, known)
+        for original, word in getattr(manifest.word_map, name).items():
+            told = vocabulary is not None and word not in getattr(vocabulary, known)
+            if not told and word not in (*words, UNKNOWN, FILL_IN):
+                expected = f"{UNKNOWN!r}, or one of the site's {known}: {', '.join(words)}"
+                yield ("word_map", name, original), repr(word), expected, f"add it to {known}, if the site has it"
+
+
 def _word_problems(manifest: SiteManifest, vocabulary: Vocabulary) -> Iterator[Finding]:
     """Every word of the manifest that the vocabulary does not hold."""
     labels = {**vocabulary.labels, UNKNOWN: ""}
     for field, word, known, kind in _words(manifest, vocabulary, labels):
-        if word not in known:
+        if word not in (*known, FILL_IN):  # what a draft left open is told of elsewhere
             yield field, *miss(word, known, kind), f"use a known word, or add the new one to {FILE}"
 
 
@@ -102,6 +139,10 @@ def _words(
             yield (name, str(position)), word, getattr(vocabulary, name), kind
     for original, word in manifest.label_map.items():
         yield ("label_map", original), word, labels, "label"
+    for name, known in FIELD_LISTS.items():
+        for original, word in getattr(manifest.word_map, name).items():
+            words = {**getattr(vocabulary, known), UNKNOWN: ""}
+            yield ("word_map", name, original), word, words, name.replace("_", " ")
     for name in manifest.sources.available():
         source = getattr(manifest.sources, name)
         for word in source.findings if isinstance(source, PhantomSource) else ():

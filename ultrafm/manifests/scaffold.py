@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -14,28 +14,26 @@ import yaml
 
 from ultrafm.errors import UltraFMError
 from ultrafm.files import write_text
+from ultrafm.manifests.guess import (
+    CLIPS,
+    PICTURES,
+    guess_columns,
+    is_dicom,
+    is_usual,
+    meanings,
+    names_files,
+    why_no_words,
+)
 from ultrafm.manifests.json_schema import EDITOR_LINE, write_json_schema
 from ultrafm.manifests.rules import FILL_IN
+from ultrafm.manifests.spellings import plain
 from ultrafm.manifests.spreadsheet import read_spreadsheet
+from ultrafm.manifests.vocabulary import FIELD_LISTS, UNKNOWN, Vocabulary, load_vocabulary
 from ultrafm.manifests.vocabulary import FILE as VOCABULARY
-from ultrafm.manifests.vocabulary import UNKNOWN, Vocabulary, load_vocabulary
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
-CLIPS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".webm")
-MOST_LABELS = 30
-
-# Names under which hospitals and data sets usually keep a column, the likeliest first.
-USUAL = {
-    "file": ("file", "filename", "file_name", "image", "picture", "path", "image_path"),
-    "patient": ("patient", "patient_id", "patientid", "case", "case_id", "subject", "subject_id", "pid"),
-    "label": ("label", "class", "diagnosis", "pathology", "biopsy", "finding", "category"),
-    "mask": ("mask", "mask_file", "outline", "segmentation", "annotation"),
-    "organ": ("organ", "anatomy", "body_part"),
-    "modality": ("modality", "mode"),
-    "scan_mode": ("scan_mode", "probe", "transducer"),
-    "clip": ("clip", "video", "sweep", "clip_id"),
-}
-
+Words = Mapping[str, Mapping[str, str]]  # field -> word of the table -> word of the vocabulary
+NO_WORD = "no word of the vocabulary was found for it"
+WORD_LISTS = {**FIELD_LISTS, "label": "labels"}  # field whose cells hold words -> list of the vocabulary
 
 PATIENT = f"    patient_pattern: {FILL_IN}  # a regular expression on the path; its one group (...) is the patient"
 LABEL = "    # label_pattern: the same for the label, if folders or names tell it"
@@ -43,6 +41,10 @@ LINES_WITHOUT_TABLE = {
     "dicom": ["    patient_tag: PatientID  # header field that tells patients apart"],
     "video": [PATIENT, LABEL],
     "folder": ["    table: null  # no table was found", PATIENT, LABEL],
+}
+COLUMN_NOTES = {
+    "patient": "  # must tell people apart, not examinations, or pictures of one person lie in two folds",
+    "clip": "  # pictures with the same value are frames of one clip",
 }
 DEIDENTIFICATION = [
     "    deidentification:",
@@ -54,18 +56,33 @@ DEIDENTIFICATION = [
 
 @dataclass(frozen=True)
 class Draft:
-    """Where a draft was written, what was found, and which fields a person has to fill in."""
+    """Where a draft was written, what was found, what was not used, and which lines need a person."""
 
     path: Path
     found: list[str]
+    not_used: list[str]
     to_do: list[str]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a folder tells of itself. about: the lines of its source that name files. words: of its table.
+
+    found, not_used: in words, for the user.
+    """
+
+    kind: str
+    about: list[str]
+    found: list[str]
+    not_used: list[str]
+    words: Words = field(default_factory=dict)
 
 
 def draft_manifest(pictures: Path, out: Path, site: str) -> Draft:
     """Write `out`/`site`.yaml for the files in the folder `pictures`, and for their table; the folder is only read.
 
     The vocabulary and the JSON Schema are put beside it when they are not there. Raises UltraFMError for a folder
-    without pictures, with tables that do not serve, or a manifest that exists already.
+    without pictures, with a table that cannot be read, or a manifest that exists already.
     """
     pictures, out, target = Path(pictures).resolve(), Path(out), Path(out) / f"{site}.yaml"
     if not re.fullmatch(r"site_\d\d_[a-z0-9_]+", site):
@@ -73,23 +90,17 @@ def draft_manifest(pictures: Path, out: Path, site: str) -> Draft:
     if target.exists():
         raise UltraFMError(str(target), "a manifest that exists already", "a new name", "choose another --site")
     counts = count_files(pictures)
-    vocabulary = offer_vocabulary(out)
-    found = [f"{count} {name}" for name, count in counts.items() if count]
-    if any(pictures.glob("*.csv")):
-        path, table, columns = find_table(pictures)
-        organs = known_words(table, columns.get("organ"), vocabulary.organs)
-        labels = label_map(table, columns.get("label"), vocabulary)
-        about = table_lines(path.relative_to(pictures).as_posix(), columns)
-        found += [f"table {path.relative_to(pictures)} with {len(table)} rows"]
-        found += [f"{field}: column {name!r}" for field, name in columns.items()]
-        write_text(target, draft_text(site, pictures, "folder", about, organs, labels))
-    else:
-        kind = likeliest_kind(counts)
-        found += [f"no table, so a source of kind {kind}"]
-        write_text(target, draft_text(site, pictures, kind, LINES_WITHOUT_TABLE[kind], [], {}))
-    written = enumerate(target.read_text(encoding="utf-8").splitlines(), start=1)
-    to_do = [f"line {number}: {line.strip()}" for number, line in written if f" {FILL_IN}" in line and line[0] != "#"]
-    return Draft(target, found, to_do)
+    contents = look_into(pictures, likeliest_kind(counts), offer_vocabulary(out))
+    write_text(target, draft_text(site, pictures, contents))
+    found = [f"{count} {name}" for name, count in counts.items() if count] + contents.found
+    return Draft(target, found, contents.not_used, left_to_do(target))
+
+
+def left_to_do(path: Path) -> list[str]:
+    """The lines of a draft that need a person, with their numbers."""
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    marked = [(number, line) for number, line in lines if FILL_IN in line or NO_WORD in line]
+    return [f"line {number}: {line.strip()}" for number, line in marked if line[0] != "#"]
 
 
 def count_files(folder: Path) -> dict[str, int]:
@@ -111,60 +122,78 @@ def count_files(folder: Path) -> dict[str, int]:
     return counts
 
 
-def is_dicom(path: Path) -> bool:
-    """Does a file say of itself that it is DICOM (PS3.10: DICM after 128 bytes)?"""
-    try:
-        with path.open("rb") as handle:
-            return handle.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
 def likeliest_kind(counts: Mapping[str, int]) -> str:
     """The kind of source for a folder without a table: what most of its files are."""
     most = max(counts, key=lambda name: counts[name])
     return {"pictures": "folder", "clips": "video", "DICOM files": "dicom"}[most]
 
 
-def find_table(folder: Path) -> tuple[Path, pd.DataFrame, dict[str, str]]:
-    """The first CSV file of the folder with a column of existing files and one of patients, and what its columns mean.
+def look_into(pictures: Path, kind: str, vocabulary: Vocabulary) -> Contents:
+    """What a folder holds: what its best table says or, without one that serves, files of the kind that most are.
 
-    Raises UltraFMError, with what is missing, when there is none.
+    A table without a column of files is asked about, but not beside DICOM files, which need none.
     """
-    tried = []
-    for path in sorted(folder.glob("*.csv")):
-        table = read_spreadsheet(path, f"table {path}")
-        columns = guess_columns(table, folder)
-        if {"file", "patient"} <= set(columns):
-            return path, table, columns
-        missing = " and ".join(sorted({"file", "patient"} - set(columns)))
-        tried.append(f"{path.name} has no column for {missing} (its columns: {', '.join(table.columns)})")
-    raise UltraFMError(
-        str(folder), "; ".join(tried) or "no CSV table", "a table with one row per picture: its file and its patient",
-        "save such a table as metadata.csv in this folder, with the columns file and patient",
-    )  # fmt: skip
+    tables = {
+        path: read_spreadsheet(path, f"table {path}")
+        for path in sorted(pictures.iterdir())
+        if path.suffix.lower() == ".csv"
+    }
+    best = max(tables, key=lambda path: serves(tables[path], pictures), default=None)
+    others = [f"table {path.name}" for path in tables if path != best]
+    if best is None:
+        return Contents(kind, LINES_WITHOUT_TABLE[kind], [f"no table, so a source of kind {kind}"], [])
+    if kind == "dicom" and "file" not in guess_columns(tables[best], pictures):
+        unused = [f"table {best.name}, which has no column of files", *others]
+        return Contents(kind, LINES_WITHOUT_TABLE[kind], [f"no table of files, so a source of kind {kind}"], unused)
+    return look_into_table(pictures, best, tables[best], vocabulary, others)
 
 
-def guess_columns(table: pd.DataFrame, folder: Path) -> dict[str, str]:
-    """Field of the manifest -> column of the table; a column of files counts only if its first files exist."""
-    found = {}
-    for field, usual in USUAL.items():
-        named = {name.lower().replace(" ", "_"): name for name in table.columns}
-        column = next((named[name] for name in usual if name in named), None)
-        if field in ("file", "mask") and not (column and files_exist(table[column], folder)):
-            column = next(
-                (name for name in table.columns if name not in found.values() and files_exist(table[name], folder)),
-                None,
-            )
-        if column:
-            found[field] = column
-    return found
+def serves(table: pd.DataFrame, folder: Path) -> tuple[bool, bool, bool]:
+    """How well a table serves, to be compared: it names files that exist, it has a column of files, of patients."""
+    columns = guess_columns(table, folder)
+    exist = "file" in columns and names_files(table[columns["file"]], folder)
+    return exist, "file" in columns, "patient" in columns
 
 
-def files_exist(cells: pd.Series, folder: Path, looked_at: int = 20) -> bool:
-    """Do the first cells that are not empty name pictures of the folder?"""
-    named = [cell for cell in cells if cell][:looked_at]
-    return bool(named) and all(cell.lower().endswith(PICTURES) and (folder / cell).is_file() for cell in named)
+def look_into_table(
+    pictures: Path, path: Path, table: pd.DataFrame, vocabulary: Vocabulary, others: Sequence[str]
+) -> Contents:
+    """What a table says of the files of its folder. others: further tables, which are not used."""
+    columns = guess_columns(table, pictures)
+    words = {
+        name: meanings(name, table[columns[name]], getattr(vocabulary, known), UNKNOWN if name == "label" else FILL_IN)
+        for name, known in WORD_LISTS.items()
+        if name in columns
+    }
+    found = [f"table {path.name} with {len(table)} rows"]
+    for name, column in columns.items():
+        found.append(f"{name}: column {column!r}{how_known(name, column, table, pictures)}")
+    found += [f"{name}: {word!r} means {meant}" for name in words for word, meant in translated(words[name]).items()]
+    unused = [f"{name}{why_not(name, table)}" for name in table.columns if name not in columns.values()]
+    return Contents("folder", table_lines(path.name, columns, table), found, [*unused, *others], words)
+
+
+def how_known(name: str, column: str, table: pd.DataFrame, folder: Path) -> str:
+    """What makes a column of files doubtful, in words; empty when nothing does, and for other columns."""
+    if name not in ("file", "mask"):
+        return ""
+    if not names_files(table[column], folder):
+        return ", by its name; most of its cells name no file of the folder as they stand"
+    return "" if is_usual(name, column) else ", by its content: its cells name files"
+
+
+def why_not(column: str, table: pd.DataFrame) -> str:
+    """Why a column was not used whose name says that it holds words, in brackets; empty for other columns."""
+    usual = any(is_usual(name, column) for name in WORD_LISTS)
+    why = why_no_words(table[column]) if usual else ""
+    return f" ({why})" if why else ""
+
+
+def translated(words: Mapping[str, str]) -> dict[str, str]:
+    """The words of a table that are another name for a word of the vocabulary, not only another spelling."""
+    return {
+        word: meant for word, meant in words.items() if meant not in (FILL_IN, UNKNOWN) and plain(word) != plain(meant)
+    }
 
 
 def offer_vocabulary(out: Path) -> Vocabulary:
@@ -178,58 +207,66 @@ def offer_vocabulary(out: Path) -> Vocabulary:
     return load_vocabulary(out)
 
 
-def known_words(table: pd.DataFrame, column: str | None, known: Mapping[str, str]) -> list[str]:
-    """The words of a column, if the vocabulary knows them all; else none."""
-    words = sorted({word for word in table[column] if word}) if column else []
-    return words if all(word in known for word in words) else []
+def table_lines(name: str, columns: Mapping[str, str], table: pd.DataFrame) -> list[str]:
+    """The lines of a source that name its table and the table's columns, with those to choose from where one lacks."""
+    free = [column for column in table.columns if column not in columns.values()]
+    offered = ", ".join(f"{scalar(column)} ({table[column].nunique()} different)" for column in free)
+    lines = [f"    table: {scalar(name)}", "    columns:"]
+    for needed in ("file", "patient"):
+        if needed not in columns:
+            lines.append(f"      {needed}: {FILL_IN}  # choose one of: {offered}")
+    named = [f"      {name}: {scalar(column)}{COLUMN_NOTES.get(name, '')}" for name, column in columns.items()]
+    return [*lines, *named]
 
 
-def label_map(table: pd.DataFrame, column: str | None, vocabulary: Vocabulary) -> dict[str, str]:
-    """Every label of the table -> the vocabulary's word of the same spelling, or unknown."""
-    labels = sorted({word for word in table[column] if word}) if column else []
-    if len(labels) > MOST_LABELS:
-        raise UltraFMError(
-            f"column {column!r}",
-            f"{len(labels)} different labels",
-            f"at most {MOST_LABELS}",
-            "is it a column of labels?",
-        )
-    spelling = {word.lower(): word for word in vocabulary.labels}
-    return {label: spelling.get(label.lower(), UNKNOWN) for label in labels}
-
-
-def table_lines(table: str, columns: Mapping[str, str]) -> list[str]:
-    """The lines of a source that name its table and the table's columns."""
-    named = [f"      {field}: {scalar(name)}" for field, name in columns.items()]
-    return [f"    table: {scalar(table)}", "    columns:", *named]
-
-
-def draft_text(
-    site: str, pictures: Path, kind: str, about: Sequence[str], organs: Sequence[str], labels: Mapping[str, str]
-) -> str:
+def draft_text(site: str, pictures: Path, contents: Contents) -> str:
     """The manifest as text with a comment at every field that a person has to look at."""
     lines = [EDITOR_LINE, f"# A draft. Lines with {FILL_IN} need a person; README.md in data_manifests explains them."]
     lines += ["schema_version: 1", f"site: {site}", f"title: {FILL_IN}  # one line for people"]
-    lines += [f"organs: [{', '.join(organs) or FILL_IN}]  # words of {VOCABULARY}", "modalities: [B-mode]"]
+    lines += [f"organs: [{site_words(contents.words, 'organ', FILL_IN)}]  # words of {VOCABULARY}"]
+    lines += [f"modalities: [{site_words(contents.words, 'modality', 'B-mode')}]"]
     lines += [
-        "scan_modes: [unknown]  # linear, convex, ...; see vocabulary.yaml",
+        f"scan_modes: [{site_words(contents.words, 'scan_mode', UNKNOWN)}]  # linear, convex, ...; see {VOCABULARY}",
         f"probe: {FILL_IN}  # array, frequency",
+        *map_lines(contents.words),
     ]
-    if labels:
-        lines.append("label_map:  # your label: word of vocabulary.yaml, or unknown")
-        lines += [f"  {scalar(label)}: {word}" for label, word in labels.items()]
     lines += ["tasks: []  # questions to ask of this site; see README.md", "split:"]
     lines += ["  rule: patients", "  train: 0.6", "  validation: 0.2", "default_source: local", "sources:", "  local:"]
-    lines += [f"    kind: {kind}", f"    publisher: {FILL_IN}  # your institution", f"    country: {FILL_IN}"]
+    lines += [f"    kind: {contents.kind}", f"    publisher: {FILL_IN}  # your institution", f"    country: {FILL_IN}"]
     lines += [f"    licence: {FILL_IN}  # who may use the images, and for what"]
     lines += ["    conditions: [in the house]  # what the licence asks; see README.md", "    citation: none"]
     lines += DEIDENTIFICATION
-    lines += [f"    path: {scalar(pictures.name)}  # below the data root, which is {pictures.parent.name}", *about]
-    return "\n".join(lines) + "\n"
+    lines += [f"    path: {scalar(pictures.name)}  # below the data root, which is {pictures.parent.name}"]
+    return "\n".join([*lines, *contents.about]) + "\n"
+
+
+def site_words(words: Words, name: str, otherwise: str) -> str:
+    """The words of the vocabulary that a column holds, as a list in YAML; `otherwise` where there is none."""
+    known = {meant for meant in words.get(name, {}).values() if meant not in (FILL_IN, UNKNOWN)}
+    return ", ".join(map(scalar, sorted(known))) or otherwise
+
+
+def map_lines(words: Words) -> list[str]:
+    """label_map, with every label; and word_map, with the words that the vocabulary does not hold."""
+    lines = []
+    if words.get("label"):
+        lines.append(f"label_map:  # your label: word of {VOCABULARY}, or {UNKNOWN}")
+        for label, word in words["label"].items():
+            lines.append(f"  {scalar(label)}: {word}{f'  # {NO_WORD}' * (word == UNKNOWN and label != UNKNOWN)}")
+    others = {
+        name: {word: meant for word, meant in words.get(name, {}).items() if word != meant} for name in FIELD_LISTS
+    }
+    if any(others.values()):
+        lines.append(f"word_map:  # your word: a word of organs, modalities or scan_modes above, or {UNKNOWN}")
+    for name, mapped in others.items():
+        lines += [f"  {name}:"] * bool(mapped)
+        asked = f"  # one of the {FIELD_LISTS[name].replace('_', ' ')} of {VOCABULARY}, or {UNKNOWN}"
+        lines += [f"    {scalar(word)}: {scalar(meant)}{asked * (meant == FILL_IN)}" for word, meant in mapped.items()]
+    return lines
 
 
 def scalar(text: str) -> str:
     """A text as YAML writes it on one line, in quotes where it needs them."""
-    return (
-        yaml.safe_dump(text, default_flow_style=True, allow_unicode=True, width=10_000).removesuffix("\n...\n").strip()
-    )
+    style = None if text.isprintable() else '"'  # line breaks and the like are escaped
+    dumped = yaml.safe_dump(text, default_flow_style=True, default_style=style, allow_unicode=True, width=10_000)
+    return dumped.removesuffix("\n").removesuffix("\n...").strip()

@@ -380,6 +380,16 @@ class Quality(Strict):
     calipers: Literal["keep", "leave out"] = Field(default="keep", description="pictures with measuring marks")
 
 
+class WordMap(Strict):
+    """The hospital's words for organs, modalities and scan modes, as label_map is for labels."""
+
+    organ: dict[str, str] = Field(default={}, description="word in the source -> organ of the site or 'unknown'")
+    modality: dict[str, str] = Field(default={}, description="word in the source -> modality of the site or 'unknown'")
+    scan_mode: dict[str, str] = Field(
+        default={}, description="word in the source -> scan mode of the site or 'unknown'"
+    )
+
+
 class SiteManifest(Strict):
     """What a site is: who publishes it, what it scans, what it is asked, how it is split and where its images are."""
 
@@ -393,6 +403,7 @@ class SiteManifest(Strict):
     label_map: dict[str, str] = Field(
         default={}, description="label in the source -> label of the vocabulary or 'unknown'"
     )
+    word_map: WordMap = WordMap()
     tasks: tuple[Task, ...] = ()
     split: Split
     quality: Quality = Quality()

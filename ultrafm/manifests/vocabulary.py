@@ -14,6 +14,7 @@ from ultrafm.manifests.schema import Strict
 
 FILE = "vocabulary.yaml"
 UNKNOWN = "unknown"
+FIELD_LISTS = {"organ": "organs", "modality": "modalities", "scan_mode": "scan_modes"}  # field of a row -> list
 NOT_STATED = "not stated"  # a country that the source does not give; it is not counted
 
 Words = Annotated[dict[str, str], Field(min_length=1)]

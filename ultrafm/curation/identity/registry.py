@@ -39,9 +39,9 @@ class Registry:
         new = {name: LockedPlace(fold=place.fold, group=place.group) for name, place in places.items()}
         return self._changed(patients=new | self.lock.patients)
 
-    def with_signature(self, content: str, by: str, on: str) -> Registry:
-        """The same registry with a store released by a person on a day (YYYY-MM-DD)."""
-        return self._changed(signed=self.lock.signed | {content: Signature(by=by, on=on)})
+    def with_signature(self, content: str, signature: Signature) -> Registry:
+        """The same registry with the store of this content released to training."""
+        return self._changed(signed=self.lock.signed | {content: signature})
 
     def without_patient(self, patient: str, pixels: Iterable[str]) -> Registry:
         """The same registry with a patient withdrawn, and with the pictures that have these `pixels` hashes."""
@@ -52,9 +52,10 @@ class Registry:
             patients=left, withdrawn=tuple(sorted(people)), withdrawn_pictures=tuple(sorted(pictures))
         )
 
-    def is_withdrawn_picture(self, pixels: str) -> bool:
-        """Are these the pixels of a withdrawn patient's picture, under whatever name they come?"""
-        return bool(self.lock.withdrawn_pictures) and self._picture(pixels) in self.lock.withdrawn_pictures
+    def withdrawn_among(self, pixels: Iterable[str]) -> set[str]:
+        """Those of the pixel hashes that are of a withdrawn patient's picture, under whatever name they come."""
+        withdrawn = set(self.lock.withdrawn_pictures)
+        return {one for one in pixels if self._picture(one) in withdrawn} if withdrawn else set()
 
     def _picture(self, pixels: str) -> str:
         return self.pseudonyms.of("withdrawn picture", pixels)

@@ -45,13 +45,13 @@ def find_file(folder: Path, name: str) -> Path:
         path = (Path(folder) / name).resolve()
         inside, is_file, is_folder = path.is_relative_to(Path(folder).resolve()), path.is_file(), path.is_dir()
     except (OSError, ValueError, RuntimeError) as error:  # a null byte, a name too long, a ring of links, no permission
-        raise Unusable("unreadable file", f"{shown_name(name)}: {_reason(error)}", expected) from error
+        raise Unusable("unreadable file", f"an error ({_reason(error)}) at", expected, shown_name(name)) from error
     if not inside:
-        raise Unusable("file outside the folder", shown_name(name), "a file inside the site's folder")
+        raise Unusable("file outside the folder", "the path", "a file inside the site's folder", shown_name(name))
     if is_folder:
-        raise Unusable("folder in place of a file", shown_name(name), expected)
+        raise Unusable("folder in place of a file", "the folder", expected, shown_name(name))
     if not is_file:
-        raise Unusable("missing file", f"no file {shown_name(name)}", expected)
+        raise Unusable("missing file", "no file", expected, shown_name(name))
     if path.stat().st_size == 0:
         raise Unusable("empty file", "0 bytes", STILLS)
     return path
@@ -142,7 +142,8 @@ def unusable_when_damaged(path: Path) -> Iterator[None]:
     except Unusable:
         raise
     except Exception as error:  # broken bytes make Pillow raise almost anything: OSError, SyntaxError, struct.error ...
-        raise Unusable("damaged file", str(error)[:200] or type(error).__name__, "a whole picture") from error
+        found = getattr(error, "strerror", None) or str(error)[:200] or type(error).__name__  # the first has no path
+        raise Unusable("damaged file", found, "a whole picture") from error
 
 
 def need_few_pixels(width: int, height: int) -> None:

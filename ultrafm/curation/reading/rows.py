@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
-from ultrafm.curation.reading.decode import find_file
+from ultrafm.curation.reading.decode import find_file, shown_name
 from ultrafm.curation.reading.dicomdir import DICOMDIR, listed_files
 from ultrafm.curation.reading.media import CLIPS, is_dicom
 from ultrafm.curation.reading.table import (
@@ -26,8 +28,11 @@ from ultrafm.curation.reasons import Unusable
 from ultrafm.errors import UltraFMError
 from ultrafm.manifests.schema import DicomSource, FileSource, Listed, SiteManifest, VideoSource
 from ultrafm.manifests.sources import what_is_downloaded
+from ultrafm.manifests.spellings import alike_patients, file_key
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+
+NOT_THERE = ("missing file", "file outside the folder")  # kinds of Unusable for which another name may be meant
 
 
 def read_rows(manifest: SiteManifest, source: FileSource, archive: Path) -> list[Row]:
@@ -45,27 +50,93 @@ def read_rows(manifest: SiteManifest, source: FileSource, archive: Path) -> list
     return with_words(rows, source)
 
 
-def inspect_site(manifest: SiteManifest, source: FileSource, archive: Path) -> list[str]:
-    """What would keep the rows of a site from being used, found without decoding a picture; empty when nothing would.
+@dataclass(frozen=True)
+class Inspection:
+    """What a look at a site's rows showed, without decoding a picture.
 
-    Missing folder, table or column; and for each row a missing file, patient or mask and words that are not known.
-    A source that has to be downloaded first is not looked at.
+    problems: what would keep the site, or one of its rows, from being used. warnings: what a person should think about.
+    files, patients: how many different ones the rows name.
+    """
+
+    problems: list[str]
+    warnings: list[str]
+    files: int
+    patients: int
+
+
+def look_at_site(manifest: SiteManifest, source: FileSource, archive: Path) -> Inspection | None:
+    """Look for a missing folder, table or column, and in each row for a missing file, patient or mask, for words that
+    are not known, and for patients written in two ways. None for a source that has to be downloaded first.
     """
     if what_is_downloaded(source):
-        return []
+        return None
     try:
         folder, rows = source_folder(manifest, source, archive), read_rows(manifest, source, archive)
     except UltraFMError as error:
-        return [str(error)]
+        return Inspection([str(error)], [], 0, 0)
+    patients = Counter(row.patient for row in rows if row.patient)
+    files = {row.file for row in rows if row.file}
+    warnings = patient_warnings(manifest.site, source, patients)
+    listed = isinstance(source, Listed) and source.table is not None
+    return Inspection(row_problems(manifest, folder, rows, listed), warnings, len(files), len(patients))
+
+
+def row_problems(manifest: SiteManifest, folder: Path, rows: Sequence[Row], listed: bool) -> list[str]:
+    """What would keep each row from being used: one entry for a row, the first that was found.
+
+    Rows go by their number where a table lists them (`listed`), else by their file.
+    """
+
+    @lru_cache(maxsize=1)  # a folder is walked only when a file is missing, and then once
+    def names() -> dict[str, str]:
+        return {file_key(name): name for name, _path, fault in walk(folder) if fault is None}
+
     problems = []
     for row in rows:
+        name = ""
         try:
             row_words(row, manifest)
             for name in filter(None, (row.file, row.mask)):
                 find_file(folder, name)
         except Unusable as why:
-            problems.append(f"{manifest.site}, row {row.number}: {why}")
+            there = similar_file(name, names()) if name and why.kind in NOT_THERE else ""
+            hint = f" (there is {shown_name(there)}: write it so)" if there else ""
+            place = f"row {row.number}" if listed else f"file {row.file}"
+            problems.append(f"{manifest.site}, {place}: {why}{hint}")
     return problems
+
+
+def similar_file(name: str, names: Mapping[str, str]) -> str:
+    """The file that a name most likely means: other slashes or case, or folders before it that are not there.
+
+    names: `file_key` of a path -> path, of all files of the site. Empty where nothing is alike.
+    """
+    parts = file_key(name).split("/")
+    return next(filter(None, (names.get("/".join(parts[start:])) for start in range(len(parts)))), "")
+
+
+def patient_warnings(site: str, source: FileSource, patients: Mapping[str, int]) -> list[str]:
+    """One warning for each group of patients who may be one, written in several ways. patients: id -> rows."""
+    where, mend = f"{site}, {_told_by(source)}", "write each patient in one way in all rows"
+    told = []
+    for group in alike_patients(patients):
+        named = [f"{name!r} in {patients[name]} row{'s' * (patients[name] != 1)}" for name in group]
+        found = f"the patients {', '.join(named[:-1])} and {named[-1]}, which count as {len(group)}"
+        expected = (
+            "one spelling for one patient (these differ only in case, punctuation, spaces or leading zeros), or "
+            "pictures of one patient can lie in two folds"
+        )
+        told.append(str(UltraFMError(where, found, expected, f"{mend}; if they are {len(group)} people, leave them")))
+    return told
+
+
+def _told_by(source: FileSource) -> str:
+    """Where a source's rows have their patients from, in words."""
+    if isinstance(source, DicomSource):
+        return f"header field {source.patient_tag}"
+    if isinstance(source, Listed) and source.table is not None and source.patient_pattern is None:
+        return f"table {source.table}, column {source.columns.patient}"
+    return "patient_pattern on the paths"
 
 
 def file_rows(manifest: SiteManifest, source: FileSource, folder: Path) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import pandas as pd
 from ultrafm.curation.reasons import Unusable
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.manifests.schema import FileSource, Listed, PhantomSource, SiteManifest
+from ultrafm.manifests.spellings import same_word
 from ultrafm.manifests.spreadsheet import read_spreadsheet
-
-UNKNOWN = "unknown"
+from ultrafm.manifests.vocabulary import FIELD_LISTS, UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,10 @@ def with_masks(rows: Sequence[Row], site: str, source: Listed, folder: Path) -> 
 
 
 def row_words(row: Row, manifest: SiteManifest) -> Words:
-    """The row's words, checked. Raises Unusable for a missing patient or file and for a word that is not known here."""
+    """The row's words, translated by label_map and word_map.
+
+    Raises Unusable for a missing patient or file and for a word that is not known here.
+    """
     if row.fault:
         raise row.fault
     if not row.file:
@@ -164,9 +167,9 @@ def row_words(row: Row, manifest: SiteManifest) -> Words:
         raise Unusable("no patient", "an empty cell", "a patient, or the picture cannot be put into a fold")
     return Words(
         _label(row.label, manifest),
-        _word("organ", row.organ, manifest.organs),
-        _word("modality", row.modality, manifest.modalities),
-        _word("scan mode", row.scan_mode, manifest.scan_modes),
+        _word("organ", row.organ, manifest),
+        _word("modality", row.modality, manifest),
+        _word("scan_mode", row.scan_mode, manifest),
     )
 
 
@@ -211,15 +214,31 @@ def _label(label: str, manifest: SiteManifest) -> str | None:
     if not label:
         return None
     if label not in known:
-        expected = f"one of {', '.join(known)}{nearest(label, known)}; add it to label_map in the manifest"
-        raise Unusable("unknown label", repr(label), expected)
+        twin = _other_spelling(label, {**{word: word for word in known.values()}, **known}, "label_map")
+        mend = twin or f"{nearest(label, known)}; add it to label_map in the manifest"
+        raise Unusable("unknown label", repr(label), f"one of {', '.join(known)}{mend}")
     return None if known[label] == UNKNOWN else known[label]
 
 
-def _word(kind: str, word: str, known: Sequence[str]) -> str:
-    """The word itself; without one, the site's only word or "unknown"."""
+def _word(field: str, word: str, manifest: SiteManifest) -> str:
+    """The site's word for what a row says, by word_map where it is there; without one, the only word or "unknown"."""
+    known = getattr(manifest, FIELD_LISTS[field])
     if not word:
         return known[0] if len(known) == 1 else UNKNOWN
-    if word not in (*known, UNKNOWN):
-        raise Unusable(f"unknown {kind}", repr(word), f"one of the site's: {', '.join(known)}{nearest(word, known)}")
-    return word
+    meant = getattr(manifest.word_map, field).get(word, word)
+    if meant not in (*known, UNKNOWN):
+        place = f"word_map.{field}"
+        twin = _other_spelling(word, {**{name: name for name in known}, **getattr(manifest.word_map, field)}, place)
+        mend = twin or f"{nearest(word, known)}; if it means one of them, add it to {place} in the manifest"
+        expected = f"one of the site's: {', '.join(known)}{mend}"
+        raise Unusable(f"unknown {field.replace('_', ' ')}", repr(word), expected)
+    return meant
+
+
+def _other_spelling(word: str, known: Mapping[str, str], place: str) -> str:
+    """How to mend a word that is a known one but for case or spaces; empty where it is none. place: of the manifest."""
+    twin = same_word(word, known)
+    if twin is None:
+        return ""
+    line = f"add {word!r}: {known[twin]} to {place} in the manifest"
+    return f"; {line}" if twin == word else f"; it differs only in upper/lower case or spaces from {twin!r}: {line}"

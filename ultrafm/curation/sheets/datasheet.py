@@ -149,7 +149,7 @@ def _notes(manifest: SiteManifest, source: FileSource, kept: pd.DataFrame, sheet
     if sheet["scan_area"]["whole"]:
         notes.append(f"In {sheet['scan_area']['whole']} pictures no border was found, so that nothing was cut off.")
     notes.append(_text_note(source, sheet["text"]))
-    notes.append("Patients and clips carry hashes salted with the site: pseudonyms, not anonymity.")
+    notes.append("Patients and clips carry keyed hashes: pseudonyms, not anonymity.")
     if sheet["images"] == "real" and not source.checked:
         notes.append("Country and licence were not read at the source: check them before the images are used.")
     return notes

@@ -80,7 +80,8 @@ def licences(curated: Path, sites: Sequence[str]) -> list[dict[str, Any]]:
     for site in sorted(set(sites)):
         path = Path(curated) / site / "datasheet.json"
         if not path.is_file():
-            raise UltraFMError(f"{site}, {path}", "no data sheet", "the output of 10_curate", "curate the site first")
+            mend = f"`ultrafm curate MANIFEST --out {curated}`; in a study, its step 10_curate"
+            raise UltraFMError(f"{site}, {path}", "no data sheet", "a site that was curated there", mend)
         entries.append(_entry(read_json(path)))
     return entries
 
