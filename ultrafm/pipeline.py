@@ -184,9 +184,9 @@ def run_steps(plan: StudyPlan, chosen: Sequence[StepPlan], run: dict[str, Any], 
                     tell(f"{step.name}: finished before, skipped")
                     continue
                 begin_step(plan, step, run, key)
-                running[pool.submit(execute_step, plan, step, warm, tell)] = (step, key)
                 if len(waiting) > 1 and not warm.begun:
                     warm.begin(ENVIRONMENT)
+                running[pool.submit(execute_step, plan, step, warm, tell)] = (step, key)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 step, key = running.pop(future)
                 if not end_step(plan, step, run, key, future.result(), pages(plan, chosen), tell):

@@ -28,7 +28,8 @@ from ultrafm.curation.store import COLUMNS, changed_files, store_files, write_st
 from ultrafm.curation.work import Work, open_work
 from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_text, read_json, replacing, write_json
-from ultrafm.manifests.schema import FileSource, Listed, SiteManifest
+from ultrafm.manifests.schema import FileSource, SiteManifest
+from ultrafm.manifests.sources import has_table
 
 HOUSE = "house"  # what names files, or shows more than the store: it never leaves the site
 INPUT, SUMMARY = "input.json", "summary.json"
@@ -98,10 +99,10 @@ def curate_site(
         work.keep_only(keys)
         read_files(manifest.site, settings, rows, keys, work, workers)
         work.drop_pictures(registry.withdrawn_among(work.pixels()))  # under other patients' names too
-        has_table = isinstance(source, Listed) and source.table is not None
-        judged = judge(manifest, rows, keys, registry, work, has_table)
+        listed = has_table(source)
+        judged = judge(manifest, rows, keys, registry, work, listed)
         if not judged.kept:
-            raise _nothing_left(manifest.site, judged, has_table)
+            raise _nothing_left(manifest.site, judged, listed)
         if registry.folder is not None:
             registry = registry.with_places(judged.places)
             registry.keep()
@@ -213,14 +214,14 @@ def write_names(path: Path, site: str, kept: Sequence[Candidate]) -> None:
     listed.to_csv(path, index=False, lineterminator="\n")
 
 
-def _nothing_left(site: str, judged: Judged, has_table: bool) -> UltraFMError:
+def _nothing_left(site: str, judged: Judged, listed: bool) -> UltraFMError:
     if not judged.left_out:
         mend = "check the manifest's lock: were all patients withdrawn?"
         return UltraFMError(site, "no image", "at least one usable image", mend)
     first = judged.left_out[0]
     name = shown_name(first.file) or "without a name"
     told, expected = shown_name(first.reason), "at least one usable image"
-    if has_table:
+    if listed:
         found = f"no usable image among {judged.read} rows; the first, {name} in row {first.row}: {told}"
         return UltraFMError(site, found, expected, "check the table, sources.columns and label_map")
     found = f"no usable image among {judged.read} pictures; the first, {name}: {told}"

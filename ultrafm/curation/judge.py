@@ -68,18 +68,18 @@ class Judged:
 
 
 def judge(
-    manifest: SiteManifest, rows: Sequence[Row], keys: Sequence[str], registry: Registry, work: Work, has_table: bool
+    manifest: SiteManifest, rows: Sequence[Row], keys: Sequence[str], registry: Registry, work: Work, listed: bool
 ) -> Judged:
     """Decide on every picture that was read; `keys` are those of the rows' files in `work`.
 
-    Reasons name rows of the site's table or, where `has_table` is false, files.
+    Reasons name rows of the site's table or, where no table lists them, files.
     """
     left_out: list[LeftOut] = []
     candidates = list(_candidates(manifest, rows, keys, registry, work, left_out))
     read = len(candidates) + len(left_out)
     placed = registry.placed()
     ties = Ties(placed)
-    kept = _keep(candidates, ties, work, left_out, has_table)
+    kept = _keep(candidates, ties, work, left_out, listed)
     labels: dict[str, set[str]] = defaultdict(set)
     for candidate in kept:
         labels[candidate.likeness.patient] |= {candidate.words.label} - {None}
@@ -129,7 +129,7 @@ def _flaw(note: Note, least: Quality) -> Unusable | None:
 
 
 def _keep(
-    candidates: Sequence[Candidate], ties: Ties, work: Work, left_out: list[LeftOut], has_table: bool
+    candidates: Sequence[Candidate], ties: Ties, work: Work, left_out: list[LeftOut], listed: bool
 ) -> list[Candidate]:
     """The candidates that are neither duplicates nor of too low quality; the others are noted in `left_out`."""
 
@@ -140,7 +140,7 @@ def _keep(
 
     def tell(position: int) -> str:
         row = candidates[position].row
-        return f"row {row.number} ({row.name})" if has_table else row.name
+        return f"row {row.number} ({row.name})" if listed else row.name
 
     duplicates = find_duplicates([candidate.likeness for candidate in candidates], ties, look, tell)
     kept = []

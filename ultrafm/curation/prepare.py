@@ -20,12 +20,13 @@ from ultrafm.curation.identity.pseudonyms import Pseudonyms
 from ultrafm.curation.identity.text import Mark, black_out, find_text, place_marks
 from ultrafm.curation.quality import measure
 from ultrafm.curation.reading.decode import Decoded, find_file, read_mask
-from ultrafm.curation.reading.media import choose_frames, count_frames, is_dicom, read_frames
+from ultrafm.curation.reading.media import choose_frames, count_frames, read_frames
 from ultrafm.curation.reasons import Unusable
 from ultrafm.curation.sector import ScanArea, find_scan_area
 from ultrafm.curation.store import encode_png
 from ultrafm.curation.work import Picture, ReadFile
 from ultrafm.files import hash_file
+from ultrafm.manifests.file_kinds import is_dicom
 
 SQUARE = 0.02  # by how much height and width of a pixel may differ and still count as equal
 PREVIEW_SIDE = 256  # pixels of the longer side; letters can be read

@@ -11,11 +11,10 @@ from pathlib import Path
 
 from ultrafm.curation.identity.header import HeaderReport
 from ultrafm.curation.prepare import Job, Settings, prepare_file
-from ultrafm.curation.reading.media import CLIPS
-from ultrafm.curation.reading.rows import PICTURES
 from ultrafm.curation.reading.table import Row
 from ultrafm.curation.reasons import Unusable
 from ultrafm.curation.work import Picture, ReadFile, Work
+from ultrafm.manifests.file_kinds import CLIPS, PICTURES
 from ultrafm.progress import progress
 from ultrafm.workers import worker_pool
 

@@ -105,11 +105,12 @@ class StreamingAverage(Strategy):
                     f"finite numbers of shape {old.shape}",
                     "look at the site's loss and lower its learning rate",
                 )  # fmt: skip
-            into = total.setdefault(name, np.zeros(old.shape))
+            if name not in total:
+                total[name] = np.zeros(old.shape)
             for part in parts(len(old)):
                 update = np.subtract(value[part], old[part], dtype=np.float64)
                 update *= weight
-                into[part] += update
+                total[name][part] += update
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

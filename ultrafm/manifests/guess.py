@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from ultrafm.manifests.file_kinds import CLIPS, PICTURES, is_dicom
 from ultrafm.manifests.spellings import plain
 from ultrafm.manifests.usual_words import COLUMNS, MEANINGS, NOT_KNOWN
 from ultrafm.manifests.vocabulary import FIELD_LISTS, UNKNOWN
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
-CLIPS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".webm")
 LOOKED_AT = 20  # cells of a column
 MOST_WORDS = 30
 LONGEST_WORD = 60  # letters; longer cells are sentences, which may tell who the patient is
@@ -71,15 +70,6 @@ def _is_image_file(folder: Path, cell: str) -> bool:
         path = folder / cell
         return path.is_file() and (_looks_like_a_file(cell) or is_dicom(path))
     except (OSError, ValueError):  # no name that a file could have
-        return False
-
-
-def is_dicom(path: Path) -> bool:
-    """Does a file say of itself that it is DICOM (PS3.10: DICM after 128 bytes)?"""
-    try:
-        with path.open("rb") as handle:
-            return handle.read(132)[128:] == b"DICM"
-    except OSError:
         return False
 
 

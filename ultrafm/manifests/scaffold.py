@@ -14,16 +14,8 @@ import yaml
 
 from ultrafm.errors import UltraFMError
 from ultrafm.files import write_text
-from ultrafm.manifests.guess import (
-    CLIPS,
-    PICTURES,
-    guess_columns,
-    is_dicom,
-    is_usual,
-    meanings,
-    names_files,
-    why_no_words,
-)
+from ultrafm.manifests.file_kinds import CLIPS, PICTURES, is_dicom
+from ultrafm.manifests.guess import guess_columns, is_usual, meanings, names_files, why_no_words
 from ultrafm.manifests.json_schema import EDITOR_LINE, write_json_schema
 from ultrafm.manifests.rules import FILL_IN
 from ultrafm.manifests.spellings import plain
@@ -113,13 +105,21 @@ def count_files(folder: Path) -> dict[str, int]:
             lower = name.lower()
             if lower.endswith((*PICTURES, *CLIPS)):
                 counts["pictures" if lower.endswith(PICTURES) else "clips"] += 1
-            elif name != "DICOMDIR" and is_dicom(Path(place, name)):
+            elif name != "DICOMDIR" and is_readable_dicom(Path(place, name)):
                 counts["DICOM files"] += 1
     if not any(counts.values()):
         raise UltraFMError(
             str(folder), "no picture", f"DICOM files, or files that end in {', '.join(PICTURES + CLIPS)}"
         )
     return counts
+
+
+def is_readable_dicom(path: Path) -> bool:
+    """Is this a DICOM file that can be opened?"""
+    try:
+        return is_dicom(path)
+    except OSError:
+        return False
 
 
 def likeliest_kind(counts: Mapping[str, int]) -> str:

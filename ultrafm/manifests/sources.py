@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ultrafm.errors import UltraFMError, nearest
-from ultrafm.manifests.schema import ArchiveSource, HubSource, SiteManifest, Source
+from ultrafm.manifests.schema import ArchiveSource, HubSource, Listed, SiteManifest, Source
 
 CHOICES = ("phantom", "open", "local", "default")
 
@@ -42,6 +42,11 @@ def _default(manifest: SiteManifest, available: list[str]) -> str:
 def is_simulated(source: Source) -> bool:
     """Whether the images of a source are simulated; every figure and table that shows them must say so."""
     return source.kind == "phantom"
+
+
+def has_table(source: Source) -> bool:
+    """Whether a table lists the files of a source; else they are found in its folder."""
+    return isinstance(source, Listed) and source.table is not None
 
 
 def what_is_downloaded(source: Source) -> list[str]:

@@ -75,15 +75,13 @@ class KernelWatch:
         """Add up the memory of the kernel's processes now."""
         if self.process is None or not psutil.pid_exists(self.process.pid):
             return
-        total = 0
         try:
             kernel = psutil.Process(self.process.pid)
-            for process in [kernel, *kernel.children(recursive=True)]:
-                self._seen.add(process)
-                total += process.memory_info().rss
+            processes = [kernel, *kernel.children(recursive=True)]
         except psutil.Error:
             return
-        self.peak_bytes = max(self.peak_bytes, total)
+        self._seen.update(processes)
+        self.peak_bytes = max(self.peak_bytes, sum(map(_resident_bytes, processes)))
 
     def _sample_until_done(self) -> None:
         while not self._done.wait(self.interval):
@@ -104,6 +102,14 @@ class KernelWatch:
         """Processes of this kernel that still run, those too that lost their parent; they carry the watch's mark."""
         marked = [process for process in psutil.process_iter() if _has_mark(process, self.mark)]
         return [process for process in {*self._seen, *marked} if process.is_running()]
+
+
+def _resident_bytes(process: psutil.Process) -> int:
+    """Its resident memory; 0 once it has ended."""
+    try:
+        return process.memory_info().rss
+    except psutil.Error:
+        return 0
 
 
 def end_processes(processes: list[psutil.Process], patience: float = 2.0) -> None:

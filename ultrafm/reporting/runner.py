@@ -55,9 +55,8 @@ def run_notebook(
     The kernel is this very Python; it starts in the notebook's folder, without telemetry and model hub, and
     `kernel_environment` comes on top. `on_cell(index, total)` is called before each code cell, and
     `on_progress(line)` with every line of progress inside a cell. A `warm` start that is ready saves the kernel its
-    imports. A notebook that fails is
-    kept in `target` with a banner at its head, and as HTML beside it: an error, a sys.exit, or a kernel that dies all
-    give `ok` False and an `error`. `source` is never written.
+    imports. A notebook that fails is kept in `target` with a banner at its head, and as HTML beside it: an error, a
+    sys.exit, or a kernel that dies all give `ok` False and an `error`. `source` is never written.
     Raises UltraFMError for a parameter that is unknown or does not fit, before any kernel starts.
     """
     ready = check_parameters(parameters, source)
@@ -80,11 +79,17 @@ def _execute(
     """Run papermill; what went wrong, or None. After a failure `target` has its banner."""
     total = sum(map(_is_code, read_notebook(source).cells)) + bool(parameters)
     count = itertools.count(1)
+
+    def tell(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        watch.sample()  # a short notebook may end between two looks of the watch
+        if _is_code(cell):
+            on_cell(next(count), total)
+
     try:
         papermill.execute_notebook(
             source, target, parameters, kernel_name="python3", language="python", progress_bar=False,
             start_timeout=120, kernel_manager_class=kernel, resources={"metadata": {"path": str(source.parent)}},
-            on_cell_start=lambda cell, cell_index: on_cell(next(count), total) if _is_code(cell) else None,
+            on_cell_start=tell,
         )  # fmt: skip
     except papermill.PapermillExecutionError as failure:
         return _one_line(f"{failure.ename}: {failure.evalue}") + f" (code cell {failure.exec_count or '?'})"

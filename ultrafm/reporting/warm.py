@@ -41,11 +41,14 @@ class WarmStart:
         return self._ready.is_set()
 
     def begin(self, environment: Mapping[str, str]) -> None:
-        """Begin to import the libraries, in the background, in a process with these variables on top of ours."""
+        """Begin to import the libraries, in the background, in a process with these variables on top of ours.
+
+        Call it before threads read the environment: it holds these variables until that process is started.
+        """
         self.begun = True
         if sys.platform != "linux":
             return
-        before = dict(os.environ)
+        before = {name: os.environ.get(name) for name in environment}
         try:
             os.environ.update(environment)
             multiprocessing.set_forkserver_preload(list(LIBRARIES))
@@ -53,8 +56,11 @@ class WarmStart:
         except OSError:
             return
         finally:
-            os.environ.clear()
-            os.environ.update(before)
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
         threading.Thread(target=self._await, daemon=True).start()
 
     def _await(self) -> None:

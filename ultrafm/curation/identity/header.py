@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ultrafm.curation.identity.basic_profile import IDENTIFYING
+from ultrafm.manifests.file_kinds import is_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -78,7 +79,6 @@ def header_report(path: Path) -> HeaderReport:
     A file that cannot be read has an empty report; why, is told when its pixels are read.
     """
     from ultrafm.curation.identity.picture_metadata import metadata_names
-    from ultrafm.curation.reading.media import is_dicom
 
     try:
         return _dicom_report(path) if is_dicom(path) else HeaderReport(metadata_names(path))

@@ -16,11 +16,11 @@ from PIL import Image
 
 from ultrafm.curation.reading.decode import MAX_PIXELS, Decoded, from_pillow, need_few_pixels, opened, read_start
 from ultrafm.curation.reasons import Unusable
+from ultrafm.manifests.file_kinds import CLIPS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-CLIPS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".webm")
 FIRST, LAST = 0.08, 0.92  # frames are taken between these shares of a clip, where the probe usually rests
 DICOM, CLIP, PICTURE = "dicom", "clip", "picture"
 PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
@@ -29,12 +29,6 @@ CONTAINERS = (
     "mov,avi,matroska,mpeg,mpegvideo,mpegts,asf,m4v,h264,hevc"  # FFmpeg's names; no list that names other files
 )
 WHOLE_CLIP = "a clip that FFmpeg can read"
-
-
-def is_dicom(path: Path) -> bool:
-    """Does the file say of itself that it is DICOM (PS3.10: DICM after 128 bytes)? Raises OSError."""
-    with path.open("rb") as handle:
-        return handle.read(132)[128:] == b"DICM"
 
 
 def kind_of(path: Path) -> str:

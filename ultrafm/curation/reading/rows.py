@@ -12,7 +12,6 @@ from pathlib import Path
 
 from ultrafm.curation.reading.decode import find_file, shown_name
 from ultrafm.curation.reading.dicomdir import DICOMDIR, listed_files
-from ultrafm.curation.reading.media import CLIPS, is_dicom
 from ultrafm.curation.reading.table import (
     Row,
     mask_name,
@@ -26,11 +25,10 @@ from ultrafm.curation.reading.table import (
 )
 from ultrafm.curation.reasons import Unusable
 from ultrafm.errors import UltraFMError
+from ultrafm.manifests.file_kinds import CLIPS, PICTURES, is_dicom
 from ultrafm.manifests.schema import DicomSource, FileSource, Listed, SiteManifest, VideoSource
-from ultrafm.manifests.sources import what_is_downloaded
+from ultrafm.manifests.sources import has_table, what_is_downloaded
 from ultrafm.manifests.spellings import alike_patients, file_key
-
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 
 NOT_THERE = ("missing file", "file outside the folder")  # kinds of Unusable for which another name may be meant
 
@@ -41,7 +39,7 @@ def read_rows(manifest: SiteManifest, source: FileSource, archive: Path) -> list
     Raises UltraFMError as `table_rows` and `file_rows` do.
     """
     folder = source_folder(manifest, source, archive)
-    if isinstance(source, Listed) and source.table is not None:
+    if has_table(source):
         rows = table_rows(manifest, source, archive)
     else:
         rows = file_rows(manifest, source, folder)
@@ -77,8 +75,8 @@ def look_at_site(manifest: SiteManifest, source: FileSource, archive: Path) -> I
     patients = Counter(row.patient for row in rows if row.patient)
     files = {row.file for row in rows if row.file}
     warnings = patient_warnings(manifest.site, source, patients)
-    listed = isinstance(source, Listed) and source.table is not None
-    return Inspection(row_problems(manifest, folder, rows, listed), warnings, len(files), len(patients))
+    problems = row_problems(manifest, folder, rows, has_table(source))
+    return Inspection(problems, warnings, len(files), len(patients))
 
 
 def row_problems(manifest: SiteManifest, folder: Path, rows: Sequence[Row], listed: bool) -> list[str]:
@@ -134,7 +132,7 @@ def _told_by(source: FileSource) -> str:
     """Where a source's rows have their patients from, in words."""
     if isinstance(source, DicomSource):
         return f"header field {source.patient_tag}"
-    if isinstance(source, Listed) and source.table is not None and source.patient_pattern is None:
+    if has_table(source) and source.patient_pattern is None:
         return f"table {source.table}, column {source.columns.patient}"
     return "patient_pattern on the paths"
 
