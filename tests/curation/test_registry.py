@@ -11,11 +11,11 @@ from made_archives import SITE, framed, made_manifest, made_source, save, speckl
 
 from ultrafm.curation import curate_site, load_pictures, load_store
 from ultrafm.curation.decisions import sign_store, withdraw_patient
-from ultrafm.curation.duplicates import pixel_hash
 from ultrafm.curation.identity.pseudonyms import Pseudonyms, key_path, open_pseudonyms
 from ultrafm.curation.identity.registry import open_registry
 from ultrafm.curation.identity.release import read_release
 from ultrafm.curation.leaks import find_leaks, near_leaks, require_no_leak
+from ultrafm.curation.likeness import pixel_hash
 from ultrafm.curation.split import Place
 from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_folder, read_json, write_json

@@ -15,7 +15,7 @@ from ultrafm.curation.describe import describe_site
 from ultrafm.curation.fitting import structures_of
 from ultrafm.curation.identity.registry import Registry, open_registry
 from ultrafm.curation.identity.release import make_release, read_release, write_release
-from ultrafm.curation.judge import Candidate, Judged, judge
+from ultrafm.curation.judge import RULES, Candidate, Judged, judge
 from ultrafm.curation.leaks import require_no_leak
 from ultrafm.curation.prepare import Settings
 from ultrafm.curation.process import file_key, read_files, settings_text
@@ -118,7 +118,7 @@ def staying(rows: Sequence[Row], registry: Registry) -> list[Row]:
 def fingerprint(asked: Asked, registry: Registry) -> str:
     """SHA-256 over all that decides what a site's folder will hold."""
     parts = [asked.manifest.model_dump_json(), asked.source.model_dump_json(), settings_text(asked.settings)]
-    parts += [str(asked.seed), registry.lock.model_dump_json()]
+    parts += [str(RULES), str(asked.seed), registry.lock.model_dump_json()]
     parts += [repr((row, key)) for row, key in zip(asked.rows, asked.keys)]
     return hash_text("\n".join(parts))
 

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
-from scipy.fft import dctn
 
+from ultrafm.curation.likeness import TIED_GREY, TIED_TEXTURE, Compared, grey_correlation, resemblance
 from ultrafm.curation.reasons import Unusable
 from ultrafm.curation.split import Ties
 
 CLOSE_HASHES = 12  # bits of 64 that may differ before two pictures are compared at all
-LEAST_CORRELATION = 0.97  # from here on two pictures show the same, and one of them is enough
-TIED = 0.9  # from here on pictures of two patients are so alike that the two must not stand in different folds
-COMPARING_SIDE = 64  # pixels; finer curated pictures are compared at this size
-COARSER = 4  # every so many pixels tell where the scan area is
+LEAST_CORRELATION = 0.97  # from here on two pictures of a patient show the same, and one of them is enough
 MOST_TOLD = 5  # pictures that a reason names; more are counted
-FEWEST, FLAT = 16, 1e-6  # pixels in common; product of the sums of squares below which a picture is flat
-
-
-class Compared(NamedTuple):
-    """A picture at comparing size; see `compared`."""
-
-    grey: np.ndarray
-    squares: np.ndarray
-    inside: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,53 +28,6 @@ class Likeness:
     label: str | None
     pixels: str
     perceptual: int
-
-
-def pixel_hash(crop: np.ndarray) -> str:
-    """SHA-256 of decoded grey values and their shape: two files with the same pixels agree, whatever their format."""
-    digest = hashlib.sha256(f"{crop.shape[0]}x{crop.shape[1]}:".encode())
-    digest.update(np.ascontiguousarray(crop))
-    return digest.hexdigest()
-
-
-def perceptual_hash(crop: np.ndarray, inside: np.ndarray) -> int:
-    """64 bits: which of the 8 x 8 lowest cosine coefficients of the 32 x 32 picture lie above their median.
-
-    Zauner 2010 (pHash); the constant coefficient does not count towards the median. Outside the scan area, `inside`
-    (H, W) bool, the picture is taken for as bright as the mean inside: else all fans of a device would look alike.
-    """
-    shrink = lambda plane: np.asarray(Image.fromarray(plane).resize((32, 32), Image.Resampling.BOX), dtype=float)  # noqa: E731
-    seen = shrink(np.ascontiguousarray(inside[::COARSER, ::COARSER]).view(np.uint8) * np.uint8(255)) / 255
-    total, mean = shrink(crop), float(crop.sum()) / max(1, int(np.count_nonzero(inside)))
-    low = dctn(total + (1 - seen) * mean, norm="ortho")[:8, :8].ravel()
-    bits = low > np.median(low[1:])
-    return int(np.packbits(bits).tobytes().hex(), 16)
-
-
-def compared(image: np.ndarray, sector: np.ndarray) -> Compared:
-    """A curated picture and its sector (uint8) at comparing size, s <= 64: grey values, their squares, and inside.
-
-    Each is (s * s,) float64, and 0 outside the sector.
-    """
-    side = min(COMPARING_SIDE, len(image))
-    inside = sector > 0
-    if side < len(image):
-        size, box = (side, side), Image.Resampling.BOX
-        inside = np.asarray(Image.fromarray(sector).resize(size, box)) > 127
-        image = np.asarray(Image.fromarray(image).resize(size, box))
-    grey = np.where(inside, image, 0).astype(np.float64).ravel()
-    return Compared(grey, grey**2, inside.astype(np.float64).ravel())
-
-
-def correlation(one: Compared, other: Compared) -> float:
-    """Pearson correlation of grey values where both scan sectors are; 0 when that is nowhere or one is flat."""
-    pixels = one.inside @ other.inside
-    if pixels < FEWEST:
-        return 0.0
-    first, second = one.grey @ other.inside, other.grey @ one.inside
-    spreads = (one.squares @ other.inside - first**2 / pixels) * (other.squares @ one.inside - second**2 / pixels)
-    shared = one.grey @ other.grey - first * second / pixels
-    return float(shared / np.sqrt(spreads)) if spreads > FLAT else 0.0
 
 
 def find_duplicates(
@@ -168,13 +106,15 @@ def _first_conflict(
             continue
         if not same_patient and ties.root(picture.patient) == ties.root(before.patient):
             continue
-        alike = correlation(look(position), look(other))
-        least = LEAST_CORRELATION if same_patient else TIED
-        if alike < least:
-            continue
-        found, expected = f"a correlation of {alike:.3f} with {tell(other)}", f"less than {least:g}"
         if same_patient:
-            return Unusable("near duplicate", found, f"{expected} between pictures of a patient")
-        if not ties.tie(picture.patient, before.patient):
-            return Unusable("ties two folds", f"{found}, another patient who is in another fold", expected)
+            alike = grey_correlation(look(position), look(other))
+            if alike >= LEAST_CORRELATION:
+                found = f"a correlation of {alike:.3f} with {tell(other)}"
+                expected = f"less than {LEAST_CORRELATION:g} between pictures of a patient"
+                return Unusable("near duplicate", found, expected)
+            continue
+        likeness = resemblance(look(position), look(other))
+        if likeness.tied and not ties.tie(picture.patient, before.patient):
+            found = f"{likeness} with {tell(other)}, another patient who is in another fold"
+            return Unusable("ties two folds", found, f"less than {TIED_GREY:g} (texture {TIED_TEXTURE:g})")
     return None

@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from ultrafm.curation.duplicates import Compared, Likeness, compared, find_duplicates
+from ultrafm.curation.duplicates import Likeness, find_duplicates
 from ultrafm.curation.identity.registry import Registry
+from ultrafm.curation.likeness import Compared, compared
 from ultrafm.curation.quality import Measured, require
 from ultrafm.curation.reading.decode import shown_name
 from ultrafm.curation.reading.table import Row, Words, row_words
@@ -21,6 +22,7 @@ from ultrafm.manifests.schema import Quality, SiteManifest
 
 MEASURES = [field.name for field in fields(Measured)]
 REMEMBERED = 512  # pictures at comparing size in memory
+RULES = 1  # raised whenever the same pictures would be kept, tied or placed otherwise than before
 
 
 class Box(NamedTuple):

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ultrafm.curation.duplicates import CLOSE_HASHES, TIED, compared, correlation
+from ultrafm.curation.duplicates import CLOSE_HASHES
+from ultrafm.curation.likeness import Compared, compared, resemblance
 from ultrafm.curation.store import decode_png, read_table
 from ultrafm.errors import UltraFMError
 
@@ -45,9 +46,10 @@ def require_no_leak(site: str, table: pd.DataFrame) -> None:
 
 
 def near_leaks(curated: Path, site: str) -> pd.DataFrame:
-    """Pairs of pictures of a site in different folds that are alike (correlation of 0.9 or more).
+    """Pairs of pictures of a site in different folds that are so alike that they show one scan.
 
-    Columns: image_id, other_image_id, correlation. The cost grows with the square of the number of pictures.
+    Columns: image_id, other_image_id, grey, texture (see `resemblance`). The cost grows with the square of the number
+    of pictures.
     """
     table = read_table(Path(curated), site)
     hashes = np.array([int(text, 16) for text in table["perceptual_hash"].to_pylist()], dtype=np.uint64)
@@ -58,12 +60,12 @@ def near_leaks(curated: Path, site: str) -> pd.DataFrame:
         for other in map(int, close):
             if places[one] == places[other]:
                 continue
-            alike = correlation(*(_look(table, row) for row in (one, other)))
-            if alike >= TIED:
-                found.append((names[one], names[other], alike))
-    return pd.DataFrame(found, columns=["image_id", "other_image_id", "correlation"])
+            alike = resemblance(*(_look(table, row) for row in (one, other)))
+            if alike.tied:
+                found.append((names[one], names[other], *alike))
+    return pd.DataFrame(found, columns=["image_id", "other_image_id", "grey", "texture"])
 
 
-def _look(table: object, row: int) -> tuple[np.ndarray, np.ndarray]:
+def _look(table: object, row: int) -> Compared:
     image, sector = (decode_png(table[name][row].as_py()["bytes"]) for name in ("image", "sector"))
     return compared(image, sector)

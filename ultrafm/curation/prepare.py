@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image
 from PIL.Image import Resampling
 
-from ultrafm.curation.duplicates import perceptual_hash, pixel_hash
 from ultrafm.curation.fitting import binarise, crop_to, fit, fit_grey, fitted_size
 from ultrafm.curation.identity.header import HeaderReport, header_report, mapped_uids
 from ultrafm.curation.identity.pseudonyms import Pseudonyms
 from ultrafm.curation.identity.text import Mark, black_out, find_text, place_marks
+from ultrafm.curation.likeness import perceptual_hash, pixel_hash
 from ultrafm.curation.quality import measure
 from ultrafm.curation.reading.decode import Decoded, find_file, read_mask
 from ultrafm.curation.reading.media import choose_frames, count_frames, read_frames

@@ -1,0 +1,118 @@
+"""How alike two pictures are: by their pixels, by a hash of what is coarse, by grey values, and by their texture."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+from scipy import fft
+
+COMPARING_SIDE = 64  # pixels; finer curated pictures are compared at this size
+COARSER = 4  # every so many pixels tell where the scan area is
+FEWEST, FLAT = 16, 1e-6  # pixels in common; product of the variances below which a picture is flat
+FINE, COARSE = 0.7, 2.0  # pixels at comparing size: texture is what lies between blurs this wide
+FAINT = 2.0  # grey values; texture fainter than this is not made much of
+SHIFT = 3  # pixels by which one picture may be cut otherwise than the other
+TIED_GREY = 0.9  # from here on pictures of two patients are so alike that the two must not stand in different folds
+TIED_TEXTURE = 0.62  # the same for texture, see `texture_of`
+
+
+class Compared(NamedTuple):
+    """A picture at comparing size: grey values and what lies inside the scan area (both flat), spectrum of texture."""
+
+    grey: np.ndarray
+    inside: np.ndarray
+    texture: np.ndarray
+
+
+class Resemblance(NamedTuple):
+    """How alike two pictures are, 1.0 being the same: correlation of grey values, and of texture."""
+
+    grey: float
+    texture: float
+
+    @property
+    def tied(self) -> bool:
+        """Do they show one scan, so that they must not stand in different folds whoever the patients are said to be?"""
+        return self.grey >= TIED_GREY or self.texture >= TIED_TEXTURE
+
+    def __str__(self) -> str:
+        return f"a correlation of {self.grey:.3f} (texture {self.texture:.3f})"
+
+
+def pixel_hash(crop: np.ndarray) -> str:
+    """SHA-256 of decoded grey values and their shape: two files with the same pixels agree, whatever their format."""
+    digest = hashlib.sha256(f"{crop.shape[0]}x{crop.shape[1]}:".encode())
+    digest.update(np.ascontiguousarray(crop))
+    return digest.hexdigest()
+
+
+def perceptual_hash(crop: np.ndarray, inside: np.ndarray) -> int:
+    """64 bits: which of the 8 x 8 lowest cosine coefficients of the 32 x 32 picture lie above their median.
+
+    Zauner 2010 (pHash); the constant coefficient does not count towards the median. Outside the scan area, `inside`
+    (H, W) bool, the picture is taken for as bright as the mean inside: else all fans of a device would look alike.
+    """
+    shrink = lambda plane: np.asarray(Image.fromarray(plane).resize((32, 32), Image.Resampling.BOX), dtype=float)  # noqa: E731
+    seen = shrink(np.ascontiguousarray(inside[::COARSER, ::COARSER]).view(np.uint8) * np.uint8(255)) / 255
+    total, mean = shrink(crop), float(crop.sum()) / max(1, int(np.count_nonzero(inside)))
+    low = fft.dctn(total + (1 - seen) * mean, norm="ortho")[:8, :8].ravel()
+    bits = low > np.median(low[1:])
+    return int(np.packbits(bits).tobytes().hex(), 16)
+
+
+def compared(image: np.ndarray, sector: np.ndarray) -> Compared:
+    """A curated picture and its sector (uint8) at comparing size."""
+    side = min(COMPARING_SIDE, len(image))
+    inside = sector > 0
+    if side < len(image):
+        size, box = (side, side), Image.Resampling.BOX
+        inside = np.asarray(Image.fromarray(sector).resize(size, box)) > 127
+        image = np.asarray(Image.fromarray(image).resize(size, box))
+    spectrum = fft.rfft2(texture_of(image, inside)).astype(np.complex64)
+    return Compared(image.ravel(), inside.ravel(), spectrum)
+
+
+def texture_of(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """The fine structure of a picture (s, s) at comparing size, of length 1 and mean 0; 0 outside the scan area.
+
+    What lies between two blurs, over its local strength: another gain, another map of grey values or other brightness
+    from top to bottom change little in it, another scan changes all. In the real pictures that the tests read, no two
+    of different data sets correlate above 0.47 in it (612,000 pairs), and no two of different people of one set whose
+    hashes are close above 0.59; other renderings of one nerve scan reach 0.60 to 0.92.
+    """
+    weight = inside.astype(np.float32)
+    blurred = lambda plane, width: cv2.GaussianBlur(plane, (0, 0), width)  # noqa: E731
+    share = {width: np.maximum(blurred(weight, width), 1e-3) for width in (FINE, COARSE)}
+    fine, coarse = (blurred(image * weight, width) / share[width] for width in (FINE, COARSE))
+    between = (fine - coarse) * weight
+    even = between / (np.sqrt(blurred(between**2, COARSE) / share[COARSE]) + FAINT)
+    centred = (even - even.sum() / max(weight.sum(), 1)) * weight
+    return centred / max(float(np.linalg.norm(centred)), 1e-6)
+
+
+def resemblance(one: Compared, other: Compared) -> Resemblance:
+    """How alike two pictures of one comparing size are."""
+    return Resemblance(grey_correlation(one, other), texture_correlation(one, other))
+
+
+def grey_correlation(one: Compared, other: Compared) -> float:
+    """Pearson correlation of grey values where both scan areas are; 0 when that is nowhere or one is flat."""
+    both = one.inside & other.inside
+    if np.count_nonzero(both) < FEWEST:
+        return 0.0
+    first, second = one.grey[both].astype(np.float64), other.grey[both].astype(np.float64)
+    first, second = first - first.mean(), second - second.mean()
+    spreads = (first @ first) * (second @ second)
+    return float(first @ second / np.sqrt(spreads)) if spreads > FLAT else 0.0
+
+
+def texture_correlation(one: Compared, other: Compared) -> float:
+    """Correlation of textures, the largest over shifts of up to SHIFT pixels either way."""
+    side = len(one.texture)
+    shifted = fft.irfft2(one.texture * other.texture.conj(), s=(side, side))
+    near = np.arange(-SHIFT, SHIFT + 1) % side
+    return float(shifted[np.ix_(near, near)].max())
