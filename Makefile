@@ -13,7 +13,7 @@ help: ## print this list
 setup: .venv/.complete ## create .venv from the lock file
 
 .venv/.complete: requirements.lock pyproject.toml
-	@echo "Installing into .venv (about 6 GB, 2 to 5 minutes) ..."
+	@echo "Installing into .venv (about 7 GB, 2 to 5 minutes) ..."
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "UltraFM needs Python 3.11 or newer; try make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock

@@ -61,4 +61,40 @@ def test_a_place_without_permission_is_told_in_words(monkeypatch, capsys):
 
     monkeypatch.setattr("ultrafm.doctor.examine", refuse)
     assert main(["doctor"]) == 1
-    assert "manifests/site.key: found Permission denied" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "manifests/site.key: found Permission denied" in told and "To mend it" in told
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "manifests new {pictures} --out {file}/sub",
+        "curate data_manifests/site_01_palm_breast.yaml --out {file}",
+        "readers analyse {ratings} --json {file}/x.json",
+    ],
+)
+def test_an_output_below_a_file_is_told_in_words(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(REPOSITORY)
+    (tmp_path / "file").touch()
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(b"")
+    ratings = [f"{reader},m,{case},{case % 2},{case}" for reader in "ab" for case in range(8)]
+    (tmp_path / "ratings.csv").write_text("\n".join(["reader,modality,case,truth,rating", *ratings]))
+    places = {"file": tmp_path / "file", "pictures": tmp_path / "pictures", "ratings": tmp_path / "ratings.csv"}
+    assert main(command.format(**places).split()) == 1
+    told = capsys.readouterr().err
+    assert str(tmp_path / "file") in told and "expected a place" in told
+
+
+def test_a_folder_and_a_manifest_are_not_taken_for_each_other(capsys):
+    assert main(["curate", str(REPOSITORY / "data_manifests"), "--out", "x"]) == 1
+    assert "found a folder; expected one manifest" in capsys.readouterr().err
+    assert main(["manifests", "check", str(REPOSITORY / "README.md")]) == 1
+    assert "found a file; expected a folder of site manifests" in capsys.readouterr().err
+
+
+def test_a_check_without_the_images_says_that_it_looked_at_none(capsys):
+    assert main(["manifests", "check", str(REPOSITORY / "tests" / "real_sites")]) == 0
+    assert "No table and no file was looked at" in capsys.readouterr().out
+    assert main(["manifests", "check", str(REPOSITORY / "data_manifests")]) == 0
+    assert "looked at" not in capsys.readouterr().out

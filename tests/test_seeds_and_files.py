@@ -1,10 +1,11 @@
 import os
+import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ultrafm.errors import UltraFMError, nearest
+from ultrafm.errors import NothingToDo, StepFailed, UltraFMError, nearest
 from ultrafm.files import hash_folder, read_json, replacing, write_bytes, write_json
 from ultrafm.seeds import spawn, spawn_integer, spawn_torch
 
@@ -40,6 +41,26 @@ def test_an_error_tells_place_finding_expectation_and_mend():
     assert str(error) == (
         "site_01.yaml, line 3: found 'livr'; expected an organ (did you mean 'liver'?). To mend it: correct it."
     )
+
+
+def test_a_failed_step_says_what_happened_once_and_survives_a_process():
+    error = StepFailed("20_pretrain", "site_01_x: found a; expected b.", "out/20_pretrain.html")
+    assert str(error).startswith("step 20_pretrain stopped: site_01_x: found a; expected b.")
+    assert str(error).count("found") == 1
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("NothingToDo: no task (a: b) (code cell 3)", "no task (a: b)"),
+        ("NothingToDo: no task", "no task"),
+        ("ValueError: NothingToDo: no", ""),
+        (None, ""),
+    ],
+)
+def test_the_reason_of_an_idle_step_is_read_from_its_error(error, reason):
+    assert NothingToDo.reason_in(error) == reason
 
 
 def test_nothing_near_gives_no_hint():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -22,11 +23,28 @@ class UltraFMError(Exception):
         return type(self), (self.where, self.found, self.expected, self.mend)
 
 
+class StepFailed(UltraFMError):
+    """A step of the study that stopped: what it said, and where to read on."""
+
+    def __init__(self, step: str, said: str, page: str) -> None:
+        self.step, self.said, self.page = step, said, page
+        Exception.__init__(self, f"step {step} stopped: {said}\nSee {page}; then the same command goes on from there.")
+
+    def __reduce__(self) -> tuple[type[StepFailed], tuple[str, str, str]]:
+        return type(self), (self.step, self.said, self.page)
+
+
 class NothingToDo(Exception):
     """What a step is for does not occur in this study, such as diagnosis where no site has a task. Not a failure.
 
     Raised in a notebook, it ends the step with the reason on its page and without numbers.
     """
+
+    @classmethod
+    def reason_in(cls, error: str | None) -> str:
+        """The reason in a notebook's error ("NothingToDo: reason (code cell 3)"); empty when it says another one."""
+        found = re.fullmatch(rf"{cls.__name__}: (.*?)(?: \(code cell \S+\))?", error or "", re.DOTALL)
+        return found.group(1) if found else ""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

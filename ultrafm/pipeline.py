@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ultrafm.errors import NothingToDo, UltraFMError, nearest
+from ultrafm.errors import NothingToDo, StepFailed, UltraFMError, nearest
 from ultrafm.files import hash_files, hash_folder, hash_text, read_json, write_json
 from ultrafm.manifests import choose_source, is_remote, is_simulated, load_sites, read_lock
 from ultrafm.profiles import load_profile
@@ -159,10 +159,8 @@ def run_study(plan: StudyPlan, only: Sequence[str] = (), tell: Tell = lambda lin
         failed = run_steps(plan, chosen, run, tell)
         index = finish_study(plan, run, tell)
     if failed:
-        raise UltraFMError(
-            f"step {failed[0]}", run["steps"][failed[0]]["error"], "a notebook that runs to its end",
-            f"see {failed[0]}.html in {plan.folder}, then run the same command again",
-        )  # fmt: skip
+        said = run["steps"][failed[0]]["error"].removeprefix(f"{UltraFMError.__name__}: ")
+        raise StepFailed(failed[0], said, str(plan.folder / f"{failed[0]}.html"))
     return index
 
 
@@ -240,12 +238,12 @@ def end_step(
     tell: Tell,
 ) -> bool:  # fmt: skip
     """Note in run.json how a step went, and write its page; whether it finished."""
-    if result.error and result.error.startswith(NothingToDo.__name__):
+    if nothing := NothingToDo.reason_in(result.error):
         write_json(plan.folder / step.name / "records.json", [])
         result = replace(result, ok=True)
     entry = {"key": key, "seconds": round(result.seconds, 1), "peak_memory_bytes": result.peak_memory_bytes}
     entry |= (
-        {"status": "finished", "output": step_output(plan.folder, step), "note": result.error}
+        {"status": "finished", "output": step_output(plan.folder, step), "note": nothing}
         if result.ok
         else {"status": "failed", "error": result.error}
     )
@@ -254,7 +252,7 @@ def end_step(
     target = plan.folder / f"{step.name}.ipynb"
     write_page(target, target.with_suffix(".html"), run, linked)
     if entry.get("note"):
-        tell(f"{step.name}: {entry['note']}")
+        tell(f"{step.name}: nothing to do, {entry['note']}")
     tell(f"{step.name}: {entry['status']} in {result.seconds:.0f} s, {result.peak_memory_bytes / 2**30:.1f} GiB")
     return result.ok
 

@@ -28,6 +28,7 @@ COMMON_CODE = (
     "files.py",
     "progress.py",
     "seeds.py",
+    "spreadsheet.py",
     "study.py",
     "workers.py",
     "reporting/records.py",

@@ -54,7 +54,8 @@ def test_curate_says_the_size_of_the_pictures_and_what_to_run_next(hospital, cap
 
 def test_a_dry_run_says_the_size_too(hospital, capsys):
     assert curate("--dry-run --image-size 32") == 0
-    assert "12 of 32 x 32 pixels" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "12 of 32 x 32 pixels" in said and "are an example" in said
     assert {path.name for path in hospital.iterdir()} == {"data", "my manifests"}
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from made_archives import framed, made_manifest, made_source, save, speckle, write_table
 
-from ultrafm.curation.reading.rows import Inspection, look_at_site, similar_file
-from ultrafm.manifests.schema import DicomSource, FolderSource, HubSource
+from ultrafm.curation.reading.enough import task_warnings
+from ultrafm.curation.reading.rows import Inspection, blank_row, look_at_site, similar_file
+from ultrafm.manifests.schema import DicomSource, FolderSource, HubSource, SiteManifest
 
 ORIGIN = {"publisher": "Testing", "country": "not stated", "licence": "CC0-1.0", "citation": "none"}
 NAMES = {"bilder/a.png": "Bilder/a.png", "b.png": "b.PNG"}
@@ -65,6 +66,43 @@ def test_a_link_out_of_the_folder_is_not_offered(tmp_path, tmp_path_factory):
     (tmp_path / "x.png").symlink_to(outside / "x.png")
     (problem,) = site_with(tmp_path, [{"file": "X.png", "patient": "1"}]).problems
     assert "missing file" in problem and "there is" not in problem
+
+
+def test_rows_with_the_same_problem_are_told_together(tmp_path):
+    cells = [{"file": "img/a.png", "patient": str(n), "label": "bad?" if n < 8 else "good"} for n in range(9)]
+    (problem,) = site_with(tmp_path, cells).problems
+    assert problem.startswith("site_01_test, rows 2, 3, 4, 5, 6 and 3 more: unknown label: found 'bad?'")
+
+
+def with_task(rule: dict) -> SiteManifest:
+    task = {
+        "name": "mass", "kind": "diagnosis", "organ": "breast", "disease": "breast cancer",
+        "positive": ["malignant"], "negative": ["benign"],
+    }  # fmt: skip
+    return made_manifest(tasks=[task], split=rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "positive", "told"),
+    [
+        ({"rule": "patients", "train": 0.6, "validation": 0.2}, 10, None),
+        (
+            {"rule": "patients", "train": 0.6, "validation": 0.2},
+            9,
+            "9 positive patients, by its split about 1.8 in ",
+        ),
+        ({"rule": "patients", "train": 0.2, "validation": 0.1}, 9, "about 1.8 in train and about 0.9 in validation"),
+        ({"rule": "cross_validation", "train": 0.25}, 4, None),
+        ({"rule": "cross_validation", "train": 0.5}, 5, "about 2.5 in evaluation; expected at least 3 in evaluation"),
+        ({"rule": "pretrain_only"}, 1, None),
+    ],
+)
+def test_a_task_with_too_few_patients_is_told_before_anything_is_read(rule, positive, told):
+    labels = ["bad"] * positive + ["good"] * 40 + ["a word that is not known"] * 3
+    rows = [blank_row(number, "a.png", str(number), label) for number, label in enumerate(labels)]
+    rows += rows  # a patient with two pictures counts once
+    found = task_warnings(with_task(rule), rows)
+    assert [told in text for text in found] == [True] if told else found == []
 
 
 def test_patients_in_two_spellings_are_a_warning_and_files_and_patients_are_counted(tmp_path):

@@ -15,7 +15,7 @@ from ultrafm.errors import NothingToDo, UltraFMError
 from ultrafm.readers import analyse, analyse_file, summarise
 from ultrafm.readers.cases import study_cases, study_records
 from ultrafm.readers.figures import difference_plot, reader_forest, roc_curve, roc_figure
-from ultrafm.readers.summary import conclusion, difference_table, reader_table
+from ultrafm.readers.summary import conclusion, difference_table, freedom, inference_table, reader_table
 from ultrafm.reporting.records import merge_records
 
 
@@ -37,6 +37,20 @@ def test_result_names_everything(small_study: pd.DataFrame) -> None:
     assert found["versions"]["numpy"] == np.__version__
     assert any("4 readers" in text for text in found["warnings"])
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_reader_called_ai_that_is_not_named_is_told_of(small_study: pd.DataFrame) -> None:
+    readers_only = small_study[small_study["reader"] != "AI"].replace({"reader": {"ann": "AI"}})
+    assert any("--ai AI" in text for text in analyse(readers_only)["warnings"])
+    assert not any("--ai AI" in text for text in analyse(small_study[small_study["reader"] != "AI"])["warnings"])
+
+
+def test_the_table_of_inferences_says_for_whom_each_holds(small_study: pd.DataFrame) -> None:
+    found = analysed(small_study)
+    table = inference_table(found).set_index("holds for")
+    assert table.index.tolist() == ["new readers, new cases", "these readers only", "these cases only"]
+    assert table.iloc[0]["df"] == f"{found['primary']['df']:.1f}"
+    assert (freedom(None), freedom(120008.2), freedom(3.25)) == ("-", "> 1000", "3.2")
 
 
 def test_macro_average_is_the_mean_of_the_diseases(small_study: pd.DataFrame) -> None:

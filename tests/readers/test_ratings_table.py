@@ -70,7 +70,7 @@ def test_problems_are_told_with_their_row(tmp_path: Path, old: str, new: str, wo
 
 def test_missing_cells_name_reader_and_case(tmp_path: Path) -> None:
     table = load_ratings(written(tmp_path, GOOD.replace("10,a,y,0,2.5,p2\n", "") + "3,a,x,1,2,p1\n3,a,y,0,1,p2\n"))
-    with pytest.raises(UltraFMError, match=r"1 missing ratings, the first by reader '10' .* of case 'y'"):
+    with pytest.raises(UltraFMError, match=r"1 missing rating, the first by reader '10' .* of case 'y'"):
         cross(table, [("2", "a"), ("3", "a"), ("10", "a")])
 
 

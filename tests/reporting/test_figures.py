@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from ultrafm.errors import UltraFMError
-from ultrafm.reporting.figures import PALETTE, figure_png, interval_plot, loss_curves, picture_grid
+from ultrafm.reporting.figures import PALETTE, colour_places, figure_png, interval_plot, loss_curves, picture_grid
 
 ROWS = pd.DataFrame(
     {
@@ -47,9 +47,14 @@ def test_an_open_side_is_drawn_to_the_estimate_only() -> None:
     assert any(np.allclose(span, [0.7, 0.8]) for span in spans)
 
 
-def test_colours_begin_where_they_are_told_to() -> None:
-    figure = draw_intervals(first_colour=1, reference=None)
-    assert {line.get_color() for line in figure.axes[0].lines} == set(PALETTE[1:3])
+def test_an_encoder_keeps_its_colour_in_all_figures() -> None:
+    places = colour_places(["federated", "pooled", "one site", "random", "pixels"])
+    assert list(places.values()) == [0, 1, 2, 3, 4]
+    assert colour_places(["random", "one_site"]) == {"random": places["random"], "one_site": places["one site"]}
+    assert colour_places(["federated − pixels"]) == {"federated − pixels": places["pixels"]}
+    assert colour_places(["junior", "expert", "AI"]) == {"junior": 0, "expert": 1, "AI": 2}
+    figure = draw_intervals(reference=None)
+    assert {line.get_color() for line in figure.axes[0].lines} == {PALETTE[0], PALETTE[3]}
 
 
 def test_missing_column_and_empty_table_are_errors() -> None:

@@ -141,6 +141,28 @@ def test_curated_images_come_from_records() -> None:
     assert reported_table().frame["the paper reports"].tolist()[:2] == list(PAPER_NUMBERS)
 
 
+def test_the_setting_says_how_models_were_chosen_and_training_cut() -> None:
+    told = {"section": "diagnosis", "metric": "auroc", "estimate": 0.8, "images": "real"}
+    tested = [record(**told, fold=fold) for fold in ("test", "cross-validation")]
+
+    def rows(records: list, parameters: dict) -> dict:
+        return setting_table(records, parameters, 16).frame.set_index("")["this study"]
+
+    both = rows(tested, {})["Choice of the model"]
+    assert "read once" in both and "inner groups" in both
+    assert "inner groups" not in rows(tested[:1], {})["Choice of the model"]
+    assert "validation fold" not in rows(tested[1:], {})["Choice of the model"]
+    assert rows([], {})["Choice of the model"] == "no model was tested"
+    cut = rows([], {"passes": 25, "shares": 1, "sites_per_round": 0})["Rounds of federation"]
+    assert cut == "25 passes over all images, each in 1 share, all sites a round"
+
+
+def test_steps_that_had_nothing_to_do_are_named_with_their_reason(tmp_path: Path) -> None:
+    run = {"profile": "laptop", "steps": {"30_diagnosis": {"status": "finished", "note": "no site has a <task>"}}}
+    text = write_index(tmp_path, {"records": []}, run, []).read_text()
+    assert "step 30_diagnosis: no site has a &lt;task&gt;" in text and "nothing to do" in text
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(None, "–"), (0.4, "0 s"), (59.6, "1 min 00 s"), (3725, "1 h 02 min")])
 def test_duration(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -27,9 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UltraFMError as error:
         print(f"ultrafm: {error}", file=sys.stderr)
         return 1
-    except PermissionError as error:
-        expected = "a place that this user may read and write"
-        print(f"ultrafm: {error.filename}: found {error.strerror}; expected {expected}.", file=sys.stderr)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        expected = "a place that exists and that this user may read and write"
+        mend = "choose another place, or give this user the right to it"
+        place = re.sub(r"/\.([^/]+)\.[0-9a-f]{8}\.tmp$", r"/\1", str(error.filename))  # as it was asked for
+        print(f"ultrafm: {UltraFMError(place, error.strerror, expected, mend)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("ultrafm: interrupted; the same command continues where it stopped", file=sys.stderr)
@@ -70,9 +75,10 @@ def add_readers(commands) -> None:
     analyse.add_argument("ratings", type=Path)
     analyse.add_argument("--ai", help="name of the reader that is the AI; without it modalities are compared")
     analyse.add_argument("--cluster", choices=("patient",), help="column whose cases belong together")
-    analyse.add_argument("--covariance", choices=("delong", "jackknife"), default="delong")
+    estimate = "how the covariance of AUROCs is estimated (default: delong)"
+    analyse.add_argument("--covariance", choices=("delong", "jackknife"), default="delong", help=estimate)
     analyse.add_argument("--margin", type=float, help="non-inferiority margin in AUROC")
-    analyse.add_argument("--by", choices=("level",), help="also analyse each level of experience")
+    analyse.add_argument("--by", choices=("level",), help="column of the readers by whose values to analyse too")
     analyse.add_argument("--json", type=Path, help="write everything to this file")
     analyse.set_defaults(run=run_readers_analyse)
 

@@ -21,7 +21,6 @@ IMAGE_SIZE = (
     "and as many down. Training uses this size and sees no finer detail; all sites that train together need the same. "
     "(`ultrafm study` curates by itself, to the image_size of its profile.)"
 )
-MUCH = 0.2  # from this share of pictures left out, `curate` says where the reasons are
 
 
 def add_curation(commands) -> None:
@@ -31,7 +30,7 @@ def add_curation(commands) -> None:
     curate.add_argument("--out", type=Path, help="folder for the store and the data sheet")
     curate.add_argument("--dry-run", action="store_true", help="read everything, print the data sheet, keep nothing")
     curate.add_argument("--image-size", type=int, default=64, metavar="PIXELS", help=IMAGE_SIZE)
-    curate.add_argument("--seed", type=int, default=0)
+    curate.add_argument("--seed", type=int, default=0, help="seed of simulated images (default: 0)")
     curate.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     curate.add_argument("--allow-network", action="store_true", help="download a remote source that is not there yet")
     curate.set_defaults(run=run_curate)
@@ -50,9 +49,10 @@ def add_curation(commands) -> None:
 
 def add_site(command: argparse.ArgumentParser) -> None:
     """Which site, and where its images are."""
-    command.add_argument("manifest", type=Path)
+    command.add_argument("manifest", type=Path, help="the site's manifest, a .yaml file")
     command.add_argument("--data-root", type=Path, help="folder that real images lie in")
-    command.add_argument("--source", choices=("phantom", "open", "local"), default="default")
+    where = "which of the manifest's sources (default: its default_source)"
+    command.add_argument("--source", choices=("phantom", "open", "local"), default="default", help=where)
 
 
 def run_curate(options: argparse.Namespace) -> int:
@@ -72,7 +72,8 @@ def run_curate(options: argparse.Namespace) -> int:
 def curate_and_print(options: argparse.Namespace, out: Path, registry: Path) -> int:
     """Curate one site into `out`, with key and lock in `registry`, and print its data sheet."""
     from ultrafm.curation.curate import HOUSE
-    from ultrafm.curation.sites import Places, Wish, curate_archive
+    from ultrafm.curation.identity.pseudonyms import key_path
+    from ultrafm.curation.sites import Places, Wish, curate_archive, spelling_warnings
 
     manifest = load(options)
     places = Places(out, out / "archives", out / "work", registry, options.data_root)
@@ -84,14 +85,17 @@ def curate_and_print(options: argparse.Namespace, out: Path, registry: Path) -> 
     print((folder / "datasheet.md").read_text())
     size = f"{options.image_size} x {options.image_size} pixels"
     print(f"Pictures for the store: {summary.flow['kept']} of {size}, the size that training uses (--image-size)")
+    for warning in spelling_warnings(manifest, places, wish):
+        print(f"ultrafm: warning: {warning}", file=sys.stderr)
     if not options.out:
+        if not key_path(options.manifest.parent, manifest.site).exists():
+            print("Folds of a dry run without the site's key are an example: they are dealt when the site is curated.")
         return 0
     print(f"Data sheet: {folder / 'datasheet.html'}")
-    lost = summary.flow["rows"] - summary.flow["kept"]
-    if lost > MUCH * summary.flow["rows"]:
+    rows, kept = summary.flow["rows"], summary.flow["kept"]
+    if kept < rows:
         listed = folder / HOUSE / "quarantine.csv"
-        rows = summary.flow["rows"]
-        print(f"Note: {lost} of {rows} pictures were left out; the reasons are in {listed}", file=sys.stderr)
+        print(f"Note: {rows - kept} of {rows} pictures were left out; the reasons are in {listed}", file=sys.stderr)
     tell_unsigned(options, out, summary)
     return 0
 
@@ -140,4 +144,6 @@ def load(options: argparse.Namespace):
     """The manifest that was named."""
     from ultrafm.manifests import load_site, load_vocabulary
 
+    if options.manifest.is_dir():
+        raise UltraFMError(str(options.manifest), "a folder", "one manifest, such as site_01_own.yaml in it")
     return load_site(options.manifest, load_vocabulary(options.manifest.parent))

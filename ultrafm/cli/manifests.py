@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ultrafm.curation.reading.rows import Inspection
 
+SINGULAR = {"sites": "site", "countries": "country", "organs": "organ", "modalities": "modality"}
 MOST_PROBLEMS = 20  # more are counted, not printed
 
 
@@ -39,8 +40,10 @@ def run_manifests_check(options: argparse.Namespace) -> int:
 
     report = check_manifests(Path(options.folder))
     print("\n".join(report.lines))
-    print(", ".join(f"{count} {name}" for name, count in report.totals.items()))
+    print(", ".join(f"{count} {SINGULAR[name] if count == 1 else name}" for name, count in report.totals.items()))
     looks = look_at_sites(Path(options.folder), options.data_root) if options.data_root and not report.problems else {}
+    if not options.data_root and not report.problems and has_real_sites(Path(options.folder)):
+        print("No table and no file was looked at: name the folder of the images with --data-root for that")
     for site, look in looks.items():
         if not look.problems:
             print(f"{site}: {look.files} files, {look.patients} patients")
@@ -68,6 +71,14 @@ def look_at_sites(folder: Path, data_root: Path) -> dict[str, Inspection]:
     real = [(manifest, source) for manifest, source in chosen if not is_simulated(source)]
     looks = {manifest.site: look_at_site(manifest, source, data_root) for manifest, source in real}
     return {site: look for site, look in looks.items() if look is not None}
+
+
+def has_real_sites(folder: Path) -> bool:
+    """Does any site of the folder usually read images from a disk?"""
+    from ultrafm.manifests import choose_source, is_remote, is_simulated, load_sites
+
+    sources = [choose_source(manifest, "default")[1] for manifest in load_sites(folder)]
+    return any(not is_simulated(source) and not is_remote(source) for source in sources)
 
 
 def run_manifests_new(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ import pandas as pd
 from ultrafm.curation.curate import SiteSummary, curate_site
 from ultrafm.curation.identity.registry import open_registry
 from ultrafm.curation.reading.remote import fetch_source
+from ultrafm.curation.reading.rows import patient_warnings, read_rows
 from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_text, read_json, write_json
 from ultrafm.manifests import choose_source
@@ -86,6 +87,12 @@ def curate_archive(manifest: SiteManifest, places: Places, wish: Wish) -> SiteSu
     return curate_site(
         manifest, source, places.out, archive, wish.seed, wish.image_size, registry, places.work, wish.workers
     )
+
+
+def spelling_warnings(manifest: SiteManifest, places: Places, wish: Wish) -> list[str]:
+    """Patients of the wished source who may be one, written in several ways; see `patient_warnings`."""
+    source, archive, _registry = locate(manifest, places, wish)
+    return patient_warnings(manifest.site, source, read_rows(manifest, source, archive))
 
 
 def simulate(manifest: SiteManifest, source: PhantomSource, archives: Path, seed: int, share: float) -> Path:

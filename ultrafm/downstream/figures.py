@@ -11,7 +11,16 @@ from scipy.ndimage import binary_erosion
 from sklearn.metrics import roc_curve
 
 from ultrafm.downstream.tasks import TaskData
-from ultrafm.reporting.figures import LINES, MARKERS, PALETTE, QUIET, interval_plot, new_figure, picture_grid
+from ultrafm.reporting.figures import (
+    LINES,
+    MARKERS,
+    PALETTE,
+    QUIET,
+    colour_places,
+    interval_plot,
+    new_figure,
+    picture_grid,
+)
 
 TRUTH_COLOUR, DRAWN_COLOUR = (0.0, 0.85, 0.45), (1.0, 0.45, 0.0)
 ENLARGED = 4
@@ -43,7 +52,7 @@ def draw_roc(predictions: pd.DataFrame, described: Mapping[str, Mapping[str, str
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, task in zip(grid, tasks):
         axes.plot([0, 1], [0, 1], color=QUIET, linestyle="--", linewidth=1)
-        for number, encoder in enumerate(encoders):
+        for encoder, number in colour_places(encoders).items():
             found = rows[(rows["task"] == task) & (rows["encoder"] == encoder)]
             share, hits, _ = roc_curve(found["truth"].astype(int), found["score"], drop_intermediate=False)
             axes.plot(share, hits, color=PALETTE[number], linestyle=LINES[number % len(LINES)], label=_words(encoder))
@@ -105,10 +114,10 @@ def draw_dice(scores: pd.DataFrame, described: Mapping[str, Mapping[str, str]], 
     figure = new_figure(max(7.0, 3.2 * len(tasks)), 3.6, f"distribution of Dice in {', '.join(tasks)}")
     for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks):
         found = rows[rows["task"] == task]
-        for number, encoder in enumerate(encoders):
+        for number, (encoder, colour) in enumerate(colour_places(encoders).items()):
             values = found.loc[found["encoder"] == encoder, "dice"].to_numpy(dtype=float)
             places = number + np.linspace(0.25, -0.25, len(values))
-            axes.scatter(np.sort(values), places, s=9, alpha=0.6, color=PALETTE[number], marker=MARKERS[number])
+            axes.scatter(np.sort(values), places, s=9, alpha=0.6, color=PALETTE[colour], marker=MARKERS[colour])
             axes.plot([np.median(values)] * 2, [number - 0.36, number + 0.36], color="#222222", linewidth=2)
         axes.set_yticks(range(len(encoders)), [_words(encoder) for encoder in encoders])
         axes.invert_yaxis()

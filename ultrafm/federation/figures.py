@@ -14,7 +14,7 @@ from ultrafm.curation import load_pictures
 from ultrafm.federation.arms import Workplace, load_model
 from ultrafm.pretraining.loop import GreyScale
 from ultrafm.pretraining.reconstruct import reconstruct
-from ultrafm.reporting.figures import PALETTE, interval_plot, loss_curves, new_figure, picture_grid
+from ultrafm.reporting.figures import PALETTE, colour_places, interval_plot, loss_curves, new_figure, picture_grid
 from ultrafm.seeds import spawn, spawn_torch
 
 PASS = "finished passes over all training images"
@@ -43,8 +43,10 @@ def arm_curves(rounds: pd.DataFrame, comparisons: pd.DataFrame, images: str) -> 
     table = pd.concat([pass_losses(rounds).assign(arm="federated"), others], ignore_index=True)
     figure = new_figure(8, 3.8, f"Validation loss by pass of {', '.join(table['arm'].unique())} ({images} images)")
     axes = figure.add_subplot()
-    for (arm, curve), colour in zip(table.groupby("arm", sort=False), PALETTE):
-        axes.plot(curve["pass"], curve["validation_loss"], label=arm.replace("_", " "), color=colour, linewidth=2)
+    places = colour_places(list(table["arm"].unique()))
+    for arm, curve in table.groupby("arm", sort=False):
+        words, colour = arm.replace("_", " "), PALETTE[places[arm]]
+        axes.plot(curve["pass"], curve["validation_loss"], label=words, color=colour, linewidth=2)
     axes.set(xlabel=PASS, ylabel="loss (1: guessing the mean)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(f"Loss on all sites' validation images ({images})")
@@ -101,13 +103,14 @@ def reconstruction_figure(
     for row, name in enumerate(names):
         first = made[arms[0]]
         pictures += [first.original[row], first.visible[row], *(made[arm].completed[row] for arm in arms)]
-        titles += [name, "visible to the model", *arms]
+        titles += [name, "visible to the model", *(arm.replace("_", " ") for arm in arms)]
     return picture_grid(pictures, titles, f"Reconstruction of hidden patches ({images} images)", 2 + len(arms), 1.7)
 
 
 def loss_figure(records: Sequence[dict[str, Any]]) -> Figure:
     """Mean validation loss of the arms with intervals, from the records that go into the results."""
     table = pd.DataFrame(records)
+    table["method"] = table["method"].str.replace("_", " ")
     title = f"Reconstruction loss on validation images ({table.images.iloc[0]})"
     return interval_plot(table, "estimate", "ci_low", "ci_high", "method", None, title, "loss (1: guessing the mean)")
 

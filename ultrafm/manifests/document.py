@@ -84,7 +84,9 @@ def _parse(path: Path, text: str) -> tuple[yaml.Node | None, Any]:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error)
-        mend = "put a text that holds ': ' or starts with one of @ * & ! % [ { in quotes, and indent with spaces"
+        mend = "put a text that holds ': ' or starts with one of @ * & ! % [ { in quotes"
+        if "\t" in problem:
+            mend = "indent with spaces, never with tabs"
         raise UltraFMError(place, problem.removeprefix("found "), "valid YAML", mend) from error
     except (RecursionError, ValueError) as error:
         raise UltraFMError(str(path), f"text that cannot be read as YAML ({error})", "valid YAML") from error

@@ -86,7 +86,8 @@ def read_folder(folder: Path) -> ManifestFolder:
     """Read and check a folder of manifests. Problems are returned, not raised."""
     folder = Path(folder)
     if not folder.is_dir():
-        missing = UltraFMError(str(folder), "no such folder", "a folder of site manifests and a vocabulary.yaml")
+        found = "a file" if folder.is_file() else "no such folder"
+        missing = UltraFMError(str(folder), found, "a folder of site manifests and a vocabulary.yaml")
         return ManifestFolder([], [missing])
     vocabulary, problems = read_vocabulary(folder)
     sites = [read_site(path, vocabulary) for path in _site_paths(folder)]

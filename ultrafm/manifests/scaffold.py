@@ -19,9 +19,9 @@ from ultrafm.manifests.guess import guess_columns, is_usual, meanings, names_fil
 from ultrafm.manifests.json_schema import EDITOR_LINE, write_json_schema
 from ultrafm.manifests.rules import FILL_IN
 from ultrafm.manifests.spellings import plain
-from ultrafm.manifests.spreadsheet import read_spreadsheet
 from ultrafm.manifests.vocabulary import FIELD_LISTS, UNKNOWN, Vocabulary, load_vocabulary
 from ultrafm.manifests.vocabulary import FILE as VOCABULARY
+from ultrafm.spreadsheet import read_spreadsheet
 
 Words = Mapping[str, Mapping[str, str]]  # field -> word of the table -> word of the vocabulary
 NO_WORD = "no word of the vocabulary was found for it"
@@ -78,7 +78,7 @@ def draft_manifest(pictures: Path, out: Path, site: str) -> Draft:
     """
     pictures, out, target = Path(pictures).resolve(), Path(out), Path(out) / f"{site}.yaml"
     if not re.fullmatch(r"site_\d\d_[a-z0-9_]+", site):
-        raise UltraFMError("site", repr(site), "site_ with two digits and a name, such as site_01_own_breast")
+        raise UltraFMError("--site", repr(site), "site_ with two digits and a name, such as site_01_own_breast")
     if target.exists():
         raise UltraFMError(str(target), "a manifest that exists already", "a new name", "choose another --site")
     counts = count_files(pictures)

@@ -15,7 +15,7 @@ from ultrafm.files import write_json
 from ultrafm.readers.against import against_readers
 from ultrafm.readers.covariance import check_covariance, describe_covariance
 from ultrafm.readers.modalities import between_modalities
-from ultrafm.readers.ratings import check_ratings, load_ratings
+from ultrafm.readers.ratings import AI_NAME, check_ratings, load_ratings
 
 CONFIDENCE = 0.95
 
@@ -62,6 +62,9 @@ def analyse(
         check_groups(table, by, ai, source)
     if ai is None:
         found = between_modalities(table, cluster, covariance, by, CONFIDENCE, source)
+        if AI_NAME in set(table["reader"]):
+            counted = f"reader {AI_NAME!r} counts as one of the readers; --ai {AI_NAME} compares it with them"
+            found["warnings"].append(counted)
     else:
         found = against_readers(table, ai, cluster, covariance, margin, by, CONFIDENCE, source)
     head = {

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ultrafm.errors import UltraFMError, nearest
+from ultrafm.spreadsheet import read_spreadsheet
 
 REQUIRED = ("reader", "modality", "case", "truth", "rating")
 OPTIONAL = ("disease", "level", "years", "patient", "site", "simulated")
@@ -47,11 +48,7 @@ def load_ratings(path: Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise UltraFMError(str(path), "no such file", "a CSV of ratings", f"columns {', '.join(REQUIRED)}")
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as problem:
-        raise UltraFMError(str(path), f"a file that is no CSV ({problem})", "a CSV of ratings in UTF-8") from problem
-    return check_ratings(table, path.name)
+    return check_ratings(read_spreadsheet(path, str(path)), path.name)
 
 
 def check_ratings(table: pd.DataFrame, source: str = "ratings") -> pd.DataFrame:
@@ -154,9 +151,10 @@ def _crossed(
     if holes.size:
         reader, modality = curves[holes[0][0]]
         case = cases[holes[0][1]]
+        missing = f"{len(holes)} missing rating{'s' * (len(holes) > 1)}"
         raise UltraFMError(
             f"{source}, disease {disease!r}",
-            f"{len(holes)} missing ratings, the first by reader {reader!r} (modality {modality!r}) of case {case!r}",
+            f"{missing}, the first by reader {reader!r} (modality {modality!r}) of case {case!r}",
             "every reader to have rated every case in every modality",
             "add the rating or leave the case (or the reader) out; if one of the readers is the AI, name it with --ai",
         )

@@ -172,13 +172,33 @@ def difference_table(found: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def inference_table(found: Mapping[str, Any]) -> pd.DataFrame:
+    """AI minus readers under each kind of inference, as text for a page; the first is the result of the study."""
+    kinds = {"primary": "new readers, new cases", "fixed_readers": "these readers only"}
+    kinds["fixed_cases"] = "these cases only"
+    rows = [
+        {
+            "holds for": words, "AI minus readers (95% CI)": interval_text(*_ends(found[kind])),
+            "standard error": number(found[kind]["standard_error"]), "df": freedom(found[kind]["df"]),
+            "p": p_number(found[kind]["p_value"]),
+        }
+        for kind, words in kinds.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def freedom(df: float | None) -> str:
+    """Degrees of freedom for a table: from a thousand on the t distribution is the normal one."""
+    return "-" if df is None else "> 1000" if df > 1000 else number(df, 1)
+
+
 def reader_table(found: Mapping[str, Any]) -> pd.DataFrame:
     """Every reader alone: level, years, AUROC, and AI minus this reader, as text for a page; Holm over readers."""
     rows = [
         {name: entry[name] for name in ("reader", "level", "years") if name in entry}
         | {
-            "AUROC (95% CI)": _auc(entry["auc"]),
-            "AI minus reader": interval_text(*_ends(entry["difference"])),
+            "AUROC (95% CI)": interval_text(entry["auc"]["auc"], entry["auc"]["ci_low"], entry["auc"]["ci_high"]),
+            "AI minus reader (95% CI, not adjusted)": interval_text(*_ends(entry["difference"])),
             "p, Holm": p_number(entry["p_holm"]),
         }
         for entry in found["individual_readers"]
@@ -215,8 +235,8 @@ def _table_row(
         "readers or disease": group,
         "family": family,
         "AUROC of readers": interval_text(auc["auc"], auc["ci_low"], auc["ci_high"]),
-        "AI minus readers": interval_text(*_ends(difference)),
-        "df": number(difference["df"], 1),
+        "AI minus readers (95% CI, not adjusted)": interval_text(*_ends(difference)),
+        "df": freedom(difference["df"]),
         "p": p_number(difference["p_value"]),
         "p, Holm": p_number(p_holm),
     }

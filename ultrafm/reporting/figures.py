@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -20,6 +20,7 @@ from ultrafm.reporting.records import interval_text
 
 # Okabe and Ito's colours without yellow, which is too pale on white; the first is the one for the main subject.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555")
+ENCODERS = ("federated", "pooled", "one site", "random", "pixels")  # in the order of their colours
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 LINES = ("-", "--", ":", "-.")
 INK, QUIET = "#222222", "#8a8a8a"
@@ -78,32 +79,42 @@ def interval_plot(
     title: str,
     unit: str,
     reference: float | None = None,
-    first_colour: int = 0,
 ) -> Figure:
     """Estimates with their intervals, one line each: dots from left to right, the numbers written at the right.
 
     `estimate`, `low`, `high`, `label` and `group` name columns of `table`. Rows with the same label stand together;
-    the group (None: no groups) gives colour and marker, from place `first_colour` of PALETTE on. `unit` labels the
-    horizontal axis. `reference` draws a vertical line (chance, or no difference). An estimate of NaN is written "not
-    defined"; an end of NaN leaves that side open.
+    the group (None: no groups) gives colour and marker, see `colour_places`. `unit` labels the horizontal axis.
+    `reference` draws a vertical line (chance, or no difference). An estimate of NaN is written "not defined"; an end of
+    NaN leaves that side open.
     Raises UltraFMError when a column is missing or the table is empty.
     """
     _need_columns(table, [name for name in (estimate, low, high, label, group) if name], title)
     rows = _positions(table, label, group)
-    groups = list(dict.fromkeys(rows["group"]))
+    places = colour_places(list(dict.fromkeys(rows["group"])))
     values = pd.DataFrame({"estimate": rows[estimate], "low": rows[low], "high": rows[high]}).astype(float)
     with matplotlib.rc_context(_context()):
-        figure = new_figure(8, 1.1 + 0.3 * (rows["place"].max() + 1) + 0.25 * (len(groups) > 1), "")
+        figure = new_figure(8, 1.1 + 0.3 * (rows["place"].max() + 1) + 0.25 * (len(places) > 1), "")
         axes = figure.add_subplot()
         if reference is not None:
             axes.axvline(reference, color=QUIET, linestyle="--", linewidth=1, zorder=0)
         for place, name, row in zip(rows["place"], rows["group"], values.itertuples(index=False), strict=True):
-            _draw_interval(axes, place, row, first_colour + groups.index(name))
+            _draw_interval(axes, place, row, places[name])
         _label_rows(axes, rows)
         axes.set(xlabel=unit, title=title)
-        _group_legend(figure, groups, first_colour)
+        _group_legend(figure, places)
     figure.alt = _describe(title, unit, rows, values)
     return figure
+
+
+def colour_places(groups: Sequence[str]) -> dict[str, int]:
+    """Group -> its place in PALETTE and MARKERS. An encoder has the same one in every figure of a study.
+
+    "federated − random" has that of random, since federated is in all differences. Other groups go by their order.
+    """
+    subjects = [name.replace("_", " ").rsplit(" − ", 1)[-1] for name in groups]
+    if set(subjects) <= set(ENCODERS):
+        return {name: ENCODERS.index(subject) for name, subject in zip(groups, subjects)}
+    return {name: place for place, name in enumerate(groups)}
 
 
 def picture_grid(
@@ -153,7 +164,7 @@ def loss_curves(table: pd.DataFrame, title: str) -> Figure:
             axes.plot(curve["round"], curve["loss"], linewidth=0.9, alpha=0.75, label=site, **style)
         weighted = "weighted by pictures" if "weight" in table else "unweighted"
         axes.plot(mean.index, mean, color=INK, linewidth=2.6, label=f"all sites ({weighted})")
-        axes.set(xlabel="round", ylabel="reconstruction loss", title=title)
+        axes.set(xlabel="round", ylabel="loss (1: guessing the mean)", title=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(loc="outside right upper", fontsize="x-small")
     change = f"from {mean.iloc[0]:.3f} in round {mean.index[0]} to {mean.iloc[-1]:.3f} in round {mean.index[-1]}"
@@ -204,14 +215,14 @@ def _label_rows(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_ylim(rows["place"].max() + 0.7, -0.7)
 
 
-def _group_legend(figure: Figure, groups: Sequence[str], first: int) -> None:
-    if len(groups) < 2:
+def _group_legend(figure: Figure, places: Mapping[str, int]) -> None:
+    if len(places) < 2:
         return
     handles = [
         Line2D([], [], color=PALETTE[number % len(PALETTE)], marker=MARKERS[number % len(MARKERS)])
-        for number in range(first, first + len(groups))
+        for number in places.values()
     ]
-    figure.legend(handles, groups, loc="outside lower center", ncols=min(4, len(groups)), fontsize="small")
+    figure.legend(handles, list(places), loc="outside lower center", ncols=min(4, len(places)), fontsize="small")
 
 
 def _describe(title: str, unit: str, rows: pd.DataFrame, values: pd.DataFrame) -> str:

@@ -14,6 +14,7 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from papermill.execute import ERROR_MARKER_TAG
 
+from ultrafm.errors import NothingToDo
 from ultrafm.files import write_text
 from ultrafm.reporting.parameters import TAG, read_comments, read_notebook
 from ultrafm.reporting.rendering import TEMPLATES, style, templates
@@ -123,7 +124,10 @@ def _title(book: NotebookNode, default: str) -> str:
 
 
 def _take_failure(book: NotebookNode) -> str | None:
-    """Remove papermill's markers; mark the cell that failed instead, and return what happened."""
+    """Remove papermill's markers; mark the cell that failed instead, and return what happened.
+
+    Where a step had nothing to do, its last cell and all after it are left out: the reason stands at the head.
+    """
     markers = [number for number, cell in enumerate(book.cells) if ERROR_MARKER_TAG in cell.metadata.get("tags", [])]
     if not markers:
         return None
@@ -133,7 +137,8 @@ def _take_failure(book: NotebookNode) -> str | None:
     errors = [output for output in failed.get("outputs", []) if output.output_type == "error"]
     if errors:
         text = f"{errors[-1].ename}: {errors[-1].evalue}"
-    book.cells = [cell for number, cell in enumerate(book.cells) if number not in markers]
+    end = markers[-1] if NothingToDo.reason_in(text) else len(book.cells)
+    book.cells = [cell for number, cell in enumerate(book.cells[:end]) if number not in markers]
     return text
 
 

@@ -48,6 +48,7 @@ def write_index(
         pages=there,
         notice=_notice(records, run.get("profile", "")),
         failed=_failed_steps(run, there),
+        idle=_idle_steps(run),
         groups=[(kind, [table for table in tables if table.kind == kind]) for kind in ("real", "simulated")],
         paper=reported_table(),
         setting=setting_table(records, run.get("parameters") or {}, _count_sites(run)),
@@ -91,6 +92,11 @@ def _failed_steps(run: Mapping[str, Any], pages: Sequence[Page]) -> list[tuple[s
         for name, entry in steps
         if entry.get("status", "finished") != "finished"
     ]
+
+
+def _idle_steps(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and reason of each step that found nothing to do."""
+    return [(name, entry["note"]) for name, entry in sorted(run.get("steps", {}).items()) if entry.get("note")]
 
 
 def _count_sites(run: Mapping[str, Any]) -> int | None:

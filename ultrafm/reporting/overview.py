@@ -34,8 +34,7 @@ def section_figures(records: Sequence[Mapping[str, Any]], section: str, metric: 
         unit_shown = f"difference in {name}, above 0 favours federated" if differences else unit
         reference = 0.0 if differences else chance
         columns = ("estimate", "ci_low", "ci_high", "task", "encoder")
-        # An encoder keeps its colour: differences begin with the second one, since federated is in all of them.
-        made.append(interval_plot(rows, *columns, title, unit_shown, reference, first_colour=int(differences)))
+        made.append(interval_plot(rows, *columns, title, unit_shown, reference))
     return made
 
 

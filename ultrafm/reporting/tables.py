@@ -123,7 +123,7 @@ def steps_table(run: Mapping[str, Any]) -> Table:
     rows = [
         {
             "step": name,
-            "outcome": entry.get("status", "unknown"),
+            "outcome": "nothing to do" if entry.get("note") else entry.get("status", "unknown"),
             "wall time": duration(entry.get("seconds")),
             "peak memory": memory(entry.get("peak_memory_bytes")),
         }
@@ -223,8 +223,16 @@ def _count_text(count: int | None) -> str:
 
 
 def _interval_note(rows: Sequence[Record]) -> str:
-    methods = list(dict.fromkeys(found["ci_method"] for found in rows if found["ci_method"]))
-    return f"Intervals: {'; '.join(methods)}." if methods else ""
+    """How the intervals were made: those of values, and those of differences where that is another way."""
+    values = _interval_methods([found for found in rows if found["comparator"] is None])
+    differences = _interval_methods([found for found in rows if found["comparator"] is not None])
+    if values and differences and values != differences:
+        return f"Intervals of values: {values}; of differences: {differences}."
+    return f"Intervals: {values or differences}." if values or differences else ""
+
+
+def _interval_methods(rows: Sequence[Record]) -> str:
+    return ", or ".join(dict.fromkeys(found["ci_method"] for found in rows if found["ci_method"]))
 
 
 def _paper() -> dict[str, Any]:
@@ -243,11 +251,30 @@ def _our_setting(records: Sequence[Record], parameters: Mapping[str, Any], sites
         "kind": " and ".join(kinds) or "none yet",
         "encoder": f"ViT: width {width}, {depth} blocks" if width and depth else "see step 20",
         "image_size": f"{size} x {size} pixels" if size else "see step 10",
-        "rounds": str(parameters.get("rounds", "see step 20")),
+        "rounds": _round_words(parameters),
         "readers": " and ".join(readers) or "none",
-        "choice": "on the validation fold; the test fold is read once",
+        "choice": _choice_words(records),
         "intervals": "95%, clustered by patient",
     }
+
+
+def _round_words(parameters: Mapping[str, Any]) -> str:
+    """How training is cut into rounds, as far as the profile tells."""
+    if "passes" not in parameters or "shares" not in parameters:
+        return "see step 20"
+    passes, shares, at_once = (parameters.get(name, 0) for name in ("passes", "shares", "sites_per_round"))
+    passes_told = f"{passes} pass{'es' * (passes != 1)} over all images, each in {shares} share{'s' * (shares != 1)}"
+    return f"{passes_told}, {at_once or 'all'} sites a round"
+
+
+def _choice_words(records: Sequence[Record]) -> str:
+    """How the models that were tested were chosen, by the folds in which they were."""
+    words = {
+        "test": "on the validation fold; the test fold is read once",
+        "cross-validation": "in cross-validation on inner groups of patients; a group is read once",
+    }
+    folds = {found["fold"] for found in records if found["section"] in ("diagnosis", "segmentation")}
+    return "; ".join(text for fold, text in words.items() if fold in folds) or "no model was tested"
 
 
 def _site_words(sites: int | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ultrafm.curation.reading.decode import find_file, shown_name
 from ultrafm.curation.reading.dicomdir import DICOMDIR, listed_files
+from ultrafm.curation.reading.enough import task_warnings
 from ultrafm.curation.reading.table import (
     Row,
     mask_name,
@@ -30,6 +31,7 @@ from ultrafm.manifests.schema import DicomSource, FileSource, Listed, SiteManife
 from ultrafm.manifests.sources import has_table, what_is_downloaded
 from ultrafm.manifests.spellings import alike_patients, file_key
 
+MOST_TOLD = 5  # rows with the same problem that are named; more are counted
 NOT_THERE = ("missing file", "file outside the folder")  # kinds of Unusable for which another name may be meant
 
 
@@ -72,15 +74,14 @@ def look_at_site(manifest: SiteManifest, source: FileSource, archive: Path) -> I
         folder, rows = source_folder(manifest, source, archive), read_rows(manifest, source, archive)
     except UltraFMError as error:
         return Inspection([str(error)], [], 0, 0)
-    patients = Counter(row.patient for row in rows if row.patient)
-    files = {row.file for row in rows if row.file}
-    warnings = patient_warnings(manifest.site, source, patients)
+    patients, files = {row.patient for row in rows if row.patient}, {row.file for row in rows if row.file}
+    warnings = [*patient_warnings(manifest.site, source, rows), *task_warnings(manifest, rows)]
     problems = row_problems(manifest, folder, rows, has_table(source))
     return Inspection(problems, warnings, len(files), len(patients))
 
 
 def row_problems(manifest: SiteManifest, folder: Path, rows: Sequence[Row], listed: bool) -> list[str]:
-    """What would keep each row from being used: one entry for a row, the first that was found.
+    """What would keep rows from being used, the first that was found in each; rows with the same one are told together.
 
     Rows go by their number where a table lists them (`listed`), else by their file.
     """
@@ -89,7 +90,7 @@ def row_problems(manifest: SiteManifest, folder: Path, rows: Sequence[Row], list
     def names() -> dict[str, str]:
         return {file_key(name): name for name, _path, fault in walk(folder) if fault is None}
 
-    problems = []
+    places: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         name = ""
         try:
@@ -99,9 +100,15 @@ def row_problems(manifest: SiteManifest, folder: Path, rows: Sequence[Row], list
         except Unusable as why:
             there = similar_file(name, names()) if name and why.kind in NOT_THERE else ""
             hint = f" (there is {shown_name(there)}: write it so)" if there else ""
-            place = f"row {row.number}" if listed else f"file {row.file}"
-            problems.append(f"{manifest.site}, {place}: {why}{hint}")
-    return problems
+            places[f"{why}{hint}"].append(str(row.number) if listed else row.file)
+    kind = "row" if listed else "file"
+    return [f"{manifest.site}, {_first_of(found, kind)}: {why}" for why, found in places.items()]
+
+
+def _first_of(places: Sequence[str], kind: str) -> str:
+    """ "row 3", or "rows 3, 4, 5 and 17 more"."""
+    more = f" and {len(places) - MOST_TOLD} more" if len(places) > MOST_TOLD else ""
+    return f"{kind}{'s' * (len(places) > 1)} {', '.join(places[:MOST_TOLD])}{more}"
 
 
 def similar_file(name: str, names: Mapping[str, str]) -> str:
@@ -113,8 +120,9 @@ def similar_file(name: str, names: Mapping[str, str]) -> str:
     return next(filter(None, (names.get("/".join(parts[start:])) for start in range(len(parts)))), "")
 
 
-def patient_warnings(site: str, source: FileSource, patients: Mapping[str, int]) -> list[str]:
-    """One warning for each group of patients who may be one, written in several ways. patients: id -> rows."""
+def patient_warnings(site: str, source: FileSource, rows: Sequence[Row]) -> list[str]:
+    """One warning for each group of patients who may be one, written in several ways."""
+    patients = Counter(row.patient for row in rows if row.patient)
     where, mend = f"{site}, {_told_by(source)}", "write each patient in one way in all rows"
     told = []
     for group in alike_patients(patients):

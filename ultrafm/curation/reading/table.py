@@ -13,8 +13,8 @@ from ultrafm.curation.reasons import Unusable
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.manifests.schema import FileSource, Listed, PhantomSource, SiteManifest
 from ultrafm.manifests.spellings import same_word
-from ultrafm.manifests.spreadsheet import read_spreadsheet
 from ultrafm.manifests.vocabulary import FIELD_LISTS, UNKNOWN
+from ultrafm.spreadsheet import read_spreadsheet
 
 
 @dataclass(frozen=True)

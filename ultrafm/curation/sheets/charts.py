@@ -44,7 +44,7 @@ def histogram_chart(start: float, step: float, counts: Sequence[float], along: s
         for number in range(0, len(counts) + 1, max(1, len(counts) // 4))
     ]
     labels = [
-        text(LEFT - 5, HEAD + 9, f"{highest:.3g}", "end quiet"), text(LEFT - 5, base, "0", "end quiet"),
+        text(LEFT - 5, HEAD + 9, f"{highest:.4g}", "end quiet"), text(LEFT - 5, base, "0", "end quiet"),
         text(LEFT + width / 2, HEIGHT - 7, along, "middle"),
         f'<g transform="rotate(-90 12 {HEAD + height / 2:g})">{text(12, HEAD + height / 2, up, "middle")}</g>',
     ]  # fmt: skip
@@ -67,7 +67,7 @@ def spread_chart(spreads: Mapping[str, Mapping[str, float]], measures: Mapping[s
             f'<circle class="dot" cx="{at["median"]:.2f}" cy="{y}" r="5"/>',
             text(NAMES, y + 18, f"{low:.4g}", "quiet small"),
             text(NAMES + TRACK, y + 18, f"{high:.4g}", "end quiet small"),
-            text(NAMES + TRACK + 14, y + 4, f"{found['median']:.3g}", "strong"),
+            text(NAMES + TRACK + 14, y + 4, f"{found['median']:.4g}", "strong"),
         ]  # fmt: skip
     return svg("".join(drawn), NAMES + TRACK + 70, ROW * len(spreads) + 2, alt)
 

@@ -69,7 +69,7 @@ def picture_lines(sheet: Mapping[str, Any]) -> list[str]:
     areas = ", ".join(f"{count} {kind}" for kind, count in sheet["scan_area"].items())
     lines = [f"scan area: {areas} (whole: no border was found)"]
     modes = sheet["scan_modes"]
-    if modes:
+    if modes and modes["comparable"]:
         lines.append(f"scan mode read from the pixels: as stated in {modes['agree']} of {modes['comparable']} images")
     lines.append(f"with colour: {100 * sheet['colour_share']:.1f}%; curated pictures are grey")
     lines.append(f"with mask: {sheet['masks']['with_mask']}")

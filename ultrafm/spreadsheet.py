@@ -26,7 +26,7 @@ def read_spreadsheet(path: Path, where: str) -> pd.DataFrame:
         )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         found = f"a file that cannot be read as a table ({error})"
-        raise UltraFMError(where, found, "CSV, one row per image") from error
+        raise UltraFMError(where, found, "CSV in UTF-8 with the names of the columns in row 1") from error
     table.columns = table.columns.str.strip()
     table = table.apply(lambda column: column.fillna("").str.strip())
     return table[(table != "").any(axis=1)]
