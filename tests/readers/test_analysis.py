@@ -49,7 +49,7 @@ def test_the_table_of_inferences_says_for_whom_each_holds(small_study: pd.DataFr
     found = analysed(small_study)
     table = inference_table(found).set_index("holds for")
     assert table.index.tolist() == ["new readers, new cases", "these readers only", "these cases only"]
-    assert table.iloc[0]["df"] == f"{found['primary']['df']:.1f}"
+    assert table.iloc[0]["df"] == freedom(found["primary"]["df"]) and table.iloc[0]["p"] != "-"
     assert (freedom(None), freedom(120008.2), freedom(3.25)) == ("-", "> 1000", "3.2")
 
 

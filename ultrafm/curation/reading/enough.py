@@ -35,12 +35,10 @@ def _lacking(manifest: SiteManifest, task: Task, patients: dict[str, set[str]]) 
     told = []
     for name, labels in (("positive", task.positive), ("negative", task.negative)):
         count = len(set().union(*(patients.get(label, set()) for label in labels)))
-        folds = list(_shares(manifest.split))
-        short = [
-            f"about {share * count:.1f} in {fold}" for fold, share, least in folds if round(share * count, 6) < least
-        ]
+        folds = [(fold, round(share * count, 6), least) for fold, share, least in _shares(manifest.split)]
+        short = [f"about {expected:.1f} in {fold}" for fold, expected, least in folds if expected < least]
         if short:
-            needed = ", ".join(f"{least} in {fold}" for fold, _share, least in folds)
+            needed = ", ".join(f"{least} in {fold}" for fold, _expected, least in folds)
             found = f"{count} {name} patients, by its split {' and '.join(short)}"
             mend = "more patients, a larger share, or split.rule cross_validation; other sites of the task count too"
             where = f"{manifest.site}, task {task.name}"
