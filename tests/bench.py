@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 
+from tests.bench_phantom import bench_phantom
 from ultrafm.files import write_json
 from ultrafm.pretraining.loop import GreyScale, epoch_batches, make_optimizer, train
 from ultrafm.pretraining.recipe import Recipe, build_model
@@ -153,30 +153,6 @@ def reply_untrained(message: Message, weights: np.ndarray) -> Message:
     return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 
 
-def bench_phantom() -> dict:
-    """Seconds per picture to simulate a site's archive, beside only decoding the files; growth with pictures."""
-    from ultrafm.manifests import choose_source, load_sites
-    from ultrafm.phantom import write_archive
-
-    manifest = load_sites(REPOSITORY / "data_manifests")[0]
-    _name, source = choose_source(manifest, "phantom")
-    result = {}
-    for share in (0.1, 0.3):
-        with tempfile.TemporaryDirectory() as place:
-            start = time.perf_counter()
-            write_archive(manifest, source, Path(place) / "archive", 0, share)
-            simulated = time.perf_counter() - start
-            files = sorted(Path(place).rglob("images/*.png"))
-            start = time.perf_counter()
-            for path in files:
-                decode_only(path)
-            decode = time.perf_counter() - start
-        result[f"{len(files)}_pictures"] = {
-            "simulate_seconds_per_picture": simulated / len(files), "ratio_to_decoding": simulated / decode
-        }  # fmt: skip
-    return result
-
-
 def bench_curation() -> dict:
     """The whole chain, and its parts: scan area, scan conversion, text, decoding."""
     from tests.bench_curation import bench_memory, bench_throughput
@@ -186,14 +162,6 @@ def bench_curation() -> dict:
 
     parts = (bench_throughput, bench_memory, bench_geometry, bench_text, bench_decoding)
     return {part.__name__.removeprefix("bench_"): part() for part in parts}
-
-
-def decode_only(path: Path) -> None:
-    """Decode one file; a planted broken one counts as an attempt."""
-    try:
-        Image.open(path).load()
-    except OSError:
-        return
 
 
 def bench_readers() -> dict:

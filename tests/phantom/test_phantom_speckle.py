@@ -9,7 +9,7 @@ from phantom_makers import make_device
 from scipy import stats
 
 from ultrafm.phantom.acoustics import Beam, axial_width_mm, beam_of, compress, echoes, lateral_width_mm, path_gain_db
-from ultrafm.phantom.grid import geometry_of, grid_of
+from ultrafm.phantom.grid import SAMPLES, geometry_of, grid_of, line_spacing_mm
 from ultrafm.phantom.tissue import blank_tissue, bone, fluid, oval, soft
 
 QUIET = {"clutter_db": -80.0}
@@ -54,6 +54,22 @@ def test_speckle_is_finer_at_a_higher_frequency(axis):
         grain(homogeneous_envelope(3, beam=Beam(mhz, 0.6, 20, **QUIET))[100:220], axis) for mhz in (3.0, 6.0)
     )
     assert coarse / fine == pytest.approx(2, rel=0.35)
+
+
+@pytest.mark.parametrize("scan_mode", ["linear", "convex"])
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.8])
+def test_speckle_is_as_large_as_the_formulas_say_at_three_depths(scan_mode, share):
+    """Scatterers blurred by a Gaussian: the covariance of intensity falls to a half at half the Gaussian's full width."""
+    device = make_device(scan_mode, frequency_mhz={"linear": 3.0, "convex": 2.0}[scan_mode], bandwidth=0.3)
+    geometry = geometry_of(device)
+    beam = replace(beam_of(device), **QUIET)
+    middle = int(share * SAMPLES)
+    near = [homogeneous_envelope(seed, device, beam)[middle - 24 : middle + 24] for seed in range(24)]
+    depth_mm = share * device.depth_mm
+    across = np.mean([grain(part, 1) for part in near]) * line_spacing_mm(geometry, np.array([depth_mm]))[0]
+    along = np.mean([grain(part, 0) for part in near]) * device.depth_mm / (SAMPLES - 1)
+    assert 2 * across == pytest.approx(lateral_width_mm(beam, np.array([depth_mm]))[0], rel=0.1)
+    assert 2 * along == pytest.approx(axial_width_mm(beam), rel=0.1)
 
 
 def test_speckle_is_finest_at_the_focus():

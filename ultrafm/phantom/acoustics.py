@@ -21,7 +21,7 @@ from scipy import ndimage
 
 from ultrafm.geometry import Geometry
 from ultrafm.manifests.schema import Device
-from ultrafm.phantom.grid import LINES, SAMPLES, Grid, line_spacing_mm
+from ultrafm.phantom.grid import Grid, line_spacing_mm
 from ultrafm.phantom.tissue import SOFT_TISSUE_ATTENUATION, Tissue
 
 SPEED_MM_PER_US = 1.54
@@ -78,16 +78,16 @@ def _kernel(sigma: float) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _lateral_kernels(beam: Beam, geometry: Geometry) -> tuple[np.ndarray, ...]:
+def _lateral_kernels(beam: Beam, geometry: Geometry, lines: int) -> tuple[np.ndarray, ...]:
     depths = np.linspace(0, geometry.depth_mm, _ZONES)
-    spacing = np.maximum(line_spacing_mm(geometry, depths), 1e-3)
+    spacing = np.maximum(line_spacing_mm(geometry, depths, lines), 1e-3)
     sigmas = lateral_width_mm(beam, depths) / spacing * _SIGMA_PER_WIDTH
     return tuple(_kernel(min(float(sigma), 6.0)) for sigma in sigmas)
 
 
-def _blur_across(field: np.ndarray, beam: Beam, geometry: Geometry) -> np.ndarray:
+def blur_across(field: np.ndarray, beam: Beam, geometry: Geometry) -> np.ndarray:
     """Blur along the lines with a beam whose width changes with depth: between two depths, a blend of two blurs."""
-    kernels = _lateral_kernels(beam, geometry)
+    kernels = _lateral_kernels(beam, geometry, field.shape[1])
     edges = np.linspace(0, len(field), _ZONES).astype(int)
     blurred = np.empty_like(field)
     for upper, lower, start, stop in zip(kernels, kernels[1:], edges, edges[1:]):
@@ -99,7 +99,13 @@ def _blur_across(field: np.ndarray, beam: Beam, geometry: Geometry) -> np.ndarra
     return blurred
 
 
-def gaussian_scatterers(generator: np.random.Generator, shape: tuple[int, ...] = (SAMPLES, LINES)) -> np.ndarray:
+def blur_along(field: np.ndarray, beam: Beam, cm_per_sample: float) -> np.ndarray:
+    """Blur along the beams with the pulse."""
+    sigma = axial_width_mm(beam) / (10 * cm_per_sample) * _SIGMA_PER_WIDTH
+    return ndimage.correlate1d(field, _kernel(sigma), axis=0, mode="reflect")
+
+
+def gaussian_scatterers(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Circular complex Gaussian scatterers with mean intensity 1."""
     parts = generator.standard_normal((*shape, 2), dtype=np.float32) * np.float32(math.sqrt(0.5))
     return parts.view(np.complex64)[..., 0]
@@ -125,18 +131,17 @@ def echoes(
     `scatterers` default to fresh ones from `generator`; given ones serve slices that share tissue.
     """
     if scatterers is None:
-        scatterers = gaussian_scatterers(generator)
+        scatterers = gaussian_scatterers(generator, grid.x.shape)
     path = path_gain_db(tissue, grid, beam.frequency_mhz, depth_gain_error_db)
     strength = decibels_to_amplitude(tissue.echo_db)
     rough_mirror = tissue.mirror * (np.float32(0.3) + np.float32(0.8) * scatterers)  # no interface is quite smooth
     field = (scatterers * strength + rough_mirror) * decibels_to_amplitude(path)
-    field = _blur_across(field.astype(np.complex64, copy=False), beam, geometry)
+    field = blur_across(field.astype(np.complex64, copy=False), beam, geometry)
     noise_db = -50 + 16 * np.square(grid.depth)
     haze_db = beam.clutter_db - 150 * grid.depth
     background = decibels_to_amplitude(noise_db) + decibels_to_amplitude(haze_db)
-    field += gaussian_scatterers(generator) * background
-    sigma = axial_width_mm(beam) / (10 * grid.cm_per_sample) * _SIGMA_PER_WIDTH
-    return ndimage.correlate1d(field, _kernel(sigma), axis=0, mode="reflect")
+    field += gaussian_scatterers(generator, grid.x.shape) * background
+    return blur_along(field, beam, grid.cm_per_sample)
 
 
 def decibels_to_amplitude(level_db: np.ndarray) -> np.ndarray:

@@ -11,8 +11,8 @@ import numpy as np
 from ultrafm.geometry import CurvedGeometry, Geometry, LinearGeometry
 from ultrafm.manifests.schema import Device
 
-LINES = 128
-SAMPLES = 320
+LINES = 128  # beams, at most
+SAMPLES = 320  # along a beam, at most
 LINEAR_MODES = ("linear", "unknown")
 
 
@@ -51,6 +51,12 @@ class Grid:
     cm_per_sample: float
 
 
+def sampling_of(device: Device) -> tuple[int, int]:
+    """Samples along a beam, and beams: what a picture of the device's size can show, up to the largest numbers."""
+    samples = min(SAMPLES, math.ceil(device.picture_height * SAMPLES / 256))
+    return samples, min(LINES, math.ceil(device.picture_width * LINES / 256))
+
+
 def geometry_of(device: Device) -> Geometry:
     """The scan geometry of a device: parallel beams for a linear array, a sector for all others."""
     if device.scan_mode in LINEAR_MODES:
@@ -58,21 +64,21 @@ def geometry_of(device: Device) -> Geometry:
     return CurvedGeometry(device.radius_mm, device.half_angle_degrees, device.depth_mm)
 
 
-def line_spacing_mm(geometry: Geometry, depth_mm: np.ndarray) -> np.ndarray:
-    """Distance between neighbouring lines at each depth, in millimetres."""
+def line_spacing_mm(geometry: Geometry, depth_mm: np.ndarray, lines: int = LINES) -> np.ndarray:
+    """Distance between neighbouring ones of `lines` beams at each depth, in millimetres."""
     if isinstance(geometry, LinearGeometry):
-        return np.full_like(depth_mm, geometry.width_mm / (LINES - 1))
-    return (geometry.radius_mm + depth_mm) * math.radians(2 * geometry.half_angle_degrees) / (LINES - 1)
+        return np.full_like(depth_mm, geometry.width_mm / (lines - 1))
+    return (geometry.radius_mm + depth_mm) * math.radians(2 * geometry.half_angle_degrees) / (lines - 1)
 
 
 @lru_cache(maxsize=32)
-def _still_grid(geometry: Geometry) -> Grid:
-    depth = np.linspace(0, 1, SAMPLES, dtype=np.float32)[:, None]
-    line = np.linspace(0, 1, LINES, dtype=np.float32)[None, :]
+def _still_grid(geometry: Geometry, samples: int, lines: int) -> Grid:
+    depth = np.linspace(0, 1, samples, dtype=np.float32)[:, None]
+    line = np.linspace(0, 1, lines, dtype=np.float32)[None, :]
     x, y = geometry.to_mm(depth, line)
     x, y = (np.ascontiguousarray(axis / geometry.depth_mm, dtype=np.float32) for axis in (x, y))
-    half_width = float(np.abs(x[SAMPLES // 2]).max())
-    return Grid(x, y, depth, line, half_width, geometry.depth_mm / 10 / (SAMPLES - 1))
+    half_width = float(np.abs(x[samples // 2]).max())
+    return Grid(x, y, depth, line, half_width, geometry.depth_mm / 10 / (samples - 1))
 
 
 def moved(grid: Grid, view: View) -> Grid:
@@ -86,6 +92,6 @@ def moved(grid: Grid, view: View) -> Grid:
     return replace(grid, x=turned_x, y=turned_y)
 
 
-def grid_of(geometry: Geometry, view: View = STILL) -> Grid:
+def grid_of(geometry: Geometry, view: View = STILL, samples: int = SAMPLES, lines: int = LINES) -> Grid:
     """The grid of a geometry as a view shows it."""
-    return moved(_still_grid(geometry), view)
+    return moved(_still_grid(geometry, samples, lines), view)

@@ -248,7 +248,8 @@ def render_contrast(scene: Scene, height: int, width: int, generator: np.random.
     lively = tissue.perfusion * np.exp(0.25 * texture(scene.grid, generator, 0.1, 0.08))
     bubbles_db = 30 * np.log10(np.maximum(lively, 0.02)) + 6
     suppressed = replace(tissue, echo_db=np.maximum(tissue.echo_db - 26, bubbles_db), mirror=tissue.mirror * 0.12)
-    sparse = gaussian_scatterers(generator) * (generator.random(tissue.echo_db.shape) < 0.5) * np.float32(1.4)
+    shape = tissue.echo_db.shape
+    sparse = gaussian_scatterers(generator, shape) * (generator.random(shape) < 0.5) * np.float32(1.4)
     quiet = replace(scene.beam, clutter_db=-26.0)
     shown = render_b_mode(replace(scene, tissue=suppressed, beam=quiet, scatterers=sparse), height, width, generator)
     return Shown(shown.picture[..., None] * np.array([1.0, 0.78, 0.38], np.float32), shown.mask)

@@ -16,7 +16,7 @@ from ultrafm.geometry import CurvedGeometry, Geometry, fit
 from ultrafm.manifests.schema import Device, PhantomSource, SiteManifest
 from ultrafm.phantom.acoustics import gaussian_scatterers
 from ultrafm.phantom.anatomy import ORGANS, SWEEP, draw_body, organ_of, sensible_modalities
-from ultrafm.phantom.grid import Grid, View, geometry_of, grid_of, moved
+from ultrafm.phantom.grid import Grid, View, geometry_of, grid_of, moved, sampling_of
 from ultrafm.phantom.lesions import LESION_LABELS, Lesion, draw_lesion, paint_decoy, paint_lesion
 from ultrafm.phantom.modalities import MODALITIES, Shown, geometry_for, scan_height, scene_of
 from ultrafm.phantom.overlays import draw_overlays, frame_of, to_image
@@ -148,15 +148,15 @@ def draw_patient(manifest: SiteManifest, source: PhantomSource, seed: int, numbe
 
 
 def _image_tissue(
-    patient: Patient, geometry: Geometry, view: View, frequency_mhz: float, body: np.random.Generator
+    patient: Patient, geometry: Geometry, view: View, device: Device, body: np.random.Generator
 ) -> tuple[Grid, Tissue]:
     """Grid and tissue of one view; the same state of `body` gives the same body."""
-    grid = grid_of(geometry, view)
+    grid = grid_of(geometry, view, *sampling_of(device))
     tissue = draw_body(patient.organ, moved(grid, patient.pose), body)
     if patient.lesion is None:
         paint_decoy(tissue, grid, patient.place, patient.diameter, patient.difficulty)
     else:
-        paint_lesion(tissue, grid, patient.lesion, frequency_mhz, view, body)
+        paint_lesion(tissue, grid, patient.lesion, device.frequency_mhz, view, body)
     return grid, tissue
 
 
@@ -173,14 +173,12 @@ def take_photo(manifest: SiteManifest, source: PhantomSource, seed: int, patient
     device, site, modality, view = source.device, manifest.site, patient.modalities[number], patient.views[number]
     key = patient.number * 100 + number
     geometry, frame = geometry_for(device, modality), frame_of(device)
-    grid, tissue = _image_tissue(
-        patient, geometry, view, device.frequency_mhz, spawn(seed, "phantom body", site, patient.number)
-    )
+    grid, tissue = _image_tissue(patient, geometry, view, device, spawn(seed, "phantom body", site, patient.number))
     generator = spawn(seed, "phantom picture", site, key)
     scatterers = None
     if modality == SWEEP:  # neighbouring slices are thicker than their distance: they share scatterers
-        common = gaussian_scatterers(spawn(seed, "phantom sweep", site, patient.number))
-        scatterers = 0.8 * common + 0.6 * gaussian_scatterers(generator)
+        common = gaussian_scatterers(spawn(seed, "phantom sweep", site, patient.number), grid.x.shape)
+        scatterers = 0.8 * common + 0.6 * gaussian_scatterers(generator, grid.x.shape)
     scene = scene_of(device, modality, tissue, grid, generator, scatterers)
     shown = _framed(MODALITIES[modality](scene, frame.scan_height, frame.scan_width, generator), device)
     place = fit(geometry, scan_height(modality, frame.scan_height), frame.scan_width)
