@@ -59,7 +59,7 @@ def test_speckle_is_finer_at_a_higher_frequency(axis):
 @pytest.mark.parametrize("scan_mode", ["linear", "convex"])
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.8])
 def test_speckle_is_as_large_as_the_formulas_say_at_three_depths(scan_mode, share):
-    """Scatterers blurred by a Gaussian: the covariance of intensity falls to a half at half the Gaussian's full width."""
+    """Blurred scatterers: the covariance of intensity is at a half where half the blur's full width is reached."""
     device = make_device(scan_mode, frequency_mhz={"linear": 3.0, "convex": 2.0}[scan_mode], bandwidth=0.3)
     geometry = geometry_of(device)
     beam = replace(beam_of(device), **QUIET)
