@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from ultrafm.curation.split import Place
 from ultrafm.curation.store import COLUMNS, changed_files, store_files, write_store
 from ultrafm.curation.work import Work, open_work
 from ultrafm.errors import UltraFMError
-from ultrafm.files import hash_text, read_json, replacing, write_json
+from ultrafm.files import read_json, replacing, write_json
 from ultrafm.manifests.schema import FileSource, SiteManifest
 from ultrafm.manifests.sources import has_table
 
@@ -119,8 +120,10 @@ def fingerprint(asked: Asked, registry: Registry) -> str:
     """SHA-256 over all that decides what a site's folder will hold."""
     parts = [asked.manifest.model_dump_json(), asked.source.model_dump_json(), settings_text(asked.settings)]
     parts += [str(RULES), str(asked.seed), registry.lock.model_dump_json()]
-    parts += [repr((row, key)) for row, key in zip(asked.rows, asked.keys)]
-    return hash_text("\n".join(parts))
+    digest = hashlib.sha256("\n".join(parts).encode())
+    for row, key in zip(asked.rows, asked.keys):
+        digest.update(f"\n{row!r} {key}".encode())
+    return digest.hexdigest()
 
 
 def finished_before(folder: Path, inputs: str) -> SiteSummary | None:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from sys import intern
 from typing import NamedTuple
 
 from ultrafm.curation.duplicates import Likeness, find_duplicates
@@ -95,9 +96,11 @@ def _candidates(
     left_out: list[LeftOut],
 ) -> Iterator[Candidate]:  # fmt: skip
     """The pictures that could be read and whose row is understood; the others are noted in `left_out`."""
+    same_words: dict[Words, Words] = {}
     for row, key in zip(rows, keys):
         for note in work.notes(key):
-            named = replace(row, frame=note.frame, frames=note.frames)
+            several = (row.frame, row.frames) != (note.frame, note.frames)
+            named = replace(row, frame=note.frame, frames=note.frames) if several else row
             try:
                 words = row_words(row, manifest)
                 if note.failure is not None:
@@ -106,6 +109,7 @@ def _candidates(
                 left_out.append(leave_out(named.name, row.number, "quarantined", why))
                 continue
             likeness = _likeness(named, words, note, registry)
+            words = same_words.setdefault(words, words)  # a site has few, and many pictures
             yield Candidate(named, words, note.number, likeness, _flaw(note, manifest.quality))
 
 
@@ -117,7 +121,8 @@ def _with_name(why: Unusable, row: Row) -> Unusable:
 def _likeness(row: Row, words: Words, note: Note, registry: Registry) -> Likeness:
     clip = row.clip or (row.file if row.frames > 1 else "")
     return Likeness(
-        registry.pseudonyms.of("patient", row.patient), registry.pseudonyms.of("clip", clip) if clip else "",
+        intern(registry.pseudonyms.of("patient", row.patient)),
+        intern(registry.pseudonyms.of("clip", clip)) if clip else "",
         words.label, note.pixels, note.perceptual,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from ultrafm.manifests.vocabulary import FIELD_LISTS, UNKNOWN
 from ultrafm.spreadsheet import read_spreadsheet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One row of the table as written there; empty text where it says nothing.
 
@@ -48,7 +48,7 @@ class Row:
         return f"{self.file} frame {self.frame}" if self.frames > 1 else self.file
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Words:
     """What a row says of its picture, in the vocabulary's words; label is None when it is unknown or not given."""
 
