@@ -18,6 +18,7 @@ from ultrafm.phantom.tissue import SOFT_TISSUE_ATTENUATION, Tissue, fill, fluid,
 LESION_LABELS = ("benign", "malignant")
 _ANGLES = np.linspace(0, 2 * math.pi, 257)
 
+DIFFICULTY = (1.0, 3.0)  # parameters of the beta distribution that difficulties are drawn from
 # Mean at appearance 0 (benign) and 1 (malignant), and the deviation around the mean that both share.
 TRAITS: dict[str, tuple[float, float, float]] = {
     "log_aspect": (math.log(0.66), math.log(1.0), 0.20),
@@ -65,9 +66,11 @@ def appearance(label: str, difficulty: float) -> float:
     return 1 - difficulty / 2 if label == "malignant" else difficulty / 2
 
 
-def trait_distribution(label: str, difficulty: float) -> dict[str, tuple[float, float]]:
-    """Mean and deviation of every visible trait of a lesion."""
+def trait_distribution(label: str, difficulty: float, separation: float = 1.0) -> dict[str, tuple[float, float]]:
+    """Mean and deviation of every trait of a lesion; `separation` widens or narrows what lies between the means."""
     place = appearance(label, difficulty)
+    if separation != 1:
+        place = 0.5 + separation * (place - 0.5)
     return {name: (low + place * (high - low), spread) for name, (low, high, spread) in TRAITS.items()}
 
 
@@ -84,11 +87,19 @@ def draw_outline(irregularity: float, spiculation: float, generator: np.random.G
     return (outline / math.sqrt(np.square(outline[:-1]).mean())).astype(np.float32)
 
 
+def draw_traits(
+    label: str, difficulty: float, generator: np.random.Generator, separation: float = 1.0
+) -> dict[str, float]:
+    """The traits of one lesion of a kind."""
+    return {name: generator.normal(*law) for name, law in trait_distribution(label, difficulty, separation).items()}
+
+
 def draw_lesion(
-    label: str, difficulty: float, place: tuple[float, float], diameter: float, generator: np.random.Generator
-) -> Lesion:
+    label: str, difficulty: float, place: tuple[float, float], diameter: float, generator: np.random.Generator,
+    separation: float = 1.0,
+) -> Lesion:  # fmt: skip
     """A lesion of a kind, at a place (x, y) and of a size (diameter of the circle of equal area)."""
-    trait = {name: generator.normal(*law) for name, law in trait_distribution(label, difficulty).items()}
+    trait = draw_traits(label, difficulty, generator, separation)
     faint = 1 - 0.4 * difficulty
     return Lesion(
         label, difficulty, *place, diameter,

@@ -17,8 +17,9 @@ from ultrafm.manifests.schema import Device, PhantomSource, SiteManifest
 from ultrafm.phantom.acoustics import gaussian_scatterers
 from ultrafm.phantom.anatomy import ORGANS, SWEEP, draw_body, organ_of, sensible_modalities
 from ultrafm.phantom.grid import Grid, View, geometry_of, grid_of, moved, sampling_of
-from ultrafm.phantom.lesions import LESION_LABELS, Lesion, draw_lesion, paint_decoy, paint_lesion
+from ultrafm.phantom.lesions import DIFFICULTY, LESION_LABELS, Lesion, draw_lesion, paint_decoy, paint_lesion
 from ultrafm.phantom.modalities import MODALITIES, Shown, geometry_for, scan_height, scene_of
+from ultrafm.phantom.observer import separation_for
 from ultrafm.phantom.overlays import draw_overlays, frame_of, to_image
 from ultrafm.phantom.tissue import Tissue
 from ultrafm.seeds import spawn
@@ -131,7 +132,7 @@ def _draw_pose(generator: np.random.Generator) -> View:
 def draw_patient(manifest: SiteManifest, source: PhantomSource, seed: int, number: int) -> Patient:
     """Patient `number` (from 1) of a site. Label, organ, place, size, difficulty and views are drawn independently.
 
-    Raises UltraFMError when the phantom cannot draw an organ of the manifest.
+    Raises UltraFMError when the phantom cannot draw an organ of the manifest, or lesions of its `best_auroc`.
     """
     generator = spawn(seed, "phantom", manifest.site, number)
     label = draw_label(source, seed, manifest.site, number)
@@ -140,10 +141,12 @@ def draw_patient(manifest: SiteManifest, source: PhantomSource, seed: int, numbe
     geometry = geometry_of(source.device)
     diameter = generator.uniform(0.22, 0.38) * _scan_width(geometry)
     place = _draw_place(organ, geometry, diameter, generator)
-    difficulty = float(generator.beta(1.0, 3.0))
+    difficulty = float(generator.beta(*DIFFICULTY))
     modalities = _draw_modalities(organ, manifest.modalities, source.images_per_patient, generator)
     pose, views = _draw_pose(generator), _draw_views(modalities, generator)
-    lesion = draw_lesion(label, difficulty, place, diameter, generator) if label in LESION_LABELS else None
+    separation = 1.0 if source.best_auroc is None else separation_for(source.best_auroc)
+    has_lesion = label in LESION_LABELS
+    lesion = draw_lesion(label, difficulty, place, diameter, generator, separation) if has_lesion else None
     return Patient(number, organ, label, difficulty, place, diameter, lesion, modalities, pose, views)
 
 

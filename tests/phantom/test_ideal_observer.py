@@ -1,0 +1,67 @@
+"""How well lesions can be told apart at best is what a manifest says."""
+
+import numpy as np
+import pytest
+from phantom_makers import BOTH, make_manifest, make_source
+from scipy.stats import mannwhitneyu
+
+from ultrafm.errors import UltraFMError
+from ultrafm.phantom.lesions import DIFFICULTY, LESION_LABELS, draw_lesion, draw_traits
+from ultrafm.phantom.observer import best_auroc, ideal_score, separation_for
+from ultrafm.phantom.patients import draw_patient
+
+MANY = 3000
+
+
+def observed(separation: float) -> float:
+    """AUROC of the ideal observer on drawn lesions."""
+    generator = np.random.default_rng(0)
+    scores = {label: [] for label in LESION_LABELS}
+    for label, found in scores.items():
+        for difficulty in generator.beta(*DIFFICULTY, MANY):
+            traits = draw_traits(label, difficulty, generator, separation)
+            found.append(ideal_score(traits, difficulty, separation))
+    return float(mannwhitneyu(scores["malignant"], scores["benign"]).statistic) / MANY**2
+
+
+@pytest.mark.parametrize("stated", [0.65, 0.8, 0.9, 0.97])
+def test_the_ideal_observer_reaches_the_stated_auroc(stated):
+    separation = separation_for(stated)
+    assert best_auroc(separation) == pytest.approx(stated, abs=1e-4)
+    assert observed(separation) == pytest.approx(stated, abs=0.02)
+
+
+def test_the_usual_lesions_are_told_apart_as_the_formula_says():
+    assert observed(1.0) == pytest.approx(best_auroc(1.0), abs=0.01)
+
+
+def test_more_separation_is_easier_and_none_is_chance():
+    found = [best_auroc(separation) for separation in (0, 0.2, 0.5, 1.0)]
+    assert found == sorted(found) and found[0] == pytest.approx(0.5)
+
+
+def test_one_pair_by_hand():
+    """One trait apart by two deviations at difficulty 0: the score is (2 / 1) x (distance from the middle)."""
+    traits = dict.fromkeys(draw_traits("benign", 0.0, np.random.default_rng(0)), 0.0)
+    base, moved = ideal_score(traits, 0.5), ideal_score({**traits, "echo_db": 1.0}, 0.5)
+    # echo_db: means at difficulty 0.5 lie 2 dB apart (half of -9 to -13), deviation 2.5
+    assert moved - base == pytest.approx(-2.0 / 2.5**2)
+
+
+@pytest.mark.parametrize("impossible", [0.4, 0.5, 0.99999999])
+def test_what_cannot_be_reached_is_refused(impossible):
+    with pytest.raises(UltraFMError, match=r"best_auroc: .*at most 0\.9995"):
+        separation_for(impossible)
+
+
+def test_a_manifest_sets_it_and_all_but_the_lesion_stays():
+    source = make_source(BOTH)
+    hard = source.model_copy(update={"best_auroc": 0.7})
+    usual, harder = (draw_patient(make_manifest(one), one, 0, 3) for one in (source, hard))
+    assert harder.lesion.aspect != usual.lesion.aspect
+    assert (harder.label, harder.place, harder.diameter, harder.views) == (
+        usual.label, usual.place, usual.diameter, usual.views
+    )  # fmt: skip
+    assert draw_lesion("benign", 0.2, (0, 0.5), 0.3, np.random.default_rng(0)).aspect == pytest.approx(
+        draw_lesion("benign", 0.2, (0, 0.5), 0.3, np.random.default_rng(0), 1.0).aspect
+    )

@@ -1,0 +1,60 @@
+"""The ideal observer: how well benign and malignant lesions can be told apart at best, and how to set that.
+
+It reads what the pictures are drawn from, the traits of a lesion and its difficulty, and forms their likelihood ratio
+(Neyman and Pearson 1933; as a bound on any reader: Barrett and Myers, Foundations of Image Science, 2004, chapter 13).
+No classifier of pictures can rank better. Traits that only strain and contrast pictures show do not count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import ndtr
+from scipy.stats import beta
+
+from ultrafm.errors import UltraFMError
+from ultrafm.phantom.lesions import DIFFICULTY, TRAITS, trait_distribution
+
+VISIBLE = tuple(name for name in TRAITS if name not in ("log_stiffness", "washout"))
+WIDEST = 1.0  # that of the usual lesions
+STEPS = 400
+
+
+def distance() -> float:
+    """Mahalanobis distance between typically benign and typically malignant lesions, over the visible traits."""
+    return math.sqrt(sum(((high - low) / spread) ** 2 for low, high, spread in (TRAITS[name] for name in VISIBLE)))
+
+
+def ideal_score(traits: Mapping[str, float], difficulty: float, separation: float = 1.0) -> float:
+    """Log likelihood ratio, malignant over benign, of a lesion with these `traits` (of any that are visible)."""
+    laws = [trait_distribution(label, difficulty, separation) for label in ("malignant", "benign")]
+    score = 0.0
+    for name in VISIBLE:
+        (malignant, spread), (benign, _spread) = (law[name] for law in laws)
+        score += (malignant - benign) * (traits[name] - (malignant + benign) / 2) / spread**2
+    return score
+
+
+def best_auroc(separation: float) -> float:
+    """AUROC of the ideal observer over lesions of all difficulties.
+
+    At difficulty d the score is normal with variance D^2 and means +-D^2 / 2, where D = separation (1 - d) times
+    `distance`. So a malignant lesion of difficulty d outranks a benign one of difficulty e with probability
+    Phi(sqrt(D(d)^2 + D(e)^2) / 2), which is averaged over both difficulties.
+    """
+    shares = (np.arange(STEPS) + 0.5) / STEPS
+    apart = separation * distance() * (1 - beta.ppf(shares, *DIFFICULTY))
+    return float(ndtr(np.hypot(apart[:, None], apart[None, :]) / 2).mean())
+
+
+@lru_cache(maxsize=32)
+def separation_for(auroc: float) -> float:
+    """The separation of the traits' means that gives the ideal observer this AUROC. Raises UltraFMError."""
+    if not 0.5 < auroc <= best_auroc(WIDEST):
+        expected = f"above 0.5, at most {best_auroc(WIDEST):.4f}"
+        raise UltraFMError("sources.phantom.best_auroc", f"{auroc:g}", expected, "leave it out for the usual lesions")
+    return float(brentq(lambda separation: best_auroc(separation) - auroc, 0.0, WIDEST, xtol=1e-6))
