@@ -104,6 +104,7 @@ class PhantomSource(Origin):
     images_per_patient: int = Field(default=2, ge=1, le=20)
     device: Device
     findings: dict[str, Share] = Field(description="label of the vocabulary -> share of the patients")
+    files: Literal["png", "dicom"] = Field(default="png", description="dicom: with made-up identities in the header")
     best_auroc: float | None = Field(
         default=None, gt=0.5, lt=1, description="AUROC that an ideal observer reaches on benign against malignant"
     )

@@ -15,6 +15,7 @@ from ultrafm.files import replacing, write_json, write_text
 from ultrafm.geometry import LinearGeometry, fit
 from ultrafm.manifests.schema import Columns, Deidentification, FolderSource, PhantomSource, SiteManifest
 from ultrafm.phantom.grid import geometry_of
+from ultrafm.phantom.identities import Identity, draw_identity
 from ultrafm.phantom.lesions import LESION_LABELS
 from ultrafm.phantom.modalities import COMPOSITE, MODALITIES
 from ultrafm.phantom.overlays import frame_of
@@ -23,6 +24,7 @@ from ultrafm.seeds import spawn
 
 LABELS = ("normal", *LESION_LABELS)
 FEWEST_PATIENTS = 3
+ENDINGS = {"png": ".png", "dicom": ".dcm"}
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,14 @@ def count_patients(source: PhantomSource, patients_share: float) -> int:
     return min(max(round(source.patients * patients_share), FEWEST_PATIENTS), source.patients)
 
 
-def _write_photo(folder: Path, source: PhantomSource, patient: Patient, number: int, photo: Photo) -> Row:
+def _write_photo(
+    folder: Path, source: PhantomSource, patient: Patient, number: int, photo: Photo, identity: Identity
+) -> Row:
     """Write picture and mask; returns their row of the table."""
-    name = f"{patient.name}_{number + 1}.png"
-    (folder / "images" / name).write_bytes(encode_png(photo.image))
-    mask = f"masks/{name}" if photo.mask.any() else ""
+    stem = f"{patient.name}_{number + 1}"
+    name, data = f"{stem}{ENDINGS[source.files]}", _encoded(source, photo, identity)
+    (folder / "images" / name).write_bytes(data)
+    mask = f"masks/{stem}.png" if photo.mask.any() else ""
     if mask:
         (folder / mask).write_bytes(encode_png(Image.fromarray(photo.mask.astype(np.uint8))))
     return Row(
@@ -85,8 +90,21 @@ def _write_photo(folder: Path, source: PhantomSource, patient: Patient, number: 
     )  # fmt: skip
 
 
+def _encoded(source: PhantomSource, photo: Photo, identity: Identity) -> bytes:
+    """The picture as a file of the kind that the site exports."""
+    if source.files == "png":
+        return encode_png(photo.image)
+    from ultrafm.phantom.dicom import encode_dicom, shown_region  # late: most archives are done without pydicom
+
+    return encode_dicom(photo.image, identity, source, shown_region(source, photo.modality))
+
+
 def _brightened(data: bytes, gain: float) -> bytes:
     """The same picture, a little brighter and encoded anew, as a second export would give it."""
+    if data[128:132] == b"DICM":
+        from ultrafm.phantom.dicom import brightened_dicom
+
+        return brightened_dicom(data, gain)
     image = Image.open(io.BytesIO(data))
     brighter = np.clip(np.asarray(image, np.float32) * gain + 1, 0, 255)
     return encode_png(Image.fromarray(np.rint(brighter).astype(np.uint8)))
@@ -105,7 +123,7 @@ def _plant_faults(folder: Path, source: PhantomSource, rows: list[Row], generato
         data = (folder / original.file).read_bytes()
         gain = generator.uniform(1.02, 1.05)
         changed = {"exact": data, "near": _brightened(data, gain), "cut": data[: len(data) // 2]}[kind]
-        name = f"images/{original.patient}_export_{number + 1:02d}.png"
+        name = f"images/{original.patient}_export_{number + 1:02d}{Path(original.file).suffix}"
         (folder / name).write_bytes(changed)
         added.append(replace(original, file=name))
     return added
@@ -140,7 +158,8 @@ def write_archive(
 ) -> Path:
     """Simulate a site and write it as an archive into `folder`; returns `folder`.
 
-    Writes images/*.png, masks/*.png (0 background, 1 lesion; only where there is one), metadata.csv and geometry.json.
+    Writes images/*.png (or *.dcm, as `source.files` says), masks/*.png (0 background, 1 lesion; only where there is
+    one), metadata.csv and geometry.json.
     The planted faults are files of their own; the pictures they copy stay as they are. The same arguments give the same
     bytes, and a patient's own files do not depend on `patients_share` (above 0, at most 1). An archive that already
     lies in `folder` is replaced once the new one is complete.
@@ -163,7 +182,8 @@ def _write_files(manifest: SiteManifest, source: PhantomSource, folder: Path, se
     for number in range(1, count_patients(source, patients_share) + 1):
         patient = draw_patient(manifest, source, seed, number)
         photos = photos_of(manifest, source, seed, patient)
-        rows += [_write_photo(folder, source, patient, index, photo) for index, photo in enumerate(photos)]
+        identity = draw_identity(seed, manifest.site, number)
+        rows += [_write_photo(folder, source, patient, index, photo, identity) for index, photo in enumerate(photos)]
     rows += _plant_faults(folder, source, rows, spawn(seed, "phantom faults", manifest.site))
     write_json(folder / "geometry.json", _describe_geometry(source))
     write_text(folder / "metadata.csv", _table_text(rows))
