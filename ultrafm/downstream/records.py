@@ -143,7 +143,7 @@ def _records(section: str, one: Comparison, metric: str, measure: Measure) -> It
     for encoder, other, contrast in rows:
         found = interval(estimates, contrast)
         if len(patients) < FEWEST_PATIENTS:
-            found = Interval(found.estimate, None, None, f"not defined: {len(patients)} patients are too few")
+            found = Interval(found.estimate, None, None, f"not defined: too few patients ({len(patients)})")
         yield record(
             section=section, task=one.task, metric=metric, fold=one.fold, level=one.level, images=one.images,
             method=f"{one.method}/{encoder}", comparator=f"{one.method}/{other}" if other else None,

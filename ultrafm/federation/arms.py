@@ -233,7 +233,7 @@ def loss_records(losses: pd.DataFrame, task: str = "reconstruction") -> list[dic
         mean = float(table["loss"].mean())
         low, high, how = mean - 1.96 * error, mean + 1.96 * error, "normal, clustered by patient"
         if patients < FEWEST_PATIENTS:
-            low, high, how = None, None, f"not defined: {patients} patients are too few"
+            low, high, how = None, None, f"not defined: too few patients ({patients})"
         records.append(
             record(
                 section="pretraining", task=task, method=str(arm), metric="normalised_squared_error",
