@@ -94,6 +94,12 @@ EXPERIMENTS = (
         ("manifests", "phantom", "geometry", "curation", "pretraining", "federation"),
         "experiments",
     ),
+    StepPlan(
+        "phantom_to_real",
+        ("10_curate",),
+        ("manifests", "geometry", "curation", "pretraining", "downstream"),
+        "experiments",
+    ),
 )
 ALL_STEPS = STEPS + EXPERIMENTS
 ALL_NAMES = tuple(step.name for step in ALL_STEPS)
@@ -120,6 +126,18 @@ class Identity:
 def study_folder(out: str, profile: str) -> Path:
     """The folder of a study: `out` (relative to the repository), or reports/<profile> when it is empty."""
     return (REPOSITORY / out if out else REPOSITORY / "reports" / profile).resolve()
+
+
+def other_study(folder: str) -> Path:
+    """The folder of another study (relative to the repository) whose encoders are wanted here.
+
+    Raises UltraFMError when it has none.
+    """
+    found = (REPOSITORY / folder).resolve()
+    if not (found / "20_pretrain" / "records.json").exists():
+        mend = "run that study first, or name another one with the parameter `pretrained`"
+        raise UltraFMError(str(found), "no finished step 20_pretrain", "the folder of a study with encoders", mend)
+    return found
 
 
 def find_manifests(folder: str) -> Path:

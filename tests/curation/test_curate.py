@@ -30,7 +30,7 @@ from ultrafm.curation.identity.pseudonyms import Pseudonyms
 from ultrafm.curation.split import Ties
 from ultrafm.curation.store import COLUMNS, store_schema
 from ultrafm.errors import UltraFMError
-from ultrafm.files import hash_folder
+from ultrafm.files import hash_folder, read_json
 from ultrafm.manifests import load_sites
 
 MANIFESTS = Path(__file__).parents[2] / "data_manifests"
@@ -217,6 +217,8 @@ def test_near_duplicates(tmp_path, patients, clips, kind):
         pseudonyms = Pseudonyms(SITE, SITE.encode())
         folds = load_pictures(tmp_path / "out", [SITE], FOLDS).table.groupby("patient")["fold"].first()
         assert folds[pseudonyms.of("patient", "1")] == folds[pseudonyms.of("patient", "2")]
+    tied = read_json(tmp_path / "out" / SITE / "datasheet.json")["tied_patients"]
+    assert tied == (2 if patients[0] != patients[1] else 0)
 
 
 def test_a_new_picture_that_ties_two_folds_is_left_out(tmp_path):
@@ -504,6 +506,13 @@ def test_simulated_archive_is_curated_and_its_planted_faults_are_found(tmp_path)
     assert table["simulated"].all() and table["label"].notna().all()
     known = table["difficulty"].dropna()
     assert len(known) and known.between(0, 1).all()
+
+
+def test_strips_of_m_mode_and_spectra_tie_no_simulated_patients(tmp_path):
+    """All pictures of this site's device share a fan, a strip and a dotted line; each patient is a cluster alone."""
+    site = next(site for site in load_sites(MANIFESTS) if site.site.startswith("site_10"))
+    curate_archive(site, places(tmp_path), Wish("phantom", 0, 64, 0.9))
+    assert read_json(tmp_path / "out" / site.site / "datasheet.json")["tied_patients"] == 0
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from ultrafm.files import hash_file, hash_folder, read_json
 from ultrafm.profiles import load_profile
 from ultrafm.reporting.html import external_references
 from ultrafm.reporting.records import read_results
+from ultrafm.reporting.runner import run_notebook
 from ultrafm.study import NOTEBOOKS, REPOSITORY, STEP_NAMES
 
 ULTRAFM = [sys.executable, "-m", "ultrafm"]
@@ -84,6 +85,27 @@ def test_an_experiment_runs_on_top_of_the_study(smoke):
     shutil.rmtree(smoke / "optimizer_state")
     assert main([*command, "00_start_here"]) == 0
     assert hash_file(smoke / "results.json") == before
+
+
+def test_encoders_of_one_study_are_tested_on_the_pictures_of_another(smoke, tmp_path):
+    shutil.copytree(smoke / "10_curate", tmp_path / "other" / "10_curate")
+    parameters = {"out": str(tmp_path / "other"), "profile": "smoke", "bootstrap": 50, "workers": 1}
+    parameters |= {"manifests": "data_manifests", "pretrained": str(smoke)}
+    source = NOTEBOOKS / "experiments" / "phantom_to_real.ipynb"
+    run = run_notebook(source, tmp_path / "page.ipynb", parameters)
+    assert run.ok, run.error
+    records = read_json(tmp_path / "other" / "phantom_to_real" / "records.json")
+    assert {row["section"] for row in records} == {"transfer"} and {row["images"] for row in records} == {"simulated"}
+    of_study = {row["method"]: row for row in read_json(smoke / "30_diagnosis" / "records.json") if is_average(row)}
+    here = {row["method"]: row for row in records if is_average(row)}
+    assert here["linear_probe/federated"]["estimate"] == of_study["linear_probe/federated"]["estimate"]
+    missing = run_notebook(source, tmp_path / "page.ipynb", parameters | {"pretrained": str(tmp_path)})
+    assert not missing.ok and "no finished step 20_pretrain" in missing.error
+
+
+def is_average(row: dict) -> bool:
+    """Is a record the average AUROC over tasks of one encoder?"""
+    return row["task"] == "macro_average" and row["metric"] == "auroc" and row["comparator"] is None
 
 
 def test_another_seed_in_the_same_folder_is_an_error(smoke, capsys):

@@ -37,9 +37,10 @@ def describe_site(
     flow = count_flow(judged.read, judged.left_out, len(judged.kept))
     gallery = curated_gallery(work, numbers)
     header = combine(work.headers())
+    removed = header.identifying | header.other
     sheet = make_datasheet(
-        manifest, source, table, flow, judged.left_out, settings, header.identifying | header.other, gallery
-    )
+        manifest, source, table, flow, judged.left_out, settings, removed, gallery, judged.tied
+    )  # fmt: skip
     write_json(folder / "datasheet.json", sheet)
     write_text(folder / "datasheet.md", write_markdown(sheet))
     write_page(folder / "datasheet.html", sheet, table, gallery)

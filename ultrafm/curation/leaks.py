@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ultrafm.curation.duplicates import CLOSE_HASHES
-from ultrafm.curation.likeness import Compared, compared, resemblance
+from ultrafm.curation.likeness import Compared, Resemblance, compared, resemblance
 from ultrafm.curation.store import decode_png, read_table
 from ultrafm.errors import UltraFMError
 
@@ -48,8 +48,8 @@ def require_no_leak(site: str, table: pd.DataFrame) -> None:
 def near_leaks(curated: Path, site: str) -> pd.DataFrame:
     """Pairs of pictures of a site in different folds that are so alike that they show one scan.
 
-    Columns: image_id, other_image_id, grey, texture (see `resemblance`). The cost grows with the square of the number
-    of pictures.
+    Columns: image_id, other_image_id, grey, texture, quarter (see `resemblance`). The cost grows with the square of
+    the number of pictures.
     """
     table = read_table(Path(curated), site)
     hashes = np.array([int(text, 16) for text in table["perceptual_hash"].to_pylist()], dtype=np.uint64)
@@ -63,7 +63,7 @@ def near_leaks(curated: Path, site: str) -> pd.DataFrame:
             alike = resemblance(*(_look(table, row) for row in (one, other)))
             if alike.tied:
                 found.append((names[one], names[other], *alike))
-    return pd.DataFrame(found, columns=["image_id", "other_image_id", "grey", "texture"])
+    return pd.DataFrame(found, columns=["image_id", "other_image_id", *Resemblance._fields])
 
 
 def _look(table: object, row: int) -> Compared:

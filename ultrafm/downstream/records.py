@@ -36,6 +36,7 @@ def diagnosis_records(
     described: Mapping[str, Mapping[str, Any]],
     generator: np.random.Generator,
     replicates: int = 1000,
+    section: str = "diagnosis",
 ) -> list[dict[str, Any]]:
     """Records of AUROC and AUPRC from the predictions of `evaluate_diagnosis`.
 
@@ -52,7 +53,7 @@ def diagnosis_records(
         row
         for one in compared
         for name, measure in measures.items()
-        for row in _records("diagnosis", one, name, measure)
+        for row in _records(section, one, name, measure)
     ]
 
 

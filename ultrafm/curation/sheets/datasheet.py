@@ -63,13 +63,15 @@ def make_datasheet(
     settings: Mapping[str, int],
     removed_tags: Mapping[str, int] | None = None,
     gallery: Gallery | None = None,
+    tied: int = 0,
 ) -> dict[str, Any]:
     """The data sheet as a value for JSON; the same input gives the same value.
 
     `kept` has a row for each kept picture with the store's columns except the pictures, `area` ("rectangle", "sector",
     "whole") and `mask_outside` (share of the mask outside the scan area, None without a mask); what other columns it
     lacks is left out of the sheet. `removed_tags`: name of a header field -> files that it was removed from.
-    `gallery` gives a sample of the pictures, for the histogram of grey values.
+    `gallery` gives a sample of the pictures, for the histogram of grey values. `tied`: patients who lie in one fold
+    with another because their pictures are nearly the same.
     """
     origin = source.model_dump(include=ORIGIN, mode="json")
     sheet = {
@@ -84,6 +86,7 @@ def make_datasheet(
         "flow": dict(flow),
         "left_out": count_left_out(left_out),
         "patients": int(kept["patient"].nunique()),
+        "tied_patients": tied,
         "counts": {column: count_values(kept, column) for column in COUNTED},
         "labels_by_fold": count_crossed(kept, "label", "fold"),
         "masks": _masks(kept),
@@ -143,6 +146,11 @@ def _notes(manifest: SiteManifest, source: FileSource, kept: pd.DataFrame, sheet
         notes.append(f"No patient fell into the fold {names}: patients are dealt by hash, and there are few.")
     if sheet["patients"] == 1:
         notes.append("One patient only: nothing can be evaluated within this site.")
+    if sheet["tied_patients"]:
+        notes.append(
+            f"{sheet['tied_patients']} patients have pictures that are nearly those of another patient, and lie in one "
+            "fold with that one: are some of them one person?"
+        )
     reaching = sheet["masks"]["reaching_outside_the_scan_area"]
     if reaching:
         notes.append(f"{reaching} masks reach outside the scan area that was found; look at those pictures.")
