@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it went well, 1 for a problem in the input, told in words, 2 for a wrong command line."""
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(threads, "1")  # the number of cores must not change a result
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow's own pool keeps tens of MiB for a small table
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     options = build_parser().parse_args(arguments)
     try:

@@ -14,24 +14,24 @@ from ultrafm.errors import UltraFMError
 
 TOLD_APART = ("patient", "clip", "sha256", "source_hash")
 WORDS = {"patient": "a patient", "clip": "a clip", "sha256": "the same pixels", "source_hash": "the same file"}
+TOLD_BY = (*TOLD_APART, "fold", "group")  # the columns that `find_leaks` reads
 COLUMNS = ["kind", "value", "folds", "images"]
 
 
 def find_leaks(table: pd.DataFrame) -> pd.DataFrame:
     """What stands in more than one fold, or group of a fold: kind, value (a hash), folds, images.
 
-    `table` has the columns patient, clip, sha256, source_hash, fold and group. Unknown clips do not count.
+    `table` has the columns of TOLD_BY. Unknown clips do not count.
     """
-    places = table["fold"].astype(str) + " " + table["group"].where(table["group"] >= 0, "").astype(str)
+    places = table.groupby(["fold", "group"]).ngroup()  # numbers: a large site has hundreds of thousands of hashes
     found = []
     for column in TOLD_APART:
         known = table[column].notna() & (table[column] != "")
-        groups = places[known].groupby(table.loc[known, column])
-        counts = groups.nunique()
+        counts = places[known].groupby(table.loc[known, column]).nunique()
         for value in counts.index[counts > 1]:
-            some = groups.get_group(value)
-            folds = ", ".join(sorted(name.strip() for name in some.unique()))
-            found.append((WORDS[column], value, folds, len(some)))
+            some = table[known & (table[column] == value)]
+            names = {f"{fold} {group}" if group >= 0 else fold for fold, group in zip(some["fold"], some["group"])}
+            found.append((WORDS[column], value, ", ".join(sorted(names)), len(some)))
     return pd.DataFrame(found, columns=COLUMNS)
 
 

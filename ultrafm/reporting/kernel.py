@@ -22,6 +22,7 @@ from ultrafm.reporting.warm import ForkingProvisioner
 MARK = "ULTRAFM_KERNEL"
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
     "FLWR_TELEMETRY_ENABLED": "0",
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
