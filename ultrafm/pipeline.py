@@ -304,8 +304,9 @@ def find_licences(folder: Path) -> Table | None:
 
 def index_pictures(folder: Path) -> dict[str, Path]:
     """The pictures that the index shows: caption -> file, of those steps that left theirs."""
+    gallery = "One curated picture of each site, and the edge of what was kept of it (orange)"
     pictures = {
-        "One curated picture of each site": folder / "10_curate" / "gallery.png",
+        gallery: folder / "10_curate" / "gallery.png",
         "Hidden patches and what each model makes of them": folder / "20_pretrain" / "reconstructions.png",
     }
     return {caption: path for caption, path in pictures.items() if path.exists()}

@@ -105,6 +105,9 @@ class PhantomSource(Origin):
     device: Device
     findings: dict[str, Share] = Field(description="label of the vocabulary -> share of the patients")
     files: Literal["png", "dicom"] = Field(default="png", description="dicom: with made-up identities in the header")
+    shortcut: bool = Field(
+        default=False, description="malignant cases are measured with calipers and scanned brighter: a confounded set"
+    )
     best_auroc: float | None = Field(
         default=None, gt=0.5, lt=1, description="AUROC that an ideal observer reaches on benign against malignant"
     )

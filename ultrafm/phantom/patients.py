@@ -24,6 +24,7 @@ from ultrafm.phantom.overlays import draw_overlays, frame_of, to_image
 from ultrafm.phantom.tissue import Tissue
 from ultrafm.seeds import spawn
 
+SHORTCUT_GAIN_DB = 6.0
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -171,9 +172,18 @@ def _framed(shown: Shown, device: Device) -> Shown:
     return Shown(np.pad(shown.picture, (*margins, *rest)), np.pad(shown.mask, margins))
 
 
+def confounded(device: Device, label: str) -> Device:
+    """The device as a confounded set uses it: calipers and more gain where the label is malignant, and nowhere else."""
+    suspicious = label == "malignant"
+    overlays = [name for name in device.overlays if name != "caliper"] + ["caliper"] * suspicious
+    brighter = SHORTCUT_GAIN_DB * suspicious
+    return device.model_copy(update={"overlays": tuple(overlays), "gain_db": device.gain_db + brighter})
+
+
 def take_photo(manifest: SiteManifest, source: PhantomSource, seed: int, patient: Patient, number: int) -> Photo:
     """Picture `number` (from 0) of a patient."""
-    device, site, modality, view = source.device, manifest.site, patient.modalities[number], patient.views[number]
+    device = confounded(source.device, patient.label) if source.shortcut else source.device
+    site, modality, view = manifest.site, patient.modalities[number], patient.views[number]
     key = patient.number * 100 + number
     geometry, frame = geometry_for(device, modality), frame_of(device)
     grid, tissue = _image_tissue(patient, geometry, view, device, spawn(seed, "phantom body", site, patient.number))
