@@ -148,6 +148,19 @@ def test_a_changed_parameter_puts_its_step_and_all_later_ones_out_of_date(tmp_pa
     assert "20_pretrain changed" in run["steps"]["30_diagnosis"]["error"]
 
 
+def test_an_experiment_is_out_of_date_when_the_encoders_it_borrowed_are_trained_anew(tmp_path, no_files):
+    plan = pipeline.plan_study("smoke", tmp_path / "here", 0, "data_manifests", "", None)
+    plan = replace(plan, parameters=plan.parameters | {"pretrained": str(tmp_path / "other")})
+    encoder = tmp_path / "other" / "20_pretrain" / "encoders" / "federated" / "model.safetensors"
+    encoder.parent.mkdir(parents=True)
+    step, run = plan_of("phantom_to_real"), finished_run(plan)
+    keys = []
+    for content in (b"first", b"second", b"first"):
+        encoder.write_bytes(content)
+        keys.append(pipeline.current_key(plan, step, run))
+    assert keys[0] == keys[2] != keys[1]
+
+
 def test_steps_are_ready_when_nothing_that_they_read_from_is_unfinished():
     first = pipeline.ready_steps(STEPS, [])
     assert [step.name for step in first] == ["00_start_here", "10_curate"]

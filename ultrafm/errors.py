@@ -27,8 +27,11 @@ class StepFailed(UltraFMError):
     """A step of the study that stopped: what it said, and where to read on."""
 
     def __init__(self, step: str, said: str, page: str) -> None:
+        super().__init__(f"step {step}", said, "a step that runs to its end", f"see {page}, then run the same command")
         self.step, self.said, self.page = step, said, page
-        Exception.__init__(self, f"step {step} stopped: {said}\nSee {page}; then the same command goes on from there.")
+
+    def __str__(self) -> str:
+        return f"step {self.step} stopped: {self.said}\nSee {self.page}; then the same command goes on from there."
 
     def __reduce__(self) -> tuple[type[StepFailed], tuple[str, str, str]]:
         return type(self), (self.step, self.said, self.page)

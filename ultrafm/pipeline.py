@@ -29,6 +29,7 @@ from ultrafm.reporting.warm import WarmStart
 from ultrafm.study import (
     ALL_NAMES,
     ALL_STEPS,
+    REPOSITORY,
     STEPS,
     Identity,
     StepPlan,
@@ -112,6 +113,8 @@ def outside_inputs(plan: StudyPlan, step: StepPlan) -> list[str]:
     if "manifests" not in step.rooms:
         return []
     found = [hash_files(plan.manifests.glob("*.yaml"), plan.manifests)]
+    if "pretrained" in declared_parameters(step.notebook):
+        found.append(hash_folder(REPOSITORY / step_parameters(plan, step)["pretrained"] / "20_pretrain" / "encoders"))
     if step.name == "10_curate":
         sites = load_sites(plan.manifests)
         found += [people_decided(plan.manifests, site.site) for site in sites]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -16,15 +17,20 @@ def read_spreadsheet(path: Path, where: str) -> pd.DataFrame:
     beginning with `where`, for a file that is no table.
     """
     data = path.read_bytes()
+    if b"\0" in data:
+        found = "a file with zero bytes, as UTF-16 or a workbook has them"
+        raise UltraFMError(where, found, "CSV in UTF-8 with the names of the columns in row 1", "save it as CSV, UTF-8")
     encoding = "utf-8-sig" if _is_utf8(data) else "cp1252"
     header = data.split(b"\n", 1)[0]
     separator = max(",;\t", key=lambda mark: header.count(mark.encode()))
     try:
-        table = pd.read_csv(
-            path, sep=separator, encoding=encoding, dtype=str, keep_default_na=False, skip_blank_lines=False,
-            index_col=False,
-        )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        with warnings.catch_warnings():  # of cells beyond the last column, which would be dropped
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                path, sep=separator, encoding=encoding, dtype=str, keep_default_na=False, skip_blank_lines=False,
+                index_col=False,
+            )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         found = f"a file that cannot be read as a table ({error})"
         raise UltraFMError(where, found, "CSV in UTF-8 with the names of the columns in row 1") from error
     table.columns = table.columns.str.strip()

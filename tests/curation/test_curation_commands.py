@@ -59,6 +59,12 @@ def test_a_dry_run_says_the_size_too(hospital, capsys):
     assert {path.name for path in hospital.iterdir()} == {"data", "my manifests"}
 
 
+def test_a_dry_run_of_a_simulated_site_is_as_the_real_run(capsys):
+    site = Path(__file__).parents[2] / "data_manifests" / "site_10_lavender_heart.yaml"
+    assert main(["curate", str(site), "--dry-run", "--image-size", "16"]) == 0
+    assert "are an example" not in capsys.readouterr().out
+
+
 def test_the_help_says_what_the_size_means(capsys):
     with pytest.raises(SystemExit):
         main(["curate", "--help"])

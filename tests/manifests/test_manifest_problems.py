@@ -138,6 +138,7 @@ def test_a_missing_field_is_named_once_and_not_when_it_was_misspelt(folder: Path
     ("text", "words"),
     [
         ("a: b: c\n", ["line 1", "valid YAML", "quotes"]),
+        ("a:\n\tb: c\n", ["line 2", "valid YAML", "indent with spaces, never with tabs"]),
         ("a: 1\n\tb: 2\n", ["line 2", "valid YAML"]),
         ("a: [1, 2\nb: 3\n", ["line 2", "valid YAML"]),
         ("", ["an empty file"]),

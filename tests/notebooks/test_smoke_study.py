@@ -99,6 +99,8 @@ def test_encoders_of_one_study_are_tested_on_the_pictures_of_another(smoke, tmp_
     of_study = {row["method"]: row for row in read_json(smoke / "30_diagnosis" / "records.json") if is_average(row)}
     here = {row["method"]: row for row in records if is_average(row)}
     assert here["linear_probe/federated"]["estimate"] == of_study["linear_probe/federated"]["estimate"]
+    page = (tmp_path / "page.ipynb").read_text()
+    assert "simulated images of 16 sites" in page and "simulated images of 1 site<" in page
     missing = run_notebook(source, tmp_path / "page.ipynb", parameters | {"pretrained": str(tmp_path)})
     assert not missing.ok and "no finished step 20_pretrain" in missing.error
 

@@ -41,7 +41,7 @@ def test_files_name_a_person_and_say_where_the_tissue_is(archive):
     assert header.pixel_array.shape[:2] == (256, 256)
 
 
-def test_identities_differ_between_patients_and_never_know_the_label():
+def test_identities_differ_between_patients_and_repeat_with_the_seed():
     people = {draw_identity(0, SITE, number) for number in range(60)}
     assert len({person.number for person in people}) == 60
     assert draw_identity(0, SITE, 5) == draw_identity(0, SITE, 5) != draw_identity(1, SITE, 5)

@@ -161,6 +161,9 @@ def test_steps_that_had_nothing_to_do_are_named_with_their_reason(tmp_path: Path
     run = {"profile": "laptop", "steps": {"30_diagnosis": {"status": "finished", "note": "no site has a <task>"}}}
     text = write_index(tmp_path, {"records": []}, run, []).read_text()
     assert "step 30_diagnosis: no site has a &lt;task&gt;" in text and "nothing to do" in text
+    run["steps"]["30_diagnosis"] |= {"status": "out of date", "error": "its input changed"}
+    text = write_index(tmp_path, {"records": []}, run, []).read_text()
+    assert "is out of date" in text and "Not in this study" not in text and "nothing to do" not in text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(None, "–"), (0.4, "0 s"), (59.6, "1 min 00 s"), (3725, "1 h 02 min")])

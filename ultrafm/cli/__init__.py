@@ -65,6 +65,8 @@ def add_study(commands) -> None:
     study.add_argument("--seed", type=int, default=0, help="the one seed of the study (default: 0)")
     study.add_argument("--only", default="", help="some steps or experiments, by comma")
     study.add_argument("--source", choices=("phantom", "open", "local"), help="where images come from")
+    borrowed = "for the experiment phantom_to_real: folder of the study whose encoders are tested"
+    study.add_argument("--pretrained", default="reports/laptop", help=f"{borrowed} (default: %(default)s)")
     study.add_argument("--allow-network", action="store_true", help="download remote sources that are not there yet")
     study.set_defaults(run=run_study_command)
 
@@ -91,7 +93,8 @@ def run_study_command(options: argparse.Namespace) -> int:
 
     folder = Path(options.out).resolve() if options.out else REPOSITORY / "reports" / options.profile
     plan = plan_study(options.profile, folder, options.seed, options.manifests, options.data_root, options.source)
-    plan = replace(plan, parameters=plan.parameters | {"allow_network": options.allow_network})
+    told = {"allow_network": options.allow_network, "pretrained": str(Path(options.pretrained).resolve())}
+    plan = replace(plan, parameters=plan.parameters | told)
     only = [name for name in options.only.split(",") if name]
     index = run_study(plan, only, tell_progress)
     print(f"Report: {index}")

@@ -74,6 +74,7 @@ def curate_and_print(options: argparse.Namespace, out: Path, registry: Path) -> 
     from ultrafm.curation.curate import HOUSE
     from ultrafm.curation.identity.pseudonyms import key_path
     from ultrafm.curation.sites import Places, Wish, curate_archive, spelling_warnings
+    from ultrafm.manifests import choose_source, is_simulated
 
     manifest = load(options)
     places = Places(out, out / "archives", out / "work", registry, options.data_root)
@@ -88,7 +89,9 @@ def curate_and_print(options: argparse.Namespace, out: Path, registry: Path) -> 
     for warning in spelling_warnings(manifest, places, wish):
         print(f"ultrafm: warning: {warning}", file=sys.stderr)
     if not options.out:
-        if not key_path(options.manifest.parent, manifest.site).exists():
+        source = choose_source(manifest, options.source)[1]
+        secret = not is_simulated(source) and source.deidentification.pseudonyms == "secret"
+        if secret and not key_path(options.manifest.parent, manifest.site).exists():
             print("Folds of a dry run without the site's key are an example: they are dealt when the site is curated.")
         return 0
     print(f"Data sheet: {folder / 'datasheet.html'}")

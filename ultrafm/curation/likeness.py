@@ -12,13 +12,14 @@ from scipy import fft
 
 COMPARING_SIDE = 64  # pixels; finer curated pictures are compared at this size
 COARSER = 4  # every so many pixels tell where the scan area is
-FEWEST, FLAT = 16, 1e-6  # pixels in common; product of the variances below which a picture is flat
+FEWEST, FLAT = 16, 1e-6  # pixels in common; product of the sums of squares below which a picture is flat
 FINE, COARSE = 0.7, 2.0  # pixels at comparing size: texture is what lies between blurs this wide
 FAINT = 2.0  # grey values; texture fainter than this is not made much of
 SHIFT = 3  # pixels by which one picture may be cut otherwise than the other
 TIED_GREY = 0.9  # from here on pictures of two patients are so alike that the two must not stand in different folds
 TIED_TEXTURE, IN_EACH_QUARTER = 0.6, 0.4  # the same for texture, see `texture_of`
 BLACK, RIM = 6, 5  # grey value; pixels around what is darker, where drawn frames and strips have their edges
+LEAST_SIDE = 16  # pixels: smaller pictures have too few grains to be told apart by
 LEAST_SHARE = 0.06  # of the texture: a quarter with less tells nothing
 
 
@@ -118,8 +119,13 @@ def grey_correlation(one: Compared, other: Compared) -> float:
 
 
 def texture_correlation(one: Compared, other: Compared) -> tuple[float, float]:
-    """Correlation of textures, the largest over shifts of up to SHIFT pixels, and what it is in the worst quarter."""
+    """Correlation of textures, the largest over shifts of up to SHIFT pixels, and what it is in the worst quarter.
+
+    Both 0 for pictures under LEAST_SIDE.
+    """
     side = len(one.texture)
+    if side < LEAST_SIDE:
+        return 0.0, 0.0
     product = fft.irfft2(fft.rfft2(one.texture) * fft.rfft2(other.texture).conj(), s=(side, side))
     near = np.arange(-SHIFT, SHIFT + 1)
     shifted = product[np.ix_(near % side, near % side)]

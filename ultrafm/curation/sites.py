@@ -18,7 +18,7 @@ from ultrafm.curation.reading.rows import patient_warnings, read_rows
 from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_text, read_json, write_json
 from ultrafm.manifests import choose_source
-from ultrafm.manifests.schema import FileSource, PhantomSource, SiteManifest
+from ultrafm.manifests.schema import DicomSource, FileSource, PhantomSource, SiteManifest
 from ultrafm.progress import progress
 from ultrafm.workers import worker_pool
 
@@ -90,8 +90,13 @@ def curate_archive(manifest: SiteManifest, places: Places, wish: Wish) -> SiteSu
 
 
 def spelling_warnings(manifest: SiteManifest, places: Places, wish: Wish) -> list[str]:
-    """Patients of the wished source who may be one, written in several ways; see `patient_warnings`."""
+    """Patients of the wished source who may be one, written in several ways; see `patient_warnings`.
+
+    None for DICOM, where every header would be read for it: `ultrafm manifests check` does that.
+    """
     source, archive, _registry = locate(manifest, places, wish)
+    if isinstance(source, DicomSource):
+        return []
     return patient_warnings(manifest.site, source, read_rows(manifest, source, archive))
 
 

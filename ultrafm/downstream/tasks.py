@@ -12,6 +12,7 @@ import pandas as pd
 from ultrafm.errors import NothingToDo, UltraFMError
 from ultrafm.manifests import TaskAtSites
 from ultrafm.manifests.schema import Task
+from ultrafm.manifests.tasks import FEWEST_IN_FOLDS, FEWEST_IN_TURNS
 
 FOLDS = ("train", "validation", "test", "evaluation")
 FIXED_FOLDS, CROSS_VALIDATION, NO_DESIGN = "fixed folds", "cross-validation", "none"
@@ -197,7 +198,7 @@ def _design(table: pd.DataFrame, task: Task, truth: np.ndarray, left_out: Mappin
 
 
 def _why_no_folds(table: pd.DataFrame, answers: np.ndarray, names: Mapping[int, str]) -> str | None:
-    for fold, least in (("train", 2), ("validation", 1), ("test", 2)):
+    for fold, least in FEWEST_IN_FOLDS.items():
         inside = (table["fold"] == fold).to_numpy()
         reason = _too_few(table[inside], answers[inside], names, least, f"fold {fold!r}")
         if reason:
@@ -210,10 +211,11 @@ def _why_no_groups(table: pd.DataFrame, answers: np.ndarray, names: Mapping[int,
     group = np.where(evaluation, table["group"].to_numpy(), -1)
     if len(_groups(group)) < 2:
         return "all patients of the evaluation fold fall into one group; cross-validation needs at least 2"
-    reason = _too_few(table[evaluation], answers[evaluation], names, 2, "the evaluation fold")
+    reason = _too_few(table[evaluation], answers[evaluation], names, FEWEST_IN_TURNS, "the evaluation fold")
     for one in _groups(group):
         others = group != one
-        reason = reason or _too_few(table[others], answers[others], names, 2, f"the training part of group {one}")
+        part = f"the training part of group {one}"
+        reason = reason or _too_few(table[others], answers[others], names, FEWEST_IN_TURNS, part)
     return reason
 
 

@@ -85,7 +85,7 @@ def _parse(path: Path, text: str) -> tuple[yaml.Node | None, Any]:
         place = f"{path}, line {mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error)
         mend = "put a text that holds ': ' or starts with one of @ * & ! % [ { in quotes"
-        if "\t" in problem:
+        if r"'\t'" in problem:  # as the parser shows a tab
             mend = "indent with spaces, never with tabs"
         raise UltraFMError(place, problem.removeprefix("found "), "valid YAML", mend) from error
     except (RecursionError, ValueError) as error:

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from ultrafm.errors import UltraFMError
 from ultrafm.manifests.schema import SiteManifest, Task
 
+# Patients of each class (of a segmentation: in all) without which a task is skipped: in fixed folds; in the evaluation
+# fold of a cross-validation and in what a model of it is trained on.
+FEWEST_IN_FOLDS = {"train": 2, "validation": 1, "test": 2}
+FEWEST_IN_TURNS = 2
+
 
 @dataclass(frozen=True)
 class TaskAtSites:

@@ -2,7 +2,8 @@
 
 It reads what the pictures are drawn from, the traits of a lesion and its difficulty, and forms their likelihood ratio
 (Neyman and Pearson 1933; as a bound on any reader: Barrett and Myers, Foundations of Image Science, 2004, chapter 13).
-No classifier of pictures can rank better. Traits that only strain and contrast pictures show do not count.
+No classifier of B-mode or flow pictures can rank better, unless the set is confounded on purpose. What only strain and
+contrast pictures show (stiffness, washout) does not count, so these may be read a little better.
 """
 
 from __future__ import annotations

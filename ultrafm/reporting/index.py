@@ -14,6 +14,7 @@ from ultrafm.reporting.tables import (
     CAUTIONS,
     Table,
     headline_tables,
+    idle_reason,
     provenance_rows,
     reported_table,
     setting_table,
@@ -96,7 +97,8 @@ def _failed_steps(run: Mapping[str, Any], pages: Sequence[Page]) -> list[tuple[s
 
 def _idle_steps(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name and reason of each step that found nothing to do."""
-    return [(name, entry["note"]) for name, entry in sorted(run.get("steps", {}).items()) if entry.get("note")]
+    steps = sorted(run.get("steps", {}).items())
+    return [(name, reason) for name, entry in steps if (reason := idle_reason(entry))]
 
 
 def _count_sites(run: Mapping[str, Any]) -> int | None:

@@ -123,13 +123,18 @@ def steps_table(run: Mapping[str, Any]) -> Table:
     rows = [
         {
             "step": name,
-            "outcome": "nothing to do" if entry.get("note") else entry.get("status", "unknown"),
+            "outcome": "nothing to do" if idle_reason(entry) else entry.get("status", "unknown"),
             "wall time": duration(entry.get("seconds")),
             "peak memory": memory(entry.get("peak_memory_bytes")),
         }
         for name, entry in sorted(run.get("steps", {}).items())
     ]
     return Table("Steps", pd.DataFrame(rows, columns=["step", "outcome", "wall time", "peak memory"]))
+
+
+def idle_reason(entry: Mapping[str, Any]) -> str:
+    """Why a finished step (an entry of run.json) found nothing to do; empty when it did something."""
+    return entry.get("note") or "" if entry.get("status") == "finished" else ""
 
 
 def provenance_rows(run: Mapping[str, Any], step: str = "") -> list[tuple[str, str]]:
