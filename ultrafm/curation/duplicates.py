@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ultrafm.curation.likeness import TIED_GREY, TIED_TEXTURE, Compared, grey_correlation, resemblance
+from ultrafm.curation.likeness import TIED, TIED_QUARTER, Compared, grey_correlation, resemblance
 from ultrafm.curation.reasons import Unusable
 from ultrafm.curation.split import Ties
 
@@ -116,5 +116,5 @@ def _first_conflict(
         likeness = resemblance(look(position), look(other))
         if likeness.tied and not ties.tie(picture.patient, before.patient):
             found = f"{likeness} with {tell(other)}, another patient who is in another fold"
-            return Unusable("ties two folds", found, f"less than {TIED_GREY:g} (texture {TIED_TEXTURE:g})")
+            return Unusable("ties two folds", found, f"less than {TIED:g} or {TIED_QUARTER:g}")
     return None

@@ -23,7 +23,7 @@ from ultrafm.manifests.schema import Quality, SiteManifest
 
 MEASURES = [field.name for field in fields(Measured)]
 REMEMBERED = 512  # pictures at comparing size in memory
-RULES = 2  # raised whenever the same pictures would be kept, tied or placed otherwise than before
+RULES = 3  # raised whenever the same pictures would be kept, tied or placed otherwise than before
 
 
 class Box(NamedTuple):

@@ -48,8 +48,8 @@ def require_no_leak(site: str, table: pd.DataFrame) -> None:
 def near_leaks(curated: Path, site: str) -> pd.DataFrame:
     """Pairs of pictures of a site in different folds that are so alike that they show one scan.
 
-    Columns: image_id, other_image_id, grey, texture, quarter (see `resemblance`). The cost grows with the square of
-    the number of pictures.
+    Columns: image_id, other_image_id, texture, quarter (see `Resemblance`). The cost grows with the square of the
+    number of pictures.
     """
     table = read_table(Path(curated), site)
     hashes = np.array([int(text, 16) for text in table["perceptual_hash"].to_pylist()], dtype=np.uint64)
