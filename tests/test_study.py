@@ -159,6 +159,11 @@ def test_an_experiment_is_out_of_date_when_the_encoders_it_borrowed_are_trained_
         encoder.write_bytes(content)
         keys.append(pipeline.current_key(plan, step, run))
     assert keys[0] == keys[2] != keys[1]
+    (tmp_path / "other").rename(tmp_path / "moved")
+    moved = replace(plan, parameters=plan.parameters | {"pretrained": str(tmp_path / "moved")})
+    assert pipeline.current_key(moved, step, run) == keys[0], "a place decides nothing"
+    without = {name: value for name, value in plan.parameters.items() if name != "pretrained"}
+    assert pipeline.current_key(replace(plan, parameters=without), step, run)  # the notebook's own default
 
 
 def test_steps_are_ready_when_nothing_that_they_read_from_is_unfinished():

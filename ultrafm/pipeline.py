@@ -113,8 +113,9 @@ def outside_inputs(plan: StudyPlan, step: StepPlan) -> list[str]:
     if "manifests" not in step.rooms:
         return []
     found = [hash_files(plan.manifests.glob("*.yaml"), plan.manifests)]
-    if "pretrained" in declared_parameters(step.notebook):
-        found.append(hash_folder(REPOSITORY / step_parameters(plan, step)["pretrained"] / "20_pretrain" / "encoders"))
+    if borrowed := declared_parameters(step.notebook).get("pretrained"):
+        other = step_parameters(plan, step).get("pretrained", borrowed.default)
+        found.append(hash_folder(REPOSITORY / other / "20_pretrain" / "encoders"))
     if step.name == "10_curate":
         sites = load_sites(plan.manifests)
         found += [people_decided(plan.manifests, site.site) for site in sites]

@@ -35,7 +35,7 @@ COMMON_CODE = (
     "reporting/figures.py",
     "reporting/rendering.py",
 )
-UNDECIDING = ("out", "workers", "curation_workers", "data_root", "allow_network")  # no result depends on them
+UNDECIDING = ("out", "workers", "curation_workers", "data_root", "pretrained", "allow_network")  # only what lies there
 
 
 @dataclass(frozen=True)

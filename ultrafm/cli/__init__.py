@@ -66,7 +66,7 @@ def add_study(commands) -> None:
     study.add_argument("--only", default="", help="some steps or experiments, by comma")
     study.add_argument("--source", choices=("phantom", "open", "local"), help="where images come from")
     borrowed = "for the experiment phantom_to_real: folder of the study whose encoders are tested"
-    study.add_argument("--pretrained", default="reports/laptop", help=f"{borrowed} (default: %(default)s)")
+    study.add_argument("--pretrained", help=f"{borrowed} (default: reports/laptop)")
     study.add_argument("--allow-network", action="store_true", help="download remote sources that are not there yet")
     study.set_defaults(run=run_study_command)
 
@@ -81,7 +81,7 @@ def add_readers(commands) -> None:
     estimate = "how the covariance of AUROCs is estimated (default: delong)"
     analyse.add_argument("--covariance", choices=("delong", "jackknife"), default="delong", help=estimate)
     analyse.add_argument("--margin", type=float, help="non-inferiority margin in AUROC")
-    analyse.add_argument("--by", choices=("level",), help="column of the readers by whose values to analyse too")
+    analyse.add_argument("--by", choices=("level",), help="also analyse the readers of each value of this column")
     analyse.add_argument("--json", type=Path, help="write everything to this file")
     analyse.set_defaults(run=run_readers_analyse)
 
@@ -93,7 +93,9 @@ def run_study_command(options: argparse.Namespace) -> int:
 
     folder = Path(options.out).resolve() if options.out else REPOSITORY / "reports" / options.profile
     plan = plan_study(options.profile, folder, options.seed, options.manifests, options.data_root, options.source)
-    told = {"allow_network": options.allow_network, "pretrained": str(Path(options.pretrained).resolve())}
+    told = {"allow_network": options.allow_network}
+    if options.pretrained:
+        told["pretrained"] = str(Path(options.pretrained).resolve())
     plan = replace(plan, parameters=plan.parameters | told)
     only = [name for name in options.only.split(",") if name]
     index = run_study(plan, only, tell_progress)

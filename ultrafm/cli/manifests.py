@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ultrafm.curation.reading.rows import Inspection
+    from ultrafm.manifests.schema import FileSource, SiteManifest
 
 SINGULAR = {"sites": "site", "countries": "country", "organs": "organ", "modalities": "modality"}
 MOST_PROBLEMS = 20  # more are counted, not printed
@@ -65,20 +66,25 @@ def tell(messages: Sequence[str], kind: str = "") -> None:
 def look_at_sites(folder: Path, data_root: Path) -> dict[str, Inspection]:
     """Site -> what its table and files below the data root showed; without sites that are simulated or downloaded."""
     from ultrafm.curation.reading.rows import look_at_site
-    from ultrafm.manifests import choose_source, is_simulated, load_sites
 
-    chosen = [(manifest, choose_source(manifest, "default")[1]) for manifest in load_sites(folder)]
-    real = [(manifest, source) for manifest, source in chosen if not is_simulated(source)]
+    real = real_sources(folder)
     looks = {manifest.site: look_at_site(manifest, source, data_root) for manifest, source in real}
     return {site: look for site, look in looks.items() if look is not None}
 
 
 def has_real_sites(folder: Path) -> bool:
     """Does any site of the folder usually read images from a disk?"""
-    from ultrafm.manifests import choose_source, is_remote, is_simulated, load_sites
+    from ultrafm.manifests import is_remote
 
-    sources = [choose_source(manifest, "default")[1] for manifest in load_sites(folder)]
-    return any(not is_simulated(source) and not is_remote(source) for source in sources)
+    return any(not is_remote(source) for _manifest, source in real_sources(folder))
+
+
+def real_sources(folder: Path) -> list[tuple[SiteManifest, FileSource]]:
+    """Each site whose usual source is not simulated, with that source."""
+    from ultrafm.manifests import choose_source, is_simulated, load_sites
+
+    chosen = [(manifest, choose_source(manifest, "default")[1]) for manifest in load_sites(folder)]
+    return [(manifest, source) for manifest, source in chosen if not is_simulated(source)]
 
 
 def run_manifests_new(options: argparse.Namespace) -> int:

@@ -99,8 +99,8 @@ def _candidates(
     same_words: dict[Words, Words] = {}
     for row, key in zip(rows, keys):
         for note in work.notes(key):
-            several = (row.frame, row.frames) != (note.frame, note.frames)
-            named = replace(row, frame=note.frame, frames=note.frames) if several else row
+            other_frame = (row.frame, row.frames) != (note.frame, note.frames)
+            named = replace(row, frame=note.frame, frames=note.frames) if other_frame else row
             try:
                 words = row_words(row, manifest)
                 if note.failure is not None:
