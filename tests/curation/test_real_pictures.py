@@ -44,7 +44,7 @@ def test_all_sixteen_sites_are_curated_with_hardly_a_loss(everything):
 def test_no_real_site_leaks_between_folds(everything):
     out, table = everything
     for site in table["site"]:
-        assert find_leaks(pd.read_parquet(out / site / "images.parquet")).empty, site
+        assert find_leaks(out / site / "images.parquet").empty, site
         assert near_leaks(out, site).empty, site
 
 

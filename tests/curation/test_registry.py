@@ -6,6 +6,8 @@ import sqlite3
 import stat
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from made_archives import SITE, framed, made_manifest, made_source, save, speckle, write_plain, write_table
 
@@ -256,10 +258,12 @@ def test_a_key_hides_the_patients_even_from_who_knows_their_names(tmp_path):
         assert not path.is_file() or key not in path.read_bytes()
 
 
-def leak_table(**changes):
+def leak_table(tmp_path, **changes):
     rows = {"patient": ["p", "p", "q"], "clip": ["c", "c", None], "sha256": ["1", "2", "3"],
             "source_hash": ["x", "x", "y"], "fold": ["train", "train", "test"], "group": [-1, -1, -1]}  # fmt: skip
-    return pd.DataFrame(rows | changes)
+    kinds = [(name, pa.int32() if name == "group" else pa.string()) for name in rows]
+    pa.parquet.write_table(pa.table(rows | changes, pa.schema(kinds)), tmp_path / "images.parquet")
+    return tmp_path / "images.parquet"
 
 
 @pytest.mark.parametrize(
@@ -273,18 +277,19 @@ def leak_table(**changes):
         ({"clip": [None, None, None], "patient": list("pqr"), "source_hash": list("xyz")}, []),
     ],
 )  # fmt: skip
-def test_a_planted_leak_is_found(changes, kinds):
-    leaks = find_leaks(leak_table(**changes))
+def test_a_planted_leak_is_found(tmp_path, changes, kinds):
+    images = leak_table(tmp_path, **changes)
+    leaks = find_leaks(images)
     assert leaks["kind"].tolist() == kinds
     if kinds:
         with pytest.raises(UltraFMError, match=kinds[0]):
-            require_no_leak(SITE, leak_table(**changes))
+            require_no_leak(SITE, images)
 
 
 def test_no_store_made_here_leaks(tmp_path):
     manifest = hospital(tmp_path, {"pseudonyms": "public", "sign_off": False})
     curated(tmp_path, manifest)
-    assert find_leaks(pd.read_parquet(tmp_path / "out" / SITE / "images.parquet")).empty
+    assert find_leaks(tmp_path / "out" / SITE / "images.parquet").empty
     assert near_leaks(tmp_path / "out", SITE).empty
 
 

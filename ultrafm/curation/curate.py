@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ultrafm.curation.fitting import structures_of
 from ultrafm.curation.identity.registry import Registry, open_registry
 from ultrafm.curation.identity.release import make_release, read_release, write_release
 from ultrafm.curation.judge import RULES, Candidate, Judged, judge
-from ultrafm.curation.leaks import TOLD_BY, require_no_leak
+from ultrafm.curation.leaks import require_no_leak
 from ultrafm.curation.prepare import Settings
 from ultrafm.curation.process import file_key, read_files, settings_text
 from ultrafm.curation.reading.decode import shown_name
@@ -25,7 +26,7 @@ from ultrafm.curation.reading.rows import read_rows
 from ultrafm.curation.reading.table import Row, source_folder
 from ultrafm.curation.reasons import LeftOut
 from ultrafm.curation.split import Place
-from ultrafm.curation.store import COLUMNS, PICTURES, changed_files, store_files, write_store
+from ultrafm.curation.store import COLUMNS, PICTURES, changed_files, read_plain, store_files, write_store
 from ultrafm.curation.work import Work, open_work
 from ultrafm.errors import UltraFMError
 from ultrafm.files import read_json, replacing, write_json
@@ -151,9 +152,8 @@ def write_site(
         (folder / HOUSE).mkdir(parents=True)
         rows = store_rows(manifest, source, kept, judged.places, work)
         content = write_store(rows, len(kept), folder / "store", source.licence, source.citation)
-        require_no_leak(manifest.site, pd.read_parquet(folder / "images.parquet", columns=[*TOLD_BY]))
-        shown = [name for name in COLUMNS if name not in PICTURES and not name.endswith(HASHES)]
-        table = pd.read_parquet(folder / "images.parquet", columns=shown)
+        require_no_leak(manifest.site, folder / "images.parquet")
+        table = described_table(folder / "images.parquet")
         files = store_files(folder / "store")
         release = make_release(content, source.deidentification.sign_off, registry.signature(content), files)
         write_release(folder, release)
@@ -205,18 +205,30 @@ def name_cells(site: str, candidate: Candidate, place: Place) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def described_table(images: Path) -> pd.DataFrame:
+    """The part of images.parquet that data sheet and contact sheet tell of."""
+    shown = [name for name in COLUMNS if name not in PICTURES and not name.endswith(HASHES)]
+    return read_plain(images, shown).to_pandas(use_threads=False, split_blocks=True, self_destruct=True)
+
+
 def write_quarantine(path: Path, left_out: Sequence[LeftOut]) -> None:
     """The list of what was left out, by file and row of the site's own table: it stays in the house."""
-    rows = [(shown_name(entry.file), entry.row, shown_name(entry.reason)) for entry in left_out]
-    listed = pd.DataFrame(rows, columns=["file", "row", "reason"])
-    listed.to_csv(path, index=False, lineterminator="\n")
+    rows = ((shown_name(entry.file), entry.row, shown_name(entry.reason)) for entry in left_out)
+    write_rows(path, ("file", "row", "reason"), rows)
 
 
-def write_names(path: Path, site: str, kept: Sequence[Candidate]) -> None:
+def write_names(path: Path, site: str, kept: Iterable[Candidate]) -> None:
     """Which picture of the store came from which file, frame and row: the way back, which stays in the house."""
-    rows = [(image_id(site, one), shown_name(one.row.file), one.row.frame, one.row.number) for one in kept]
-    listed = pd.DataFrame(rows, columns=["image_id", "file", "frame", "row"])
-    listed.to_csv(path, index=False, lineterminator="\n")
+    rows = ((image_id(site, one), shown_name(one.row.file), one.row.frame, one.row.number) for one in kept)
+    write_rows(path, ("image_id", "file", "frame", "row"), rows)
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table as CSV, a row at a time."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
 
 
 def _nothing_left(site: str, judged: Judged, listed: bool) -> UltraFMError:

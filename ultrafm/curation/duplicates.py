@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ultrafm.curation.likeness import TIED, TIED_QUARTER, Compared, grey_correlation, resemblance
+from ultrafm.curation.likeness import TIED, TIED_QUARTER, Compared, grey_correlation, tying
 from ultrafm.curation.reasons import Unusable
 from ultrafm.curation.split import Ties
 
@@ -113,8 +113,8 @@ def _first_conflict(
                 expected = f"less than {LEAST_CORRELATION:g} between pictures of a patient"
                 return Unusable("near duplicate", found, expected)
             continue
-        likeness = resemblance(look(position), look(other))
-        if likeness.tied and not ties.tie(picture.patient, before.patient):
+        likeness = tying(look(position), look(other))
+        if likeness is not None and not ties.tie(picture.patient, before.patient):
             found = f"{likeness} with {tell(other)}, another patient who is in another fold"
             return Unusable("ties two folds", found, f"less than {TIED:g} or {TIED_QUARTER:g}")
     return None

@@ -6,38 +6,48 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from ultrafm.curation.duplicates import CLOSE_HASHES
-from ultrafm.curation.likeness import Compared, Resemblance, compared, resemblance
-from ultrafm.curation.store import decode_png, read_table
+from ultrafm.curation.likeness import Compared, Resemblance, compared, tying
+from ultrafm.curation.store import decode_png, read_plain, read_table
 from ultrafm.errors import UltraFMError
 
 TOLD_APART = ("patient", "clip", "sha256", "source_hash")
 WORDS = {"patient": "a patient", "clip": "a clip", "sha256": "the same pixels", "source_hash": "the same file"}
-TOLD_BY = (*TOLD_APART, "fold", "group")  # the columns that `find_leaks` reads
 COLUMNS = ["kind", "value", "folds", "images"]
 
 
-def find_leaks(table: pd.DataFrame) -> pd.DataFrame:
+def find_leaks(images: Path) -> pd.DataFrame:
     """What stands in more than one fold, or group of a fold: kind, value (a hash), folds, images.
 
-    `table` has the columns of TOLD_BY. Unknown clips do not count.
+    `images` is a site's images.parquet; one of its long columns is in memory at a time. Unknown clips do not count.
     """
-    places = table.groupby(["fold", "group"]).ngroup()  # numbers: a large site has hundreds of thousands of hashes
+    names, places = _places_of(read_plain(images, ["fold", "group"]))
     found = []
     for column in TOLD_APART:
-        known = table[column].notna() & (table[column] != "")
-        counts = places[known].groupby(table.loc[known, column]).nunique()
-        for value in counts.index[counts > 1]:
-            some = table[known & (table[column] == value)]
-            names = {f"{fold} {group}" if group >= 0 else fold for fold, group in zip(some["fold"], some["group"])}
-            found.append((WORDS[column], value, ", ".join(sorted(names)), len(some)))
+        values = read_plain(images, [column])[column].combine_chunks().dictionary_encode("encode")  # unknown is a value
+        codes = values.indices.to_numpy()
+        first = np.empty(len(values.dictionary), places.dtype)
+        first[codes[::-1]] = places[::-1]
+        for code in np.unique(codes[places != first[codes]]):
+            value, rows = values.dictionary[int(code)].as_py(), np.flatnonzero(codes == code)
+            if value:
+                folds = ", ".join(names[place] for place in np.unique(places[rows]))
+                found.append((WORDS[column], value, folds, len(rows)))
     return pd.DataFrame(found, columns=COLUMNS)
 
 
-def require_no_leak(site: str, table: pd.DataFrame) -> None:
+def _places_of(table: pa.Table) -> tuple[list[str], np.ndarray]:
+    """The folds, each with its group where it has groups, in the order of the alphabet; for each row, which it is."""
+    placed = [f"{fold} {group}" if group >= 0 else fold for fold, group in zip(*table.to_pydict().values())]
+    names, places = np.unique(placed, return_inverse=True)
+    return names.tolist(), places
+
+
+def require_no_leak(site: str, images: Path) -> None:
     """Raise UltraFMError when `find_leaks` finds one."""
-    leaks = find_leaks(table)
+    leaks = find_leaks(images)
     if len(leaks):
         first = leaks.iloc[0]
         found = f"{first['kind']} in the folds {first['folds']} ({len(leaks)} such leaks)"
@@ -60,8 +70,8 @@ def near_leaks(curated: Path, site: str) -> pd.DataFrame:
         for other in map(int, close):
             if places[one] == places[other]:
                 continue
-            alike = resemblance(*(_look(table, row) for row in (one, other)))
-            if alike.tied:
+            alike = tying(*(_look(table, row) for row in (one, other)))
+            if alike is not None:
                 found.append((names[one], names[other], *alike))
     return pd.DataFrame(found, columns=["image_id", "other_image_id", *Resemblance._fields])
 

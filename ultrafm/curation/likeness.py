@@ -24,11 +24,15 @@ LEAST_SHARE = 0.06  # of the texture: a quarter with less tells nothing
 
 
 class Compared(NamedTuple):
-    """A picture at comparing size: grey values and what lies inside the scan area (both flat), texture (s, s)."""
+    """A picture at comparing size: grey values and what lies inside the scan area (both flat), texture (s, s).
+
+    spectrum: the real two-dimensional Fourier transform of the texture.
+    """
 
     grey: np.ndarray
     inside: np.ndarray
     texture: np.ndarray
+    spectrum: np.ndarray
 
 
 class Resemblance(NamedTuple):
@@ -79,7 +83,8 @@ def compared(image: np.ndarray, sector: np.ndarray) -> Compared:
         size, box = (side, side), Image.Resampling.BOX
         inside = np.asarray(Image.fromarray(sector).resize(size, box)) > 127
         image = np.asarray(Image.fromarray(image).resize(size, box))
-    return Compared(image.ravel(), inside.ravel(), texture_of(image, inside))
+    texture = texture_of(image, inside)
+    return Compared(image.ravel(), inside.ravel(), texture, fft.rfft2(texture))
 
 
 def texture_of(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -118,16 +123,36 @@ def resemblance(one: Compared, other: Compared) -> Resemblance:
 
     Both 0 for pictures under LEAST_SIDE.
     """
+    whole, shift = _best_shift(one, other)
+    return Resemblance(whole, _worst_after(one, other, shift))
+
+
+def tying(one: Compared, other: Compared) -> Resemblance | None:
+    """Their resemblance where it ties them, else None; most pairs differ as a whole, which is told in little time."""
+    whole, shift = _best_shift(one, other)
+    if whole < TIED:
+        return None
+    alike = Resemblance(whole, _worst_after(one, other, shift))
+    return alike if alike.tied else None
+
+
+def _best_shift(one: Compared, other: Compared) -> tuple[float, np.ndarray]:
+    """The largest correlation of two textures over small shifts, and the shift (down, right) of the second for it."""
     side = len(one.texture)
     if side < LEAST_SIDE:
-        return Resemblance(0.0, 0.0)
-    product = fft.irfft2(fft.rfft2(one.texture) * fft.rfft2(other.texture).conj(), s=(side, side))
+        return 0.0, np.zeros(2, int)
+    product = fft.irfft2(one.spectrum * other.spectrum.conj(), s=(side, side))
     near = np.arange(-SHIFT, SHIFT + 1)
     shifted = product[np.ix_(near % side, near % side)]
-    shift = near[list(np.unravel_index(shifted.argmax(), shifted.shape))]
+    return float(shifted.max()), near[list(np.unravel_index(shifted.argmax(), shifted.shape))]
+
+
+def _worst_after(one: Compared, other: Compared, shift: np.ndarray) -> float:
+    """Correlation in the worst quarter when the second is moved by `shift`, or the first by its reverse."""
+    if len(one.texture) < LEAST_SIDE:
+        return 0.0
     moved = np.roll(other.texture, shift, axis=(0, 1)), np.roll(one.texture, -shift, axis=(0, 1))
-    worst = min(_worst_quarter(one.texture, moved[0]), _worst_quarter(moved[1], other.texture))
-    return Resemblance(float(shifted.max()), worst)
+    return min(_worst_quarter(one.texture, moved[0]), _worst_quarter(moved[1], other.texture))
 
 
 def _worst_quarter(one: np.ndarray, other: np.ndarray) -> float:

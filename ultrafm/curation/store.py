@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
@@ -165,6 +165,11 @@ def read_table(out: Path, site: str) -> pa.Table:
     folder = store_folder(out, site)
     files = [folder / entry["filename"] for entry in read_json(folder / "state.json")["_data_files"]]
     return pa.concat_tables([pa.ipc.open_stream(pa.memory_map(str(path))).read_all() for path in files])
+
+
+def read_plain(images: Path, columns: Sequence[str]) -> pa.Table:
+    """Columns of a site's images.parquet, read with as little memory as it takes."""
+    return pyarrow.parquet.read_table(images, columns=[*columns], use_threads=False, pre_buffer=False)
 
 
 def store_folder(out: Path, site: str) -> Path:

@@ -153,14 +153,14 @@ def file_rows(manifest: SiteManifest, source: FileSource, folder: Path) -> list[
     nothing is found.
     """
     if isinstance(source, DicomSource) and (folder / DICOMDIR).is_file():
-        listed = [(name, folder / name, fault) for name, fault in listed_files(folder)]
+        listed = listed_files(folder)
     else:
-        listed = [entry for entry in walk(folder) if entry[2] or is_wanted(entry[1], entry[0], source)]
-    masks = {mask_name(source, name) for name, _path, _fault in listed} if isinstance(source, Listed) else set()
+        listed = [(name, fault) for name, path, fault in walk(folder) if fault or is_wanted(path, name, source)]
+    masks = {mask_name(source, name) for name, _fault in listed} if isinstance(source, Listed) else set()
     rows = []
-    for name, path, fault in listed:
+    for name, fault in listed:
         if name not in masks:
-            patient, label = ("", "") if fault else file_words(source, path, name)
+            patient, label = ("", "") if fault else file_words(source, folder / name, name)
             rows.append(replace(blank_row(len(rows) + 1, name, patient, label), fault=fault))
     if not rows:
         expected = f"at least one {wanted_files(source)}"

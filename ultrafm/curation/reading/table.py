@@ -120,6 +120,8 @@ def mask_name(source: Listed, name: str) -> str:
 def with_words(rows: Sequence[Row], source: FileSource) -> list[Row]:
     """The rows with organ, modality and scan mode that the source says of all its files, where they say none."""
     common = {name: getattr(source, name) for name in ("organ", "modality", "scan_mode") if getattr(source, name)}
+    if not common:
+        return list(rows)
     return [replace(row, **{n: word for n, word in common.items() if not getattr(row, n)}) for row in rows]
 
 
