@@ -20,7 +20,7 @@ from scipy.stats import beta
 from ultrafm.errors import UltraFMError
 from ultrafm.phantom.lesions import DIFFICULTY, TRAITS, trait_distribution
 
-VISIBLE = tuple(name for name in TRAITS if name not in ("log_stiffness", "washout"))
+VISIBLE = tuple(name for name in TRAITS if name not in ("log_stiffness", "washout", "vessel_place"))
 WIDEST = 1.0  # that of the usual lesions
 STEPS = 400
 

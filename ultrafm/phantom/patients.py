@@ -17,7 +17,7 @@ from ultrafm.manifests.schema import Device, PhantomSource, SiteManifest
 from ultrafm.phantom.acoustics import gaussian_scatterers
 from ultrafm.phantom.anatomy import ORGANS, SWEEP, draw_body, organ_of, sensible_modalities
 from ultrafm.phantom.grid import Grid, View, geometry_of, grid_of, moved, sampling_of
-from ultrafm.phantom.lesions import DIFFICULTY, LESION_LABELS, Lesion, draw_lesion, paint_decoy, paint_lesion
+from ultrafm.phantom.lesions import DIFFICULTY, Lesion, draw_lesion, paint_lesion
 from ultrafm.phantom.modalities import MODALITIES, Shown, geometry_for, scan_height, scene_of
 from ultrafm.phantom.observer import separation_for
 from ultrafm.phantom.overlays import draw_overlays, frame_of, to_image
@@ -32,17 +32,14 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 class Patient:
     """One simulated patient.
 
-    `place` and `diameter` are those of the lesion, or of a harmless patch in a normal patient; `pose` is how the organ
-    lies in this body.
+    `lesion` is in a patient without one what is drawn in its place; `pose` is how the organ lies in this body.
     """
 
     number: int
     organ: str
     label: str
     difficulty: float
-    place: tuple[float, float]
-    diameter: float
-    lesion: Lesion | None
+    lesion: Lesion
     modalities: tuple[str, ...]
     pose: View
     views: tuple[View, ...]
@@ -146,9 +143,8 @@ def draw_patient(manifest: SiteManifest, source: PhantomSource, seed: int, numbe
     modalities = _draw_modalities(organ, manifest.modalities, source.images_per_patient, generator)
     pose, views = _draw_pose(generator), _draw_views(modalities, generator)
     separation = 1.0 if source.best_auroc is None else separation_for(source.best_auroc)
-    has_lesion = label in LESION_LABELS
-    lesion = draw_lesion(label, difficulty, place, diameter, generator, separation) if has_lesion else None
-    return Patient(number, organ, label, difficulty, place, diameter, lesion, modalities, pose, views)
+    lesion = draw_lesion(label, difficulty, place, diameter, generator, separation)
+    return Patient(number, organ, label, difficulty, lesion, modalities, pose, views)
 
 
 def _image_tissue(
@@ -157,10 +153,7 @@ def _image_tissue(
     """Grid and tissue of one view; the same state of `body` gives the same body."""
     grid = grid_of(geometry, view, *sampling_of(device))
     tissue = draw_body(patient.organ, moved(grid, patient.pose), body)
-    if patient.lesion is None:
-        paint_decoy(tissue, grid, patient.place, patient.diameter, patient.difficulty)
-    else:
-        paint_lesion(tissue, grid, patient.lesion, device.frequency_mhz, view, body)
+    paint_lesion(tissue, grid, patient.lesion, device.frequency_mhz, view, body)
     return grid, tissue
 
 
