@@ -81,7 +81,7 @@ def test_all_but_the_lesion_is_the_same_whatever_the_label():
 
 def test_labels_keep_their_shares_in_any_first_patients():
     source = make_source({"normal": 0.2, "benign": 0.5, "malignant": 0.3})
-    labels = [draw_label(source, 7, "site_01_test", number) for number in range(1, 201)]
+    labels = [draw_label(source, "breast", 7, "site_01_test", number) for number in range(1, 201)]
     for first in (40, 100, 200):
         for name, share in source.findings.items():
             assert labels[:first].count(name) == pytest.approx(share * first, abs=3)

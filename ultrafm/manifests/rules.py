@@ -145,8 +145,8 @@ def _words(
             yield ("word_map", name, original), word, words, name.replace("_", " ")
     for name in manifest.sources.available():
         source = getattr(manifest.sources, name)
-        for word in source.findings if isinstance(source, PhantomSource) else ():
-            yield ("sources", name, "findings", word), word, labels, "label"
+        if isinstance(source, PhantomSource):
+            yield from _phantom_words(("sources", name), source, vocabulary, labels)
     for position, task in enumerate(manifest.tasks):
         field = ("tasks", str(position))
         yield (*field, "organ"), task.organ, vocabulary.organs, "organ"
@@ -155,6 +155,17 @@ def _words(
         for side in ("positive", "negative"):
             for place, word in enumerate(getattr(task, side)):
                 yield (*field, side, str(place)), word, vocabulary.labels, "label"
+
+
+def _phantom_words(
+    place: FieldPath, source: PhantomSource, vocabulary: Vocabulary, labels: dict[str, str]
+) -> Iterator[tuple[FieldPath, str, dict[str, str], str]]:
+    for word in source.findings:
+        yield (*place, "findings", word), word, labels, "label"
+    for organ, shares in source.findings_by_organ.items():
+        yield (*place, "findings_by_organ", organ), organ, vocabulary.organs, "organ"
+        for word in shares:
+            yield (*place, "findings_by_organ", organ, word), word, labels, "label"
 
 
 def _task_problems(position: int, manifest: SiteManifest) -> Iterator[Finding]:

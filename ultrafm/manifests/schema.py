@@ -104,6 +104,9 @@ class PhantomSource(Origin):
     images_per_patient: int = Field(default=2, ge=1, le=20)
     device: Device
     findings: dict[str, Share] = Field(description="label of the vocabulary -> share of the patients")
+    findings_by_organ: dict[str, dict[str, Share]] = Field(
+        default={}, description="organ -> the same for patients who come for it, where these differ"
+    )
     files: Literal["png", "dicom"] = Field(default="png", description="dicom: with made-up identities in the header")
     shortcut: bool = Field(
         default=False, description="malignant cases are measured with calipers and scanned brighter: a confounded set"
@@ -115,10 +118,20 @@ class PhantomSource(Origin):
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> PhantomSource:
-        total = sum(self.findings.values())
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"the shares of findings add up to {total:g}, expected 1")
+        for where, shares in (("findings", self.findings), *self.findings_by_organ.items()):
+            total = sum(shares.values())
+            if abs(total - 1) > 1e-6:
+                raise ValueError(f"the shares of {where} add up to {total:g}, expected 1")
         return self
+
+    @property
+    def labels(self) -> set[str]:
+        """All that its patients may have."""
+        return {*self.findings, *(label for shares in self.findings_by_organ.values() for label in shares)}
+
+    def findings_in(self, organ: str) -> dict[str, float]:
+        """Label -> share of the patients who come for this organ."""
+        return self.findings_by_organ.get(organ, self.findings)
 
 
 class Deidentification(Strict):

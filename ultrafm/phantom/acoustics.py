@@ -6,8 +6,8 @@ by the tissue's scattering, convolved with the pulse (Gaussian, demodulated) in 
 across, and the envelope is its magnitude: Rayleigh distributed in homogeneous tissue, mean / standard deviation =
 sqrt(pi / (4 - pi)) = 1.91.
 
-Simplified: two-dimensional; no refraction, no phase aberration, no side lobes, no multiple echoes but those drawn on
-purpose; attenuation weakens echoes but does not lower their frequency.
+Simplified: two-dimensional; no refraction, no phase aberration, no multiple echoes but those drawn on purpose;
+attenuation weakens echoes but does not lower their frequency.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ultrafm.phantom.tissue import SOFT_TISSUE_ATTENUATION, Tissue
 SPEED_MM_PER_US = 1.54
 FOCAL_NUMBER = 2.2
 DEEPEST_LOSS_DB = 38.0
+SIDE_LOBE_DB, SIDE_LOBE_WIDTHS = -32.0, 1.6  # first side lobe, both ways: level, and distance in widths of the beam
 _ZONES = 6
 _SIGMA_PER_WIDTH = 1 / (2 * math.sqrt(2 * math.log(2)))
 
@@ -85,13 +86,35 @@ def _lateral_kernels(beam: Beam, geometry: Geometry, lines: int) -> tuple[np.nda
     return tuple(_kernel(min(float(sigma), 6.0)) for sigma in sigmas)
 
 
+@lru_cache(maxsize=64)
+def _side_lobe_lines(beam: Beam, geometry: Geometry, lines: int) -> tuple[int, ...]:
+    """In the middle of each zone, how many lines beside the beam its first side lobe looks."""
+    depths = (np.arange(_ZONES - 1) + 0.5) / (_ZONES - 1) * geometry.depth_mm
+    aside = SIDE_LOBE_WIDTHS * lateral_width_mm(beam, depths) / line_spacing_mm(geometry, depths, lines)
+    return tuple(int(number) for number in np.clip(np.rint(aside), 1, lines - 1))
+
+
+def _with_side_lobes(part: np.ndarray, aside: int) -> np.ndarray:
+    """Echoes with those of lines `aside` on both sides, weakened: strong reflectors show faintly beside their place."""
+    level = np.float32(10 ** (SIDE_LOBE_DB / 20))
+    both = part.copy()
+    both[:, aside:] += level * part[:, :-aside]
+    both[:, :-aside] += level * part[:, aside:]
+    return both
+
+
 def blur_across(field: np.ndarray, beam: Beam, geometry: Geometry) -> np.ndarray:
-    """Blur along the lines with a beam whose width changes with depth: between two depths, a blend of two blurs."""
+    """Blur along the lines with a beam whose width changes with depth: between two depths, a blend of two blurs.
+
+    Beside the main lobe stands the first side lobe on each side: after a rectangular aperture both ways -26 dB, 1.6
+    widths away (Szabo, Diagnostic Ultrasound Imaging, 2014, chapter 6), a little less with apodization.
+    """
     kernels = _lateral_kernels(beam, geometry, field.shape[1])
     edges = np.linspace(0, len(field), _ZONES).astype(int)
     blurred = np.empty_like(field)
-    for upper, lower, start, stop in zip(kernels, kernels[1:], edges, edges[1:]):
-        part = field[start:stop]
+    lobes = _side_lobe_lines(beam, geometry, field.shape[1])
+    for upper, lower, start, stop, aside in zip(kernels, kernels[1:], edges, edges[1:], lobes):
+        part = _with_side_lobes(field[start:stop], aside)
         share = np.linspace(0, 1, stop - start, dtype=np.float32)[:, None]
         above = ndimage.correlate1d(part, upper, axis=1, mode="reflect")
         below = ndimage.correlate1d(part, lower, axis=1, mode="reflect")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.phantom import abdominal, cavities, superficial
 from ultrafm.phantom.grid import Grid
+from ultrafm.phantom.lesions import LESION_LABELS
 from ultrafm.phantom.tissue import Tissue, blank_tissue, texture
 
 ALWAYS = ("B-mode", "harmonic B-mode")
@@ -17,17 +19,27 @@ FLOW = ("colour Doppler", "power Doppler")
 SPECTRAL, STRAIN, CONTRAST, SWEEP = "spectral Doppler", "strain elastography", "contrast-enhanced", "3-D sweep"
 
 
+Draw = Callable[[Tissue, Grid, np.random.Generator], None]
+
+
 @dataclass(frozen=True)
 class Organ:
     """How an organ is drawn. A lesion's middle lies within `lesion_x` (shares of the scan's half width) and `lesion_y`.
 
-    `modalities` are those that make sense for the organ besides B-mode and harmonic B-mode.
+    `modalities` are those that make sense for the organ besides B-mode and harmonic B-mode. `diseased`: label -> how
+    the whole organ is drawn with a disease that is no lesion.
     """
 
-    draw: Callable[[Tissue, Grid, np.random.Generator], None]
+    draw: Draw
     lesion_x: tuple[float, float]
     lesion_y: tuple[float, float]
     modalities: tuple[str, ...]
+    diseased: Mapping[str, Draw] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What a patient may have here."""
+        return ("normal", *LESION_LABELS, *self.diseased)
 
 
 ORGANS: dict[str, Organ] = {
@@ -43,8 +55,9 @@ ORGANS: dict[str, Organ] = {
     "kidney": Organ(abdominal.draw_kidney, (-0.4, 0.4), (0.40, 0.64), (*FLOW, SPECTRAL, CONTRAST)),
     "appendix": Organ(abdominal.draw_appendix, (-0.4, 0.4), (0.38, 0.60), FLOW),
     "colorectum": Organ(abdominal.draw_colorectum, (-0.35, 0.35), (0.36, 0.56), ("endoscopic", STRAIN, *FLOW)),
-    "heart": Organ(cavities.draw_heart, (-0.4, 0.4), (0.38, 0.66), ("colour Doppler", SPECTRAL, "M-mode", CONTRAST)),
-    "lung": Organ(cavities.draw_lung, (-0.3, 0.3), (0.34, 0.48), ("M-mode",)),
+    "heart": Organ(cavities.draw_heart, (-0.4, 0.4), (0.38, 0.66), ("colour Doppler", SPECTRAL, "M-mode", CONTRAST),
+                   {"valve disease": partial(cavities.draw_heart, narrow_valve=True)}),
+    "lung": Organ(cavities.draw_lung, (-0.3, 0.3), (0.34, 0.48), ("M-mode",), cavities.LUNG_DISEASES),
     "brain": Organ(cavities.draw_brain, (-0.4, 0.4), (0.38, 0.66), (SWEEP, "colour Doppler", SPECTRAL)),
     "fetus": Organ(cavities.draw_fetus, (-0.35, 0.35), (0.42, 0.66), (SWEEP, "colour Doppler", SPECTRAL, "M-mode")),
     "prostate": Organ(cavities.draw_prostate, (-0.35, 0.35), (0.36, 0.56), (*FLOW, STRAIN, SWEEP, "endoscopic")),
@@ -66,10 +79,14 @@ def sensible_modalities(organ: str, offered: tuple[str, ...]) -> tuple[str, ...]
     return suiting or offered
 
 
-def draw_body(organ: str, grid: Grid, generator: np.random.Generator) -> Tissue:
-    """The tissue of one body around one organ. The same generator state on another grid is another view of the body."""
+def draw_body(organ: str, grid: Grid, generator: np.random.Generator, label: str = "normal") -> Tissue:
+    """The tissue of one body around one organ, without a lesion.
+
+    The same generator state on another grid is another view of the body, and with another label the same body with
+    another disease.
+    """
     tissue = blank_tissue(grid)
-    ORGANS[organ].draw(tissue, grid, generator)
+    ORGANS[organ].diseased.get(label, ORGANS[organ].draw)(tissue, grid, generator)
     tissue.echo_db += 2.0 * texture(grid, generator, 0.3, 0.22)
     tissue.echo_db += 2.0 * texture(grid, generator, 0.9, 0.7)  # fat, pressure and contact differ from place to place
     tissue.mirror *= np.clip(0.8 + 0.45 * texture(grid, generator, 0.1, 0.1), 0.05, 1.8)  # interfaces fade in places

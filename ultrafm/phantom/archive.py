@@ -14,15 +14,14 @@ from ultrafm.errors import UltraFMError, nearest
 from ultrafm.files import replacing, write_json, write_text
 from ultrafm.geometry import LinearGeometry, fit
 from ultrafm.manifests.schema import Columns, Deidentification, FolderSource, PhantomSource, SiteManifest
+from ultrafm.phantom.anatomy import organ_of
 from ultrafm.phantom.grid import geometry_of
 from ultrafm.phantom.identities import Identity, draw_identity
-from ultrafm.phantom.lesions import LESION_LABELS
 from ultrafm.phantom.modalities import COMPOSITE, MODALITIES
 from ultrafm.phantom.overlays import frame_of
 from ultrafm.phantom.patients import Patient, Photo, draw_patient, photos_of
 from ultrafm.seeds import spawn
 
-LABELS = ("normal", *LESION_LABELS)
 FEWEST_PATIENTS = 3
 ENDINGS = {"png": ".png", "dicom": ".dcm"}
 
@@ -48,7 +47,9 @@ def _check(manifest: SiteManifest, source: PhantomSource, patients_share: float)
     """Raise UltraFMError for what the phantom cannot simulate."""
     if not 0 < patients_share <= 1:
         raise UltraFMError(f"{manifest.site}, patients_share", f"{patients_share:g}", "above 0, at most 1")
-    for field, words, known in (("findings", source.findings, LABELS), ("modalities", manifest.modalities, MODALITIES)):
+    asked = [(f"findings in the {organ}", source.findings_in(organ), organ_of(organ, f"{manifest.site}, organs").labels)
+             for organ in manifest.organs]  # fmt: skip
+    for field, words, known in (*asked, ("modalities", manifest.modalities, MODALITIES)):
         for word in words:
             if word not in known:
                 raise UltraFMError(

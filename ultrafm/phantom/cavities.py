@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -11,8 +13,12 @@ from ultrafm.phantom.grid import Grid
 from ultrafm.phantom.tissue import Tissue, bone, fill, fluid, oval, reflect, soft, texture, tube, vessel
 
 
-def draw_heart(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> None:
-    """Four chambers from the apex: two ventricles above, two atria below, septum and valves between."""
+def draw_heart(tissue: Tissue, grid: Grid, generator: np.random.Generator, narrow_valve: bool = False) -> None:
+    """Four chambers from the apex: two ventricles above, two atria below, septum and valves between.
+
+    A narrow valve has thick leaflets that hardly open, with chalk on them and a fast jet through what is left.
+    Elsewhere the chalk of old age lies in the ring that the leaflets hang from.
+    """
     tissue.echo_db += -5 + 4 * texture(grid, generator, 0.2, 0.09)
     tilt, size = generator.normal(0, 0.12), generator.uniform(0.92, 1.08)
     heart, facing = oval(grid, 0.0, 0.54, 0.40 * size, 0.44 * size, tilt)
@@ -33,39 +39,88 @@ def draw_heart(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> No
         rough = 0.06 * texture(grid, generator, 0.06, 0.06)
         fluid(tissue, soft(chamber + rough - 1, 0.1), speed, perfusion=1.0)
         reflect(tissue, (chamber - 1.05) * width, 0.007, 2.5 * around)
-    for x in (0.15 * size, -0.15 * size):  # leaflets, half open
-        opening = generator.uniform(0.25, 0.8)
+    for x in (0.15 * size, -0.15 * size):
+        opened = generator.uniform(0, 1)
+        opening = 0.05 + 0.2 * opened if narrow_valve else 0.25 + 0.55 * opened
         for side in (-1.0, 1.0):
             from_hinge = side * (grid.x - x) + 0.13
             leaflet = grid.y - valve + opening * from_hinge - 0.04
-            reflect(tissue, leaflet, 0.006, 6 * soft(np.abs(from_hinge - 0.05) - 0.055, 0.02))
+            thickness = 0.013 if narrow_valve else 0.006
+            reflect(tissue, leaflet, thickness, 6 * soft(np.abs(from_hinge - 0.05) - 0.055, 0.02))
+            at = 0.09 if narrow_valve else 0.0
+            chalk, _facing = oval(grid, x + side * (at - 0.13), valve + 0.04 - opening * at, 0.018, 0.014)
+            fill(tissue, soft(chalk - 1, 0.3), 12.0, 3.0)
+        if narrow_valve:
+            jet, _facing = oval(grid, x, valve - 0.12, 0.025, 0.12)
+            fill(tissue, soft(jet - 1, 0.5), flow=1.1)
     fill(tissue, soft(grid.depth - 0.05, 0.02), 8.0, 0.6)
 
 
-def draw_lung(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> None:
-    """Chest wall, ribs with shadows, the bright pleural line, its echoes at equal distances (A-lines), some B-lines.
+@dataclass(frozen=True)
+class Pleura:
+    """What is seen at and below the pleura. b_lines: on average; width: of one, in shares of the probe; a_lines:
+    strength, 1 in a healthy lung; rough: how uneven the line is; consolidations: on average, of the given size."""
 
-    Below the pleura nothing is tissue: what is drawn there stands for reverberation, not for scatterers.
+    b_lines: float = 1.2
+    width: tuple[float, float] = (0.012, 0.03)
+    a_lines: float = 1.0
+    rough: float = 0.0
+    consolidations: float = 0.0
+    size: tuple[float, float] = (0.0, 0.0)
+
+
+HEALTHY_LUNG = Pleura()
+
+
+def draw_lung(tissue: Tissue, grid: Grid, generator: np.random.Generator, pleura_state: Pleura = HEALTHY_LUNG) -> None:
+    """Chest wall, ribs with shadows, the bright pleural line, its echoes at equal distances (A-lines), B-lines.
+
+    Below the pleura of a healthy lung nothing is tissue: what is drawn there stands for reverberation, not for
+    scatterers. Where air has left (consolidation), lung looks like liver, with bright points of air in it.
     """
+    state = pleura_state
     wall = generator.uniform(0.2, 0.28)
     stripes = texture(grid, generator, 0.4, 0.02, generator.normal(0, 0.05))
     tissue.echo_db += 4 * stripes - 1
-    pleura = wall + 0.03 * np.square(grid.x / 0.4) + generator.normal(0, 0.03) * grid.x
+    uneven = state.rough * texture(grid, generator, 0.05, 2.0)
+    pleura = wall + 0.03 * np.square(grid.x / 0.4) + generator.normal(0, 0.03) * grid.x + uneven
     below = soft(pleura - grid.depth, 0.01)
     haze = texture(grid, generator, 0.12, 0.3)
     fill(tissue, below, -10 - 26 * (grid.depth - wall) + 2 * haze, perfusion=0.05, stiffness=0.5)
-    reflect(tissue, grid.depth - pleura, 0.008, 16.0)
-    a_lines = generator.uniform(0.2, 1.0)
+    reflect(tissue, grid.depth - pleura, 0.008, 16.0 * np.clip(1 - 12 * np.abs(uneven), 0.3, 1))
+    a_lines = generator.uniform(0.2, 1.0) * state.a_lines
     for number in (2, 3, 4):
         reflect(tissue, grid.depth - number * pleura, 0.009, a_lines * 7 / number**1.3)
-    for _line in range(generator.poisson(1.2)):
-        place, width = generator.uniform(0.3, 0.7), generator.uniform(0.012, 0.03)
+    for _line in range(generator.poisson(state.b_lines)):
+        place, width = generator.uniform(0.2, 0.8), generator.uniform(*state.width)
         ray = np.exp(-0.5 * np.square((grid.line - place) / width)) * below
-        tissue.echo_db += ray * generator.uniform(8, 16)
+        tissue.echo_db += ray * (generator.uniform(8, 16) - tissue.echo_db.clip(-8, None) * 0.3)
+    for _patch in range(generator.poisson(state.consolidations)):
+        _consolidate(tissue, grid, generator, pleura, state.size)
     for place in (generator.uniform(0.08, 0.26), generator.uniform(0.74, 0.92)):
         rib = np.hypot((grid.line - place) / 0.085, (grid.depth - wall * 0.72) / 0.035)
         bone(tissue, soft(rib - 1, 0.2))
     fill(tissue, soft(grid.depth - 0.03, 0.01), 6.0)
+
+
+def _consolidate(
+    tissue: Tissue, grid: Grid, generator: np.random.Generator, pleura: np.ndarray, size: tuple[float, float]
+) -> None:
+    """A part of lung without air below the pleura, its lower edge shredded; points of air in larger ones."""
+    place, reach = generator.uniform(0.3, 0.7), generator.uniform(*size)
+    width = 0.06 + 0.5 * reach
+    profile = np.maximum(1 - np.square((grid.line - place) / width), 0)
+    edge = pleura + reach * profile * (1 + 0.25 * texture(grid, generator, 0.05, 0.05))
+    solid = soft(grid.depth - edge, 0.02) * soft(pleura + 0.01 - grid.depth, 0.01)
+    air = np.maximum(texture(grid, generator, 0.05, 0.025) - 1.2, 0)
+    fill(tissue, solid, -4 + (14 if reach > 0.1 else 0) * air)
+
+
+LUNG_DISEASES = {
+    "COVID-19": partial(draw_lung, pleura_state=Pleura(5.0, (0.02, 0.06), 0.2, 0.012, 1.2, (0.02, 0.05))),
+    "viral pneumonia": partial(draw_lung, pleura_state=Pleura(4.0, (0.012, 0.03), 0.4, 0.004, 0.5, (0.02, 0.04))),
+    "bacterial pneumonia": partial(draw_lung, pleura_state=Pleura(1.5, (0.012, 0.03), 0.6, 0.004, 1.6, (0.12, 0.3))),
+}
 
 
 def draw_brain(tissue: Tissue, grid: Grid, generator: np.random.Generator) -> None:

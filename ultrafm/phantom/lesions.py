@@ -1,12 +1,12 @@
 """Lesions: how benign and malignant ones look, how much they overlap, and how they are drawn.
 
-Benign and malignant lesions hold the same echoes in another arrangement: outline, orientation, margin, grain, and where
-calcifications and vessels lie are those of the kind; brightness, shadow, capsule and numbers are not. A body without a
-lesion holds the same echoes as lobules of fat. So brightness, size and place tell nothing, and form tells all: whoever
-learns to tell them apart has looked at the lesion. In patients echo and shadow tell something too.
+The traits are those of the lexicons with which radiologists describe masses (ACR BI-RADS 2013 for the breast, TI-RADS
+2017 for the thyroid; `lexicon` gives their words): shape, orientation, margin, echo, shadow, calcification, vessels. Of
+calcifications and vessels only the place depends on the kind.
 
 A latent `difficulty` from 0 to 1 belongs to each lesion. It moves both kinds towards the same appearance: at 1 a
-benign and a malignant lesion are drawn from the same distribution.
+benign and a malignant lesion are drawn from the same distribution. Size, place and number of a lesion never depend on
+its kind, and what the picture as a whole would tell by its brightness is taken from it (see `tone`).
 """
 
 from __future__ import annotations
@@ -28,29 +28,27 @@ TRAITS: dict[str, tuple[float, float, float]] = {
     "log_aspect": (math.log(0.66), math.log(1.0), 0.20),
     "log_irregularity": (math.log(0.04), math.log(0.13), 0.45),
     "log_spiculation": (math.log(0.03), math.log(0.22), 0.50),
+    "echo_db": (-9.0, -13.0, 2.5),
+    "heterogeneity_db": (0.8, 5.0, 1.4),
+    "posterior_db": (5.0, -8.0, 4.0),
     "log_margin": (math.log(0.06), math.log(0.16), 0.35),
-    "log_grain": (math.log(0.14), math.log(0.32), 0.30),
+    "halo_db": (0.0, 3.0, 1.5),
+    "capsule": (2.2, 0.4, 0.7),
     "calcification_place": (0.85, 0.35, 0.15),
     "vessel_place": (1.0, 0.4, 0.15),
     "log_stiffness": (math.log(3.0), math.log(8.0), 0.45),
     "washout": (0.15, 0.65, 0.2),
 }
-# What is drawn alike for all kinds: mean and deviation.
-COMMON: dict[str, tuple[float, float]] = {
-    "echo_db": (-11.0, 3.0), "heterogeneity_db": (3.0, 1.2), "posterior_db": (-1.0, 6.0), "halo_db": (1.5, 1.5),
-    "capsule": (1.3, 0.9),
-}  # fmt: skip
-LOBULES = 4
 CALCIFIED, CALCIFICATIONS = 0.4, (3, 10)  # share of lesions with calcifications; how many these have
 VESSELS = 2.5  # on average
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """One lesion, or the fat lobules that take its place. Lengths are shares of the scan's depth.
+    """One lesion. Lengths are shares of the scan's depth.
 
     `outline` holds the radius at 257 angles, 1 on average. `aspect` is height over width; `posterior_db` the gain (or
-    loss) behind the middle; `grain` the size of the texture in diameters; `washout` how much contrast agent it lacks.
+    loss) behind the middle; `washout` how much contrast agent it lacks.
     `calcifications` and `vessels`: (n, 2) places in the lesion, where 1 is its outline.
     """
 
@@ -64,7 +62,6 @@ class Lesion:
     outline: np.ndarray
     echo_db: float
     heterogeneity_db: float
-    grain: float
     posterior_db: float
     margin: float
     halo_db: float
@@ -76,11 +73,8 @@ class Lesion:
 
 
 def appearance(label: str, difficulty: float) -> float:
-    """Where a lesion stands between typically benign (0) and malignant (1); at difficulty 1 both stand at 0.5.
-
-    So do the lobules of a body without a lesion, whatever its difficulty.
-    """
-    return {"malignant": 1 - difficulty / 2, "benign": difficulty / 2}.get(label, 0.5)
+    """Where a lesion stands between typically benign (0) and malignant (1); at difficulty 1 both stand at 0.5."""
+    return 1 - difficulty / 2 if label == "malignant" else difficulty / 2
 
 
 def trait_distribution(label: str, difficulty: float, separation: float = 1.0) -> dict[str, tuple[float, float]]:
@@ -117,17 +111,16 @@ def draw_lesion(
 ) -> Lesion:  # fmt: skip
     """A lesion of a kind, at a place (x, y) and of a size (diameter of the circle of equal area)."""
     trait = draw_traits(label, difficulty, generator, separation)
-    common = {name: generator.normal(*law) for name, law in COMMON.items()}
     faint = 1 - 0.4 * difficulty
     spots = generator.integers(*CALCIFICATIONS) if generator.random() < CALCIFIED else 0
     return Lesion(
         label, difficulty, *place, diameter,
         aspect=math.exp(trait["log_aspect"]), turn=generator.normal(0, 0.18),
         outline=draw_outline(math.exp(trait["log_irregularity"]), math.exp(trait["log_spiculation"]), generator),
-        echo_db=min(common["echo_db"] * faint, -3.5), heterogeneity_db=max(common["heterogeneity_db"], 0.3),
-        grain=math.exp(trait["log_grain"]), posterior_db=common["posterior_db"], margin=math.exp(trait["log_margin"]),
-        halo_db=max(common["halo_db"], 0.0), capsule=max(common["capsule"], 0.0) * faint,
-        stiffness=math.exp(trait["log_stiffness"]), washout=float(np.clip(trait["washout"], 0, 1)),
+        echo_db=min(trait["echo_db"] * faint, -3.5), heterogeneity_db=max(trait["heterogeneity_db"], 0.3),
+        posterior_db=trait["posterior_db"], margin=math.exp(trait["log_margin"]), halo_db=max(trait["halo_db"], 0.0),
+        capsule=max(trait["capsule"], 0.0) * faint, stiffness=math.exp(trait["log_stiffness"]),
+        washout=float(np.clip(trait["washout"], 0, 1)),
         calcifications=_places(trait["calcification_place"], spots, generator),
         vessels=_places(trait["vessel_place"], generator.poisson(VESSELS), generator),
     )  # fmt: skip
@@ -155,23 +148,6 @@ def distance_to_lesion(grid: Grid, lesion: Lesion, view: View = STILL) -> tuple[
     return distance / (outline[lower] * (1 - share) + outline[lower + 1] * share), facing
 
 
-def distance_to_lobules(grid: Grid, lesion: Lesion, view: View = STILL) -> tuple[np.ndarray, np.ndarray]:
-    """The same for fat lobules with the area of the lesion together: flat, one above the other, each a bit aside."""
-    radius = lesion.diameter / 2 * _shrunk(view) / math.sqrt(LOBULES)
-    flat = math.sqrt(0.36 * lesion.aspect)  # always wider than high
-    nearest = np.full(grid.x.shape, np.inf, np.float32)
-    facing = np.zeros(grid.x.shape, np.float32)
-    for number in range(LOBULES):
-        level = 2.6 * radius * flat * (number - (LOBULES - 1) / 2)
-        aside = 1.6 * lesion.diameter * (float(lesion.outline[61 * (number + 1)]) - 1) + 0.5 * lesion.diameter * (
-            (-1) ** number * math.sin(lesion.turn * 9)
-        )
-        distance, squarely = oval(grid, lesion.x + aside, lesion.y + level, radius / flat, radius * flat, lesion.turn)
-        facing = np.where(distance < nearest, squarely, facing)
-        nearest = np.minimum(nearest, distance)
-    return nearest, facing
-
-
 def _shrunk(view: View) -> float:
     """Radius of a slice as a share of the largest."""
     return math.sqrt(max(1 - view.slice**2, 0.05))
@@ -180,16 +156,11 @@ def _shrunk(view: View) -> float:
 def paint_lesion(
     tissue: Tissue, grid: Grid, lesion: Lesion, frequency_mhz: float, view: View, generator: np.random.Generator
 ) -> None:
-    """Draw a lesion into the tissue, and set `tissue.lesion` to what lies within its outline.
-
-    Where the label is no lesion's, the same is drawn as fat lobules, and `tissue.lesion` stays as it is.
-    """
-    is_lesion = lesion.label in LESION_LABELS
-    distance, facing = (distance_to_lesion if is_lesion else distance_to_lobules)(grid, lesion, view)
-    radius = lesion.diameter / 2 / (1 if is_lesion else math.sqrt(LOBULES))
+    """Draw a lesion into the tissue, and set `tissue.lesion` to what lies within its outline."""
+    distance, facing = distance_to_lesion(grid, lesion, view)
     inside = soft(distance - 1, 0.02 + 2 * lesion.margin)
     tissue.echo_db += lesion.halo_db * np.exp(-0.5 * np.square((distance - 1.12) / 0.1))
-    grains = texture(grid, generator, lesion.diameter * lesion.grain, lesion.diameter * lesion.grain / 1.4)
+    grains = texture(grid, generator, lesion.diameter / 5, lesion.diameter / 7)
     thickness_cm = lesion.diameter * math.sqrt(lesion.aspect) * grid.cm_per_sample * (len(grid.depth) - 1)
     attenuation = SOFT_TISSUE_ATTENUATION - lesion.posterior_db / (2 * frequency_mhz * thickness_cm)
     fill(
@@ -197,22 +168,39 @@ def paint_lesion(
         perfusion=0.55 * (1 - lesion.washout),
     )  # fmt: skip
     tissue.mirror *= 1 - inside
-    reflect(tissue, (distance - 1.04) * radius, 0.006, lesion.capsule * facing)
+    reflect(tissue, (distance - 1.04) * lesion.diameter / 2, 0.006, lesion.capsule * facing)
     _paint_spots(tissue, grid, lesion, view)
-    if is_lesion:
-        tissue.lesion |= distance < 1
+    tissue.lesion |= distance < 1
 
 
 def _paint_spots(tissue: Tissue, grid: Grid, lesion: Lesion, view: View) -> None:
     """Calcifications as bright points, vessels as flow too small to be seen in grey."""
     stretch, radius = math.sqrt(lesion.aspect), lesion.diameter / 2 * _shrunk(view)
     for x, y in lesion.calcifications:
-        right, down = grid.x - lesion.x - x * radius / stretch, grid.y - lesion.y - y * radius * stretch
-        tissue.mirror += 9 * np.exp((right * right + down * down) * np.float32(-0.5 / 0.006**2))
+        near, right, down = _around(grid, lesion.x + x * radius / stretch, lesion.y + y * radius * stretch, 0.024)
+        tissue.mirror[near] += 9 * np.exp((right * right + down * down) * np.float32(-0.5 / 0.006**2))
     for number, (x, y) in enumerate(lesion.vessels):
-        place = lesion.x + x * radius / stretch, lesion.y + y * radius * stretch
-        distance, _facing = oval(grid, *place, 0.03, 0.012, 2.4 * number)
-        fill(tissue, soft(distance - 1, 0.5), flow=0.25 * (-1) ** number)
+        near, right, down = _around(grid, lesion.x + x * radius / stretch, lesion.y + y * radius * stretch, 0.04)
+        turned = (right + down, right - down) if number % 2 else (right - down, right + down)
+        inside = np.square(turned[0] / 0.042) + np.square(turned[1] / 0.017) < 1  # 0.03 by 0.012, at 45 degrees
+        tissue.flow[near] = np.where(inside, 0.25 * (-1) ** number, tissue.flow[near])
+
+
+def _around(grid: Grid, x: float, y: float, reach: float) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
+    """The part of the grid within `reach` of a place, as slices, and how far right and down of it its samples lie."""
+    close = (np.abs(grid.x - x) < reach) & (np.abs(grid.y - y) < reach)
+    rows, columns = np.flatnonzero(close.any(axis=1)), np.flatnonzero(close.any(axis=0))
+    if not rows.size:
+        near = (slice(0, 0), slice(0, 0))
+    else:
+        near = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    return near, grid.x[near] - x, grid.y[near] - y
+
+
+def paint_decoy(tissue: Tissue, grid: Grid, place: tuple[float, float], diameter: float, difficulty: float) -> None:
+    """In a body without a lesion: a harmless patch without outline, darker the harder the case."""
+    distance, _facing = oval(grid, *place, diameter * 0.6, diameter * 0.4)
+    fill(tissue, soft(distance - 1, 0.8) * 0.8, tissue.echo_db - 5 * difficulty)
 
 
 def paint_cyst(tissue: Tissue, grid: Grid, x: float, y: float, radius: float) -> None:

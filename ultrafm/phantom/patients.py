@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -17,14 +18,16 @@ from ultrafm.manifests.schema import Device, PhantomSource, SiteManifest
 from ultrafm.phantom.acoustics import gaussian_scatterers
 from ultrafm.phantom.anatomy import ORGANS, SWEEP, draw_body, organ_of, sensible_modalities
 from ultrafm.phantom.grid import Grid, View, geometry_of, grid_of, moved, sampling_of
-from ultrafm.phantom.lesions import DIFFICULTY, Lesion, draw_lesion, paint_lesion
+from ultrafm.phantom.lesions import DIFFICULTY, LESION_LABELS, Lesion, draw_lesion, paint_decoy, paint_lesion
 from ultrafm.phantom.modalities import MODALITIES, Shown, geometry_for, scan_height, scene_of
 from ultrafm.phantom.observer import separation_for
 from ultrafm.phantom.overlays import draw_overlays, frame_of, to_image
 from ultrafm.phantom.tissue import Tissue
+from ultrafm.phantom.tone import REFERENCES, curve_of, draw_curve, scan_area, with_curve
 from ultrafm.seeds import spawn
 
 SHORTCUT_GAIN_DB = 6.0
+TONED = ("B-mode", "harmonic B-mode", SWEEP, "endoscopic")  # modalities in which grey is all there is
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -32,14 +35,17 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 class Patient:
     """One simulated patient.
 
-    `lesion` is in a patient without one what is drawn in its place; `pose` is how the organ lies in this body.
+    `place` and `diameter` are those of the lesion, or of a harmless patch in a normal patient; `pose` is how the organ
+    lies in this body.
     """
 
     number: int
     organ: str
     label: str
     difficulty: float
-    lesion: Lesion
+    place: tuple[float, float]
+    diameter: float
+    lesion: Lesion | None
     modalities: tuple[str, ...]
     pose: View
     views: tuple[View, ...]
@@ -59,12 +65,13 @@ class Photo:
     clip: str
 
 
-def draw_label(source: PhantomSource, seed: int, site: str, number: int) -> str:
+def draw_label(source: PhantomSource, organ: str, seed: int, site: str, number: int) -> str:
     """A patient's label. Shares of labels are kept by any first so many patients (multiples of the golden ratio)."""
     start = spawn(seed, "phantom labels", site).random()
     position = (start + number * _GOLDEN) % 1
-    names = sorted(source.findings)
-    reached = np.cumsum([source.findings[name] for name in names])
+    findings = source.findings_in(organ)
+    names = sorted(findings)
+    reached = np.cumsum([findings[name] for name in names])
     return names[min(int(np.searchsorted(reached, position, side="right")), len(names) - 1)]
 
 
@@ -133,8 +140,8 @@ def draw_patient(manifest: SiteManifest, source: PhantomSource, seed: int, numbe
     Raises UltraFMError when the phantom cannot draw an organ of the manifest, or lesions of its `best_auroc`.
     """
     generator = spawn(seed, "phantom", manifest.site, number)
-    label = draw_label(source, seed, manifest.site, number)
     organ = str(generator.choice(manifest.organs))
+    label = draw_label(source, organ, seed, manifest.site, number)
     organ_of(organ, f"{manifest.site}, organs")
     geometry = geometry_of(source.device)
     diameter = generator.uniform(0.22, 0.38) * _scan_width(geometry)
@@ -143,8 +150,9 @@ def draw_patient(manifest: SiteManifest, source: PhantomSource, seed: int, numbe
     modalities = _draw_modalities(organ, manifest.modalities, source.images_per_patient, generator)
     pose, views = _draw_pose(generator), _draw_views(modalities, generator)
     separation = 1.0 if source.best_auroc is None else separation_for(source.best_auroc)
-    lesion = draw_lesion(label, difficulty, place, diameter, generator, separation)
-    return Patient(number, organ, label, difficulty, lesion, modalities, pose, views)
+    has_lesion = label in LESION_LABELS
+    lesion = draw_lesion(label, difficulty, place, diameter, generator, separation) if has_lesion else None
+    return Patient(number, organ, label, difficulty, place, diameter, lesion, modalities, pose, views)
 
 
 def _image_tissue(
@@ -152,8 +160,11 @@ def _image_tissue(
 ) -> tuple[Grid, Tissue]:
     """Grid and tissue of one view; the same state of `body` gives the same body."""
     grid = grid_of(geometry, view, *sampling_of(device))
-    tissue = draw_body(patient.organ, moved(grid, patient.pose), body)
-    paint_lesion(tissue, grid, patient.lesion, device.frequency_mhz, view, body)
+    tissue = draw_body(patient.organ, moved(grid, patient.pose), body, patient.label)
+    if patient.lesion is not None:
+        paint_lesion(tissue, grid, patient.lesion, device.frequency_mhz, view, body)
+    elif patient.label == "normal":
+        paint_decoy(tissue, grid, patient.place, patient.diameter, patient.difficulty)
     return grid, tissue
 
 
@@ -173,6 +184,21 @@ def confounded(device: Device, label: str) -> Device:
     return device.model_copy(update={"overlays": tuple(overlays), "gain_db": device.gain_db + brighter})
 
 
+@lru_cache(maxsize=64)
+def reference_curves(site: str, device: Device, organ: str, modality: str, seed: int) -> tuple[np.ndarray, ...]:
+    """Grey values of bodies with nothing wrong, as this device shows this organ; see tone."""
+    geometry, frame = geometry_for(device, modality), frame_of(device)
+    inside = scan_area(geometry, frame.scan_height, frame.scan_width)
+    curves = []
+    for number in range(REFERENCES):
+        generator = spawn(seed, f"phantom tone, {organ}, {modality}", site, number)
+        grid = moved(grid_of(geometry, _draw_view(generator), *sampling_of(device)), _draw_pose(generator))
+        scene = scene_of(device, modality, draw_body(organ, grid, generator), grid, generator)
+        shown = MODALITIES[modality](scene, frame.scan_height, frame.scan_width, generator)
+        curves.append(curve_of(shown.picture, inside))
+    return tuple(curves)
+
+
 def take_photo(manifest: SiteManifest, source: PhantomSource, seed: int, patient: Patient, number: int) -> Photo:
     """Picture `number` (from 0) of a patient."""
     device = confounded(source.device, patient.label) if source.shortcut else source.device
@@ -186,7 +212,12 @@ def take_photo(manifest: SiteManifest, source: PhantomSource, seed: int, patient
         common = gaussian_scatterers(spawn(seed, "phantom sweep", site, patient.number), grid.x.shape)
         scatterers = 0.8 * common + 0.6 * gaussian_scatterers(generator, grid.x.shape)
     scene = scene_of(device, modality, tissue, grid, generator, scatterers)
-    shown = _framed(MODALITIES[modality](scene, frame.scan_height, frame.scan_width, generator), device)
+    shown = MODALITIES[modality](scene, frame.scan_height, frame.scan_width, generator)
+    if modality in TONED:
+        curve = draw_curve(reference_curves(site, device, patient.organ, modality, seed), generator)
+        inside = scan_area(geometry, frame.scan_height, frame.scan_width)
+        shown = replace(shown, picture=with_curve(shown.picture, inside, curve, generator))
+    shown = _framed(shown, device)
     place = fit(geometry, scan_height(modality, frame.scan_height), frame.scan_width)
     ink = spawn(seed, "phantom overlay", site, key)
     image = draw_overlays(to_image(shown.picture, device.tint), device, source.institution, patient.organ, place, ink)

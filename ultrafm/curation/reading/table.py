@@ -205,7 +205,7 @@ def _row(number: int, cells: dict[str, str], columns: dict[str, str], source: Li
 def known_labels(manifest: SiteManifest) -> dict[str, str]:
     """Label in the table -> label of the vocabulary. Simulated archives, and sites without label_map, use its words."""
     sources = (getattr(manifest.sources, name) for name in manifest.sources.available())
-    own = {label for source in sources if isinstance(source, PhantomSource) for label in source.findings}
+    own = {label for source in sources if isinstance(source, PhantomSource) for label in source.labels}
     if not manifest.label_map:
         own |= {label for task in manifest.tasks for label in (*task.positive, *task.negative)}
     return {label: label for label in sorted(own | {UNKNOWN})} | manifest.label_map
