@@ -9,7 +9,7 @@ from ultrafm.errors import UltraFMError
 from ultrafm.phantom.anatomy import ORGANS, draw_body, organ_of, sensible_modalities
 from ultrafm.phantom.grid import View, geometry_of, grid_of
 from ultrafm.phantom.modalities import MODALITIES
-from ultrafm.phantom.overlays import draw_overlays, frame_of, to_image
+from ultrafm.phantom.overlays import draw_overlays, frame_of
 from ultrafm.phantom.patients import draw_patient, take_photo
 
 COLOURED = {"colour Doppler", "power Doppler", "strain elastography", "contrast-enhanced"}
@@ -106,8 +106,7 @@ def test_nothing_written_on_the_picture_depends_on_the_label(scan_mode):
 
 def test_without_overlays_nothing_is_written():
     device = make_device()
-    blank = to_image(np.zeros((256, 320), np.float32), device.tint)
-    drawn = draw_overlays(blank, device, "x", "breast", None, np.random.default_rng(0))
+    drawn = draw_overlays(device, False, "x", "breast", None, np.random.default_rng(0))
     assert np.asarray(drawn).max() == 0
 
 

@@ -1,4 +1,4 @@
-"""`ultrafm manifests`: check, begin and describe site manifests."""
+"""`ultrafm manifests`: check, begin, vary and describe site manifests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_PROBLEMS = 20  # more are counted, not printed
 
 
 def add_manifests(commands) -> None:
-    """`ultrafm manifests check`, `new` and `schema`."""
+    """`ultrafm manifests check`, `new`, `vary` and `schema`."""
     manifests = commands.add_parser("manifests", help="check or begin site manifests")
     actions = manifests.add_subparsers(required=True, metavar="ACTION")
     check = actions.add_parser("check", help="one line per site, totals; exit 1 on any error")
@@ -30,6 +30,14 @@ def add_manifests(commands) -> None:
     new.add_argument("--out", type=Path, required=True, help="folder for the manifest, not the one of the pictures")
     new.add_argument("--site", default="site_01_own", help="id of the site (default: site_01_own)")
     new.set_defaults(run=run_manifests_new)
+    vary = actions.add_parser("vary", help="the same simulated sites, simulated otherwise, in a new folder")
+    vary.add_argument("folder", nargs="?", default="data_manifests", type=Path)
+    vary.add_argument("--out", type=Path, required=True, help="new folder for the manifests")
+    vary.add_argument("--heterogeneity", type=float, default=1.0, help="0: identical sites, 1: as they are, 3: extreme")
+    vary.add_argument("--shortcut", action="store_true", help="calipers and more gain on malignant cases: confounded")
+    vary.add_argument("--best-auroc", type=float, help="AUROC of an ideal observer, benign against malignant")
+    vary.add_argument("--label-noise", type=float, help="share of the patients whose label in the table is wrong")
+    vary.set_defaults(run=run_manifests_vary)
     schema = actions.add_parser("schema", help="write manifest.schema.json, by which editors complete and check")
     schema.add_argument("folder", nargs="?", default="data_manifests", type=Path)
     schema.set_defaults(run=run_manifests_schema)
@@ -98,6 +106,18 @@ def run_manifests_new(options: argparse.Namespace) -> int:
     print("Left for you:", *(f"  {line}" for line in draft.to_do), sep="\n")
     where = shlex.join([str(draft.path.parent), "--data-root", str(options.pictures.resolve().parent)])
     print(f"Then: ultrafm manifests check {where}")
+    return 0
+
+
+def run_manifests_vary(options: argparse.Namespace) -> int:
+    """Write varied manifests, and how to run a study on them."""
+    from ultrafm.manifests.vary import Variation, vary_manifests
+
+    shortcut = True if options.shortcut else None
+    variation = Variation(options.heterogeneity, shortcut, options.best_auroc, options.label_noise)
+    written = vary_manifests(options.folder, options.out, variation)
+    print(f"{len(written)} manifests in {options.out}")
+    print(f"Then: ultrafm study --manifests {shlex.quote(str(options.out))} --out reports/varied")
     return 0
 
 

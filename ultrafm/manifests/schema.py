@@ -109,10 +109,14 @@ class PhantomSource(Origin):
     )
     files: Literal["png", "dicom"] = Field(default="png", description="dicom: with made-up identities in the header")
     shortcut: bool = Field(
-        default=False, description="malignant cases are measured with calipers and scanned brighter: a confounded set"
+        default=False, description="the diseased are measured with calipers and scanned brighter: a confounded set"
     )
     best_auroc: float | None = Field(
         default=None, gt=0.5, lt=1, description="AUROC that an ideal observer reaches on benign against malignant"
+    )
+    label_noise: Share = Field(default=0, description="share of the patients whose label in the table is wrong")
+    sweeps: Literal["pictures", "clip"] = Field(
+        default="pictures", description="how a 3-D sweep is exported: its pictures with masks, or one clip without"
     )
     planted: Planted = Planted()
 

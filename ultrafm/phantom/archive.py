@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,21 +15,26 @@ from ultrafm.errors import UltraFMError, nearest
 from ultrafm.files import replacing, write_json, write_text
 from ultrafm.geometry import LinearGeometry, fit
 from ultrafm.manifests.schema import Columns, Deidentification, FolderSource, PhantomSource, SiteManifest
-from ultrafm.phantom.anatomy import organ_of
+from ultrafm.phantom.anatomy import SWEEP, organ_of
 from ultrafm.phantom.grid import geometry_of
 from ultrafm.phantom.identities import Identity, draw_identity
+from ultrafm.phantom.lexicon import describe
 from ultrafm.phantom.modalities import COMPOSITE, MODALITIES
 from ultrafm.phantom.overlays import frame_of
 from ultrafm.phantom.patients import Patient, Photo, draw_patient, photos_of
 from ultrafm.seeds import spawn
 
 FEWEST_PATIENTS = 3
-ENDINGS = {"png": ".png", "dicom": ".dcm"}
+ENDINGS, CLIP = {"png": ".png", "dicom": ".dcm"}, ".avi"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of metadata.csv. `difficulty` from 0 to 1; `mask` is empty where there is no lesion."""
+    """One row of metadata.csv. `difficulty` from 0 to 1; `mask` is empty where there is no lesion.
+
+    `true_label` and `description` (of the lesion, see lexicon) are a truth that no hospital has; curation does not read
+    them.
+    """
 
     file: str
     patient: str
@@ -41,6 +47,8 @@ class Row:
     device: str
     simulated: str
     difficulty: str
+    true_label: str
+    description: str
 
 
 def _check(manifest: SiteManifest, source: PhantomSource, patients_share: float) -> None:
@@ -85,10 +93,25 @@ def _write_photo(
     mask = f"masks/{stem}.png" if photo.mask.any() else ""
     if mask:
         (folder / mask).write_bytes(encode_png(Image.fromarray(photo.mask.astype(np.uint8))))
+    return _row(source, patient, photo, f"images/{name}", mask)
+
+
+def _row(source: PhantomSource, patient: Patient, photo: Photo, file: str, mask: str) -> Row:
+    words = {} if patient.lesion is None else describe(patient.lesion)
+    told = "; ".join(f"{name}: {word}" for name, word in words.items())
     return Row(
-        f"images/{name}", patient.name, patient.label, mask, patient.organ, photo.modality, source.device.scan_mode,
-        photo.clip, source.device.name, "yes", f"{patient.difficulty:.3f}",
+        file, patient.name, patient.stated, mask, patient.organ, photo.modality, source.device.scan_mode, photo.clip,
+        source.device.name, "yes", f"{patient.difficulty:.3f}", patient.label, told,
     )  # fmt: skip
+
+
+def _write_sweep(folder: Path, source: PhantomSource, patient: Patient, photos: Sequence[Photo]) -> Row:
+    """Write a 3-D sweep as one clip; returns its row of the table. A clip has no mask."""
+    from ultrafm.phantom.clips import encode_clip  # late: most archives are done without PyAV
+
+    name = f"images/{patient.name}_sweep{CLIP}"
+    (folder / name).write_bytes(encode_clip([photo.image for photo in photos]))
+    return _row(source, patient, photos[0], name, "")
 
 
 def _encoded(source: PhantomSource, photo: Photo, identity: Identity) -> bytes:
@@ -117,10 +140,11 @@ def _plant_faults(folder: Path, source: PhantomSource, rows: list[Row], generato
     kinds = (
         ["exact"] * planted.exact_duplicates + ["near"] * planted.near_duplicates + ["cut"] * planted.truncated_files
     )
-    order = generator.permutation(len(rows))
+    pictures = [row for row in rows if not row.file.endswith(CLIP)]
+    order = generator.permutation(len(pictures))
     added = []
     for number, kind in enumerate(kinds):
-        original = rows[order[number % len(rows)]]
+        original = pictures[order[number % len(pictures)]]
         data = (folder / original.file).read_bytes()
         gain = generator.uniform(1.02, 1.05)
         changed = {"exact": data, "near": _brightened(data, gain), "cut": data[: len(data) // 2]}[kind]
@@ -159,8 +183,8 @@ def write_archive(
 ) -> Path:
     """Simulate a site and write it as an archive into `folder`; returns `folder`.
 
-    Writes images/*.png (or *.dcm, as `source.files` says), masks/*.png (0 background, 1 lesion; only where there is
-    one), metadata.csv and geometry.json.
+    Writes images/*.png (or *.dcm and *.avi, as `source.files` and `source.sweeps` say), masks/*.png (0 background, 1
+    lesion; only where there is one), metadata.csv and geometry.json.
     The planted faults are files of their own; the pictures they copy stay as they are. The same arguments give the same
     bytes, and a patient's own files do not depend on `patients_share` (above 0, at most 1). An archive that already
     lies in `folder` is replaced once the new one is complete.
@@ -182,7 +206,10 @@ def _write_files(manifest: SiteManifest, source: PhantomSource, folder: Path, se
     rows = []
     for number in range(1, count_patients(source, patients_share) + 1):
         patient = draw_patient(manifest, source, seed, number)
-        photos = photos_of(manifest, source, seed, patient)
+        photos = list(photos_of(manifest, source, seed, patient))
+        if source.sweeps == "clip" and photos[0].modality == SWEEP:
+            rows.append(_write_sweep(folder, source, patient, photos))
+            continue
         identity = draw_identity(seed, manifest.site, number)
         rows += [_write_photo(folder, source, patient, index, photo, identity) for index, photo in enumerate(photos)]
     rows += _plant_faults(folder, source, rows, spawn(seed, "phantom faults", manifest.site))

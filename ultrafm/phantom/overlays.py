@@ -104,13 +104,17 @@ def _draw_logo(pen: ImageDraw.ImageDraw, ink: object) -> None:
 
 
 def draw_overlays(
-    image: Image.Image, device: Device, institution: str, organ: str, place: Placement, generator: np.random.Generator
+    device: Device, colour: bool, institution: str, organ: str, place: Placement, generator: np.random.Generator
 ) -> Image.Image:
-    """Draw the device's overlays into `image` and return it. `place` is where the scan lies in
-    its part of the picture."""
+    """The device's overlays on black, in the mode (grey or `colour`) of the pictures that they are laid over.
+
+    `place` is where the scan lies in its part of the picture.
+    """
+    mode = "RGB" if colour or device.tint in TINTS else "L"
+    image = Image.new(mode, (device.picture_width, device.picture_height))
     pen = ImageDraw.Draw(image)
-    ink: object = 235 if image.mode == "L" else (235, 235, 235)
-    mark: object = 235 if image.mode == "L" else (235, 220, 90)
+    ink: object = 235 if mode == "L" else (235, 235, 235)
+    mark: object = 235 if mode == "L" else (235, 220, 90)
     if "text" in device.overlays:
         _draw_text(pen, device, institution, organ, generator, ink)
     if "logo" in device.overlays:
@@ -120,3 +124,16 @@ def draw_overlays(
     if "caliper" in device.overlays:
         _draw_calipers(pen, device, generator, mark)
     return image
+
+
+def hidden(writing: Image.Image, frame: Frame) -> np.ndarray:
+    """(rows, columns) bool: where the scan's part of the picture is hidden by writing."""
+    ink = np.asarray(writing) > 0
+    return (ink if ink.ndim == 2 else ink.any(axis=2))[frame.top :, : frame.right]
+
+
+def laid_over(picture: Image.Image, writing: Image.Image) -> Image.Image:
+    """The picture with the writing over it; writing is opaque, as scanners burn it in."""
+    ink = np.asarray(writing)
+    drawn = ink > 0 if ink.ndim == 2 else (ink > 0).any(axis=2, keepdims=True)
+    return Image.fromarray(np.where(drawn, ink, np.asarray(picture)))

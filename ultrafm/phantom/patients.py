@@ -17,11 +17,12 @@ from ultrafm.geometry import CurvedGeometry, Geometry, fit
 from ultrafm.manifests.schema import Device, PhantomSource, SiteManifest
 from ultrafm.phantom.acoustics import gaussian_scatterers
 from ultrafm.phantom.anatomy import ORGANS, SWEEP, draw_body, organ_of, sensible_modalities
+from ultrafm.phantom.diseases import SICK
 from ultrafm.phantom.grid import Grid, View, geometry_of, grid_of, moved, sampling_of
 from ultrafm.phantom.lesions import DIFFICULTY, LESION_LABELS, Lesion, draw_lesion, paint_decoy, paint_lesion
 from ultrafm.phantom.modalities import MODALITIES, Shown, geometry_for, scan_height, scene_of
 from ultrafm.phantom.observer import separation_for
-from ultrafm.phantom.overlays import draw_overlays, frame_of, to_image
+from ultrafm.phantom.overlays import draw_overlays, frame_of, hidden, laid_over, to_image
 from ultrafm.phantom.tissue import Tissue
 from ultrafm.phantom.tone import REFERENCES, curve_of, draw_curve, scan_area, with_curve
 from ultrafm.seeds import spawn
@@ -35,13 +36,15 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 class Patient:
     """One simulated patient.
 
-    `place` and `diameter` are those of the lesion, or of a harmless patch in a normal patient; `pose` is how the organ
-    lies in this body.
+    `label` is the truth, `stated` what the archive's table says, which is another where its labels err. `place` and
+    `diameter` are those of the lesion, or of a harmless patch in a normal patient; `pose` is how the organ lies in this
+    body.
     """
 
     number: int
     organ: str
     label: str
+    stated: str
     difficulty: float
     place: tuple[float, float]
     diameter: float
@@ -73,6 +76,15 @@ def draw_label(source: PhantomSource, organ: str, seed: int, site: str, number: 
     names = sorted(findings)
     reached = np.cumsum([findings[name] for name in names])
     return names[min(int(np.searchsorted(reached, position, side="right")), len(names) - 1)]
+
+
+def draw_stated(source: PhantomSource, organ: str, label: str, seed: int, site: str, number: int) -> str:
+    """What the archive says of a patient: the truth or, by the source's `label_noise`, another of the findings."""
+    generator = spawn(seed, "phantom label noise", site, number)
+    others = sorted(set(source.findings_in(organ)) - {label})
+    if not others or generator.random() >= source.label_noise:
+        return label
+    return str(generator.choice(others))
 
 
 def _scan_width(geometry: Geometry) -> float:
@@ -152,7 +164,8 @@ def draw_patient(manifest: SiteManifest, source: PhantomSource, seed: int, numbe
     separation = 1.0 if source.best_auroc is None else separation_for(source.best_auroc)
     has_lesion = label in LESION_LABELS
     lesion = draw_lesion(label, difficulty, place, diameter, generator, separation) if has_lesion else None
-    return Patient(number, organ, label, difficulty, place, diameter, lesion, modalities, pose, views)
+    stated = draw_stated(source, organ, label, seed, manifest.site, number)
+    return Patient(number, organ, label, stated, difficulty, place, diameter, lesion, modalities, pose, views)
 
 
 def _image_tissue(
@@ -177,8 +190,8 @@ def _framed(shown: Shown, device: Device) -> Shown:
 
 
 def confounded(device: Device, label: str) -> Device:
-    """The device as a confounded set uses it: calipers and more gain where the label is malignant, and nowhere else."""
-    suspicious = label == "malignant"
+    """The device as a confounded set uses it: calipers and more gain on the diseased, and on nobody else."""
+    suspicious = label in SICK
     overlays = [name for name in device.overlays if name != "caliper"] + ["caliper"] * suspicious
     brighter = SHORTCUT_GAIN_DB * suspicious
     return device.model_copy(update={"overlays": tuple(overlays), "gain_db": device.gain_db + brighter})
@@ -202,26 +215,36 @@ def reference_curves(site: str, device: Device, organ: str, modality: str, seed:
 def take_photo(manifest: SiteManifest, source: PhantomSource, seed: int, patient: Patient, number: int) -> Photo:
     """Picture `number` (from 0) of a patient."""
     device = confounded(source.device, patient.label) if source.shortcut else source.device
-    site, modality, view = manifest.site, patient.modalities[number], patient.views[number]
+    site, modality, frame = manifest.site, patient.modalities[number], frame_of(device)
     key = patient.number * 100 + number
-    geometry, frame = geometry_for(device, modality), frame_of(device)
-    grid, tissue = _image_tissue(patient, geometry, view, device, spawn(seed, "phantom body", site, patient.number))
     generator = spawn(seed, "phantom picture", site, key)
+    shown = _scan(site, device, seed, patient, number, generator)
+    geometry = geometry_for(device, modality)
+    place = fit(geometry, scan_height(modality, frame.scan_height), frame.scan_width)
+    ink = spawn(seed, "phantom overlay", site, key)
+    writing = draw_overlays(device, shown.picture.ndim == 3, source.institution, patient.organ, place, ink)
+    if modality in TONED:
+        curve = draw_curve(reference_curves(site, device, patient.organ, modality, seed), generator)
+        seen = scan_area(geometry, frame.scan_height, frame.scan_width) & ~hidden(writing, frame)
+        shown = replace(shown, picture=with_curve(shown.picture, seen, curve, generator))
+    shown = _framed(shown, device)
+    image = laid_over(to_image(shown.picture, device.tint), writing)
+    return Photo(image, shown.mask, modality, f"{patient.name}-sweep" if modality == SWEEP else "")
+
+
+def _scan(
+    site: str, device: Device, seed: int, patient: Patient, number: int, generator: np.random.Generator
+) -> Shown:
+    """The scan's part of a picture, before anything is written over it."""
+    modality, frame = patient.modalities[number], frame_of(device)
+    body = spawn(seed, "phantom body", site, patient.number)
+    grid, tissue = _image_tissue(patient, geometry_for(device, modality), patient.views[number], device, body)
     scatterers = None
     if modality == SWEEP:  # neighbouring slices are thicker than their distance: they share scatterers
         common = gaussian_scatterers(spawn(seed, "phantom sweep", site, patient.number), grid.x.shape)
         scatterers = 0.8 * common + 0.6 * gaussian_scatterers(generator, grid.x.shape)
     scene = scene_of(device, modality, tissue, grid, generator, scatterers)
-    shown = MODALITIES[modality](scene, frame.scan_height, frame.scan_width, generator)
-    if modality in TONED:
-        curve = draw_curve(reference_curves(site, device, patient.organ, modality, seed), generator)
-        inside = scan_area(geometry, frame.scan_height, frame.scan_width)
-        shown = replace(shown, picture=with_curve(shown.picture, inside, curve, generator))
-    shown = _framed(shown, device)
-    place = fit(geometry, scan_height(modality, frame.scan_height), frame.scan_width)
-    ink = spawn(seed, "phantom overlay", site, key)
-    image = draw_overlays(to_image(shown.picture, device.tint), device, source.institution, patient.organ, place, ink)
-    return Photo(image, shown.mask, modality, f"{patient.name}-sweep" if modality == SWEEP else "")
+    return MODALITIES[modality](scene, frame.scan_height, frame.scan_width, generator)
 
 
 def photos_of(manifest: SiteManifest, source: PhantomSource, seed: int, patient: Patient) -> Iterator[Photo]:

@@ -43,9 +43,10 @@ def draw_curve(curves: Sequence[np.ndarray], generator: np.random.Generator) -> 
 def with_curve(
     picture: np.ndarray, inside: np.ndarray, curve: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """The picture with the grey values of `curve` inside the scan, in the same order; equal ones are parted by chance.
+    """The picture with the grey values of `curve` inside, in the same order; equal ones are parted by chance.
 
-    Parted, because many equal ones, as in black fluid, would else keep their number and with it tell what fills it.
+    `inside` is what of the scan no writing hides. Parted, because many equal ones, as in black fluid, would else keep
+    their number and with it tell what fills it.
     """
     levels = (picture[inside] * (LEVELS - 1)).astype(np.int32)
     counts = np.bincount(levels, minlength=LEVELS)
