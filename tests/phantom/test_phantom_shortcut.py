@@ -1,54 +1,68 @@
-"""What is written beside and over the scan gives the diagnosis away in a confounded set only."""
+"""What is not tissue, and how bright tissue is, gives the disease away in a confounded set only."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.lib.stride_tricks import sliding_window_view
 from phantom_makers import BOTH, make_device, make_manifest, make_source
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from ultrafm.manifests import choose_source, load_sites, load_vocabulary
+from ultrafm.phantom.anatomy import ORGANS
+from ultrafm.phantom.diseases import DISEASES, findings_of
 from ultrafm.phantom.patients import confounded, draw_patient, take_photo
+from ultrafm.phantom.shortcut import features_without_tissue, rank_by, told_without_tissue
+from ultrafm.study import REPOSITORY
 
-INK = 235
 DEVICE = make_device("linear", picture_width=128, picture_height=128, overlays=("text", "scale", "caliper"))
+SITES = load_sites(REPOSITORY / "data_manifests")
 
 
-def source(shortcut: bool, patients: int):
-    return make_source(BOTH, DEVICE, patients, images=1).model_copy(update={"shortcut": shortcut})
-
-
-def told_without_tissue(photo) -> np.ndarray:
-    """What a classifier sees that is not tissue: size, the margins with their text and scale, lines of ink as drawn."""
-    grey = np.asarray(photo.image.convert("L"), dtype=float)
-    ink = sliding_window_view(grey == INK, 7, axis=1).all(axis=2)[18:, :-26]  # tissue is never so even
-    return np.array([*grey.shape, *grey[:18].mean(axis=1), *grey[:, -20:].mean(axis=0), ink.sum()])
-
-
-def auroc(shortcut: bool, patients: int) -> tuple[float, float]:
-    """Cross-validated AUROC of that classifier, and its standard error (Hanley and McNeil 1982, at 0.5)."""
-    made = source(shortcut, patients)
-    people = [draw_patient(make_manifest(made), made, 0, number) for number in range(1, patients + 1)]
-    seen = np.array([told_without_tissue(take_photo(make_manifest(made), made, 0, person, 0)) for person in people])
-    truth = np.array([person.label == "malignant" for person in people])
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
-    scores = cross_val_predict(model, seen, truth, cv=5, method="predict_proba")[:, 1]
-    return roc_auc_score(truth, scores), ((patients + 1) / (12 * truth.sum() * (~truth).sum())) ** 0.5
+def site_with(organ: str):
+    """The first site that scans an organ, and its simulated source with pictures of 128 pixels."""
+    site = next(site for site in SITES if organ in site.organs)
+    source = choose_source(site, "phantom")[1]
+    return site, source.model_copy(
+        update={"device": source.device.model_copy(update={"picture_width": 128, "picture_height": 128})}
+    )
 
 
 @pytest.mark.slow
-def test_margins_text_and_calipers_do_not_tell_malignant_from_benign_in_two_thousand_patients():
-    found, error = auroc(shortcut=False, patients=2000)
-    assert found + 1.96 * error <= 0.55
+@pytest.mark.parametrize("name", DISEASES)
+def test_border_text_size_and_histogram_tell_no_disease_in_two_thousand_patients(name):
+    told = told_without_tissue(*site_with(DISEASES[name].organ), DISEASES[name], 2000, seed=0)
+    assert told.patients == 2000 and told.high <= 0.55
 
 
-def test_margins_text_and_calipers_tell_it_in_a_confounded_set():
-    found, error = auroc(shortcut=True, patients=240)
-    assert found - 1.96 * error > 0.65
+@pytest.mark.parametrize("name", ["breast cancer", "COVID-19"])
+def test_they_tell_it_in_a_confounded_set(name):
+    site, source = site_with(DISEASES[name].organ)
+    told = told_without_tissue(site, source.model_copy(update={"shortcut": True}), DISEASES[name], 160, seed=0)
+    assert told.low > 0.75
+
+
+def test_the_classifier_finds_a_clue_where_there_is_one_and_none_in_noise():
+    generator = np.random.default_rng(0)
+    labels = np.array(["normal", "malignant"] * 200)
+    noise = generator.normal(0, 1, (400, 5))
+    clue = noise + np.array([0, 0, 2, 0, 0]) * (labels == "malignant")[:, None]
+    assert rank_by(noise, labels, "malignant").low < 0.5
+    assert rank_by(clue, labels, "malignant").auroc == pytest.approx(0.92, abs=0.05)  # Phi(2 / sqrt 2) = 0.921
+
+
+def test_the_result_does_not_depend_on_the_number_of_workers():
+    site, source = site_with("heart")
+    disease = DISEASES["cardiac valve disease"]
+    alone, together = (told_without_tissue(site, source, disease, 110, 3, workers) for workers in (1, 2))
+    assert alone == together
+
+
+def test_diseases_are_words_of_the_vocabulary_that_the_phantom_can_draw_at_a_site():
+    vocabulary = load_vocabulary(REPOSITORY / "data_manifests")
+    for name, disease in DISEASES.items():
+        assert name in vocabulary.diseases
+        assert {disease.label, *disease.counterparts} <= set(ORGANS[disease.organ].labels)
+        assert any(disease.organ in site.organs for site in SITES)
+        assert sum(findings_of(disease).values()) == pytest.approx(1) and findings_of(disease)[disease.label] == 0.5
 
 
 def test_only_gain_and_calipers_differ_in_a_confounded_set():
@@ -57,8 +71,20 @@ def test_only_gain_and_calipers_differ_in_a_confounded_set():
     assert benign.model_copy(update={"overlays": malignant.overlays, "gain_db": malignant.gain_db}) == malignant
 
 
+def test_without_tissue_a_picture_is_its_size_border_ink_and_histogram():
+    source = make_source(BOTH, DEVICE, images=1)
+    person = draw_patient(make_manifest(source), source, 0, 1)
+    image = take_photo(make_manifest(source), source, 0, person, 0).image
+    seen = features_without_tissue(image, DEVICE, "B-mode")
+    turned = image.copy()
+    turned.paste(image.crop((0, 18, 108, 128)).transpose(0), (0, 18))  # the scan mirrored: the same but for its ink
+    other = features_without_tissue(turned, DEVICE, "B-mode")
+    assert seen[:2].tolist() == [128, 128] and np.square(seen[259:]).sum() == pytest.approx(1)
+    np.testing.assert_allclose(np.delete(seen, 258), np.delete(other, 258))
+
+
 def test_margins_of_the_fair_set_are_the_same_whatever_the_label():
-    fair = source(False, 3)
+    fair = make_source(BOTH, DEVICE, 3, images=1)
     person = draw_patient(make_manifest(fair), fair, 0, 1)
     photos = [take_photo(make_manifest(fair), fair, 0, replace(person, label=label), 0) for label in BOTH]
     benign, malignant = (np.asarray(photo.image) for photo in photos)

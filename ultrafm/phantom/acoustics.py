@@ -28,6 +28,7 @@ SPEED_MM_PER_US = 1.54
 FOCAL_NUMBER = 2.2
 DEEPEST_LOSS_DB = 38.0
 SIDE_LOBE_DB, SIDE_LOBE_WIDTHS = -32.0, 1.6  # first side lobe, both ways: level, and distance in widths of the beam
+SMOOTHING, LEAST_SMOOTHING = 1.0, 0.5  # of the envelope: in widths of a grain of speckle; at least, in samples
 _ZONES = 6
 _SIGMA_PER_WIDTH = 1 / (2 * math.sqrt(2 * math.log(2)))
 
@@ -126,6 +127,20 @@ def blur_along(field: np.ndarray, beam: Beam, cm_per_sample: float) -> np.ndarra
     """Blur along the beams with the pulse."""
     sigma = axial_width_mm(beam) / (10 * cm_per_sample) * _SIGMA_PER_WIDTH
     return ndimage.correlate1d(field, _kernel(sigma), axis=0, mode="reflect")
+
+
+def reduce_speckle(amplitude: np.ndarray, beam: Beam, geometry: Geometry, cm_per_sample: float) -> np.ndarray:
+    """The envelope as scanners show it: averaged over neighbours as far apart as a grain of speckle is wide.
+
+    Stands for compounding over angles and frequencies and for the smoothing that every scanner adds; measured on real
+    pictures, grains are 1.3 to 1.9 times as large as one look at one frequency makes them (see realism).
+    """
+    along = SMOOTHING * axial_width_mm(beam) / (10 * cm_per_sample) * _SIGMA_PER_WIDTH
+    middle = np.array([geometry.depth_mm / 2])
+    spacing = line_spacing_mm(geometry, middle, amplitude.shape[1])
+    across = SMOOTHING * float((lateral_width_mm(beam, middle) / spacing)[0]) * _SIGMA_PER_WIDTH
+    sigma = (math.hypot(along, LEAST_SMOOTHING), math.hypot(across, LEAST_SMOOTHING))
+    return ndimage.gaussian_filter(amplitude, sigma, mode="nearest", truncate=2.5)
 
 
 def gaussian_scatterers(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

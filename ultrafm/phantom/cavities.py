@@ -86,7 +86,7 @@ def draw_lung(tissue: Tissue, grid: Grid, generator: np.random.Generator, pleura
     pleura = wall + 0.03 * np.square(grid.x / 0.4) + generator.normal(0, 0.03) * grid.x + uneven
     below = soft(pleura - grid.depth, 0.01)
     haze = texture(grid, generator, 0.12, 0.3)
-    fill(tissue, below, -10 - 26 * (grid.depth - wall) + 2 * haze, perfusion=0.05, stiffness=0.5)
+    fill(tissue, below, -5 - 16 * (grid.depth - wall) + 2 * haze, perfusion=0.05, stiffness=0.5)
     reflect(tissue, grid.depth - pleura, 0.008, 16.0 * np.clip(1 - 12 * np.abs(uneven), 0.3, 1))
     a_lines = generator.uniform(0.2, 1.0) * state.a_lines
     for number in (2, 3, 4):

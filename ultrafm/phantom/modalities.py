@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from ultrafm.geometry import CurvedGeometry, Geometry, fit, to_picture
 from ultrafm.manifests.schema import Device
-from ultrafm.phantom.acoustics import Beam, beam_of, compress, echoes, gaussian_scatterers
+from ultrafm.phantom.acoustics import Beam, beam_of, compress, echoes, gaussian_scatterers, reduce_speckle
 from ultrafm.phantom.grid import Grid, geometry_of
 from ultrafm.phantom.tissue import Tissue, fill, oval, soft, texture
 
@@ -63,7 +63,8 @@ def _grey_beams(scene: Scene, generator: np.random.Generator) -> np.ndarray:
     field = echoes(
         scene.tissue, scene.grid, scene.geometry, scene.beam, scene.depth_gain_error_db, generator, scene.scatterers
     )
-    return compress(np.abs(field), scene.dynamic_range_db, scene.gain_db)
+    shown = reduce_speckle(np.abs(field), scene.beam, scene.geometry, scene.grid.cm_per_sample)
+    return compress(shown, scene.dynamic_range_db, scene.gain_db)
 
 
 def _show(beams: np.ndarray, scene: Scene, height: int, width: int) -> Shown:
@@ -75,7 +76,7 @@ def _show(beams: np.ndarray, scene: Scene, height: int, width: int) -> Shown:
 
 
 def render_b_mode(scene: Scene, height: int, width: int, generator: np.random.Generator) -> Shown:
-    """Grey picture of the envelope. Simplified: one transmit focus, no compounding, no edge enhancement."""
+    """Grey picture of the envelope. Simplified: one transmit focus, compounding as smoothing, no edge enhancement."""
     return _show(_grey_beams(scene, generator), scene, height, width)
 
 

@@ -96,5 +96,5 @@ def rank_by(seen: np.ndarray, labels: np.ndarray, sick: str) -> Told:
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     scores = cross_val_predict(model, seen, truth, cv=folds, method="predict_proba")[:, 1]
     auroc = float(roc_auc_score(truth, scores))
-    spread = Z95 * ((len(truth) + 1) / (12 * truth.sum() * (~truth).sum())) ** 0.5
+    spread = Z95 * float((len(truth) + 1) / (12 * truth.sum() * (~truth).sum())) ** 0.5
     return Told(auroc, max(auroc - spread, 0.0), min(auroc + spread, 1.0), len(truth))
