@@ -94,6 +94,7 @@ EXPERIMENTS = (
         ("manifests", "phantom", "geometry", "curation", "pretraining", "federation"),
         "experiments",
     ),
+    StepPlan("simulated_pictures", (), ("manifests", "phantom", "geometry", "curation"), "experiments"),
     StepPlan(
         "phantom_to_real",
         ("10_curate",),

@@ -14,6 +14,8 @@ from ultrafm.manifests.schema import SiteManifest
 from ultrafm.manifests.vocabulary import UNKNOWN
 from ultrafm.phantom.realism import compare, measure_scan
 
+COLUMNS = ["organ", "scan_mode", "measure", "real", "simulated", "apart"]
+
 
 @dataclass(frozen=True)
 class Twins:
@@ -52,6 +54,13 @@ def find_twins(
             if scans and made:
                 twins.append(Twins(organ, scan_mode, scans[:count], made))
     return twins
+
+
+def join_tables(twins: Sequence[Twins]) -> pd.DataFrame:
+    """The tables of all twins, one below the other; empty without any."""
+    if not twins:
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.concat([pair.table() for pair in twins], ignore_index=True)[COLUMNS]
 
 
 def _alone(site: SiteManifest, organ: str) -> SiteManifest:

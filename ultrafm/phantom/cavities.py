@@ -91,10 +91,12 @@ def draw_lung(tissue: Tissue, grid: Grid, generator: np.random.Generator, pleura
     a_lines = generator.uniform(0.2, 1.0) * state.a_lines
     for number in (2, 3, 4):
         reflect(tissue, grid.depth - number * pleura, 0.009, a_lines * 7 / number**1.3)
+    rays = np.zeros_like(tissue.echo_db)
     for _line in range(generator.poisson(state.b_lines)):
         place, width = generator.uniform(0.2, 0.8), generator.uniform(*state.width)
         ray = np.exp(-0.5 * np.square((grid.line - place) / width)) * below
-        tissue.echo_db += ray * (generator.uniform(8, 16) - tissue.echo_db.clip(-8, None) * 0.3)
+        rays = np.maximum(rays, ray * generator.uniform(8, 15))  # lines that meet are no brighter than one
+    tissue.echo_db += rays
     for _patch in range(generator.poisson(state.consolidations)):
         _consolidate(tissue, grid, generator, pleura, state.size)
     for place in (generator.uniform(0.08, 0.26), generator.uniform(0.74, 0.92)):

@@ -2,8 +2,8 @@
 
 It reads what the pictures are drawn from, the traits of a lesion and its difficulty, and forms their likelihood ratio
 (Neyman and Pearson 1933; as a bound on any reader: Barrett and Myers, Foundations of Image Science, 2004, chapter 13).
-No classifier of B-mode or flow pictures can rank better, unless the set is confounded on purpose. What only strain and
-contrast pictures show (stiffness, washout) does not count, so these may be read a little better.
+No classifier of B-mode pictures can rank better, unless the set is confounded on purpose. What only flow, strain and
+contrast pictures show (vessels, stiffness, washout) does not count, so these may be read a little better.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr
-from scipy.stats import beta
+from scipy.stats import beta, mannwhitneyu
 
 from ultrafm.errors import UltraFMError
-from ultrafm.phantom.lesions import DIFFICULTY, TRAITS, trait_distribution
+from ultrafm.phantom.lesions import DIFFICULTY, LESION_LABELS, TRAITS, draw_traits, trait_distribution
 
 VISIBLE = tuple(name for name in TRAITS if name not in ("log_stiffness", "washout", "vessel_place"))
 WIDEST = 1.0  # that of the usual lesions
@@ -50,6 +50,19 @@ def best_auroc(separation: float) -> float:
     shares = (np.arange(STEPS) + 0.5) / STEPS
     apart = separation * distance() * (1 - beta.ppf(shares, *DIFFICULTY))
     return float(ndtr(np.hypot(apart[:, None], apart[None, :]) / 2).mean())
+
+
+def observed_auroc(separation: float, lesions: int, generator: np.random.Generator) -> float:
+    """AUROC of the ideal observer on so many lesions drawn of each kind."""
+    scores = []
+    for label in LESION_LABELS:
+        found = []
+        for difficulty in generator.beta(*DIFFICULTY, lesions):
+            traits = draw_traits(label, difficulty, generator, separation)
+            found.append(ideal_score(traits, difficulty, separation))
+        scores.append(found)
+    benign, malignant = scores
+    return float(mannwhitneyu(malignant, benign).statistic) / lesions**2
 
 
 @lru_cache(maxsize=32)

@@ -9,8 +9,9 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from ultrafm.manifests import choose_source
 from ultrafm.manifests.schema import Device, PhantomSource, SiteManifest
-from ultrafm.phantom.diseases import Disease, findings_of
+from ultrafm.phantom.diseases import DISEASES, Disease, findings_of
 from ultrafm.phantom.modalities import geometry_for, scan_height
 from ultrafm.phantom.overlays import frame_of
 from ultrafm.phantom.patients import draw_patient, take_photo
@@ -48,6 +49,22 @@ def features_without_tissue(image: Image.Image, device: Device, modality: str) -
     runs = np.lib.stride_tricks.sliding_window_view(grey == INK, RUN, axis=1).all(axis=2).sum()
     shares = np.bincount(grey[inside] // (256 // BINS), minlength=BINS) / inside.sum()
     return np.concatenate([grey.shape, border.ravel(), [runs], np.sqrt(shares)])
+
+
+def tell_diseases(
+    sites: Sequence[SiteManifest], patients: int, seed: int, confounded: bool, workers: int = 1
+) -> dict[str, Told]:
+    """Disease -> how well it is told without tissue, at the first site that scans its organ (see told_without_tissue).
+
+    `confounded`: in the set that is confounded on purpose. Diseases of organs that no site has are left out.
+    """
+    told = {}
+    for name, disease in DISEASES.items():
+        site = next((site for site in sites if disease.organ in site.organs), None)
+        if site is not None:
+            source = choose_source(site, "phantom")[1].model_copy(update={"shortcut": confounded})
+            told[name] = told_without_tissue(site, source, disease, patients, seed, workers)
+    return told
 
 
 def told_without_tissue(

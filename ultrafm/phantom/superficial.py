@@ -27,8 +27,8 @@ def muscle(
     """Fibres: dark with thin bright stripes at an angle, between two bright sheaths."""
     within = soft(top - grid.depth, 0.01) * soft(grid.depth - bottom, 0.01)
     stripes = texture(grid, generator, 0.35, 0.014, turn)
-    fill(tissue, within, -7 + 4.5 * np.maximum(stripes, -1), 0.7, stiffness=3.0, perfusion=0.4)
-    tissue.mirror += within * np.maximum(stripes - 1.0, 0) * 2.2
+    fill(tissue, within, -4 + 4.5 * np.maximum(stripes, -1), 0.7, stiffness=3.0, perfusion=0.4)
+    tissue.mirror += within * np.maximum(stripes - 1.0, 0) * 3.5
     for face in (top, bottom):
         reflect(tissue, grid.depth - face, 0.006, 4.0)
 
