@@ -29,8 +29,9 @@ def test_every_organ_and_probe_that_both_have_is_compared(twins):
 
 def test_scans_are_cropped_to_their_scan_area(twins):
     for pair in twins:
-        for grey, inside in (*pair.real, *pair.simulated):
-            assert grey.shape == inside.shape and grey.dtype == np.uint8 and inside.any(axis=1).all()
+        for grey, inside in (*pair.real, *pair.simulated):  # a fan has corners, no empty sides
+            assert grey.shape == inside.shape and grey.dtype == np.uint8
+            assert inside.any(axis=1).mean() > 0.95 and inside.any(axis=0).mean() > 0.95
 
 
 def test_the_tables_join(twins):
