@@ -58,6 +58,16 @@ def test_no_path_of_this_machine_is_in_the_results(smoke):
     assert str(smoke) not in text and str(REPOSITORY) not in text
 
 
+def test_simulated_pictures_are_shown_and_measured(tmp_path, real_data):
+    command = ["study", "--profile", "smoke", "--out", str(tmp_path / "out"), "--data-root", str(real_data)]
+    assert main([*command, "--only", "simulated_pictures"]) == 0
+    records = read_json(tmp_path / "out" / "simulated_pictures" / "records.json")
+    sets = {record["method"].split("/")[1] for record in records if record["metric"] == "auroc"}
+    assert sets == {"fair", "confounded"} and any(record["comparator"] == "real scans" for record in records)
+    page = (tmp_path / "out" / "simulated_pictures.html").read_text()
+    assert page.count("<img") > 8 and "(simulated)" in page
+
+
 def test_the_run_is_accounted_for(smoke):
     run = read_json(smoke / "run.json")
     assert set(run["steps"]) == set(STEP_NAMES)
