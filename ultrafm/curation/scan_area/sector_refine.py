@@ -13,6 +13,7 @@ from ultrafm.geometry.pixels import SectorInPixels
 
 POINTS = 48  # places on each side and arc where the edge is looked for
 NEAR_EDGE = 2.0  # pixels of the picture; an offset this small counts as seen
+REACH, LIT, RINGS = 0.1, 0.7, 5  # of the outer radius; share of a ring's points; rings, half a pixel apart
 LEAST_SEEN = 0.1  # share of an edge's points that must be seen before it pulls
 
 
@@ -37,7 +38,9 @@ def refine(grey: np.ndarray, coarse: CoarseArea, start: Start) -> FittedSector |
     """
     numbers = _numbers(start.sector.scaled(coarse.factor))
     use = np.array([*start.known, True, True])
-    for reach in (2 * coarse.factor + 4, 5):
+    for reach in (2 * coarse.factor + 4, 5, 5):
+        if reach == 5:
+            numbers[2] = _face(grey, coarse, numbers)
         edges = _edges(numbers)
         offsets, found, _within = edge_along(grey, coarse, edges.points, edges.outward, reach)
         numbers = numbers + _step(edges, offsets, found.reshape(4, POINTS) & use[:, None], reach, numbers)
@@ -49,6 +52,24 @@ def refine(grey: np.ndarray, coarse: CoarseArea, start: Start) -> FittedSector |
     near = (found & (np.abs(offsets) <= NEAR_EDGE)).reshape(4, POINTS).sum(axis=1) * use
     seen, visible = near / np.maximum(within, 1), within / POINTS
     return FittedSector(_sector(numbers), tuple(map(float, seen)), tuple(map(float, visible)))
+
+
+def _face(grey: np.ndarray, coarse: CoarseArea, numbers: np.ndarray) -> float:
+    """The inner radius, or that of the rings before it where they are lit.
+
+    Between the lit tissue at the probe's face and the rest there can be a dark band, whose lower edge looks like the
+    face. Writing above a fan does not fill rings; further away than REACH nothing is looked for.
+    """
+    column, row, inner, outer, left, right = numbers
+    radii = np.arange(max(inner - REACH * outer, 1.0), inner - NEAR_EDGE, 0.5)
+    angles = left + (np.arange(POINTS) + 0.5) / POINTS * (right - left)
+    columns = np.rint(column + radii[:, None] * np.sin(angles)).astype(int)
+    rows = np.rint(row + radii[:, None] * np.cos(angles)).astype(int)
+    shown = (rows >= 0) & (rows < grey.shape[0]) & (columns >= 0) & (columns < grey.shape[1])
+    values = grey[rows.clip(0, grey.shape[0] - 1), columns.clip(0, grey.shape[1] - 1)].astype(int)
+    lit = (shown & (np.abs(values - coarse.level) > coarse.threshold)).mean(axis=1) >= LIT
+    thick = np.flatnonzero(np.convolve(lit, np.ones(RINGS), "valid") == RINGS) if lit.size >= RINGS else []
+    return float(radii[thick[0]]) if len(thick) else float(inner)
 
 
 def _numbers(sector: SectorInPixels) -> np.ndarray:
