@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ultrafm.curation.describe import describe_site
@@ -40,14 +41,13 @@ INPUT, SUMMARY = "input.json", "summary.json"
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be curated: rows of the site's table or folder, the keys of their files, and how."""
+    """What is to be curated, and how. listed: SHA-256 over the rows of the site's table or folder and their files."""
 
     manifest: SiteManifest
     source: FileSource
     settings: Settings
     seed: int
-    rows: Sequence[Row]
-    keys: Sequence[str]
+    listed: str
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def curate_site(
         source.deidentification.text == "black out", source.deidentification.sign_off, registry.pseudonyms,
     )  # fmt: skip
     keys = [file_key(settings, row) for row in rows]
-    asked = Asked(manifest, source, settings, seed, rows, keys)
+    asked = Asked(manifest, source, settings, seed, digest_rows(rows, keys))
     finished = finished_before(Path(out) / manifest.site, fingerprint(asked, registry))
     if finished is not None:
         return finished
@@ -106,6 +106,7 @@ def curate_site(
         judged = judge(manifest, rows, keys, registry, work, listed)
         if not judged.kept:
             raise _nothing_left(manifest.site, judged, listed)
+        del rows, keys  # a large site's take much memory, and the rest needs them no more
         if registry.folder is not None:
             registry = registry.with_places(judged.places)
             registry.keep()
@@ -121,9 +122,14 @@ def staying(rows: Sequence[Row], registry: Registry) -> list[Row]:
 def fingerprint(asked: Asked, registry: Registry) -> str:
     """SHA-256 over all that decides what a site's folder will hold."""
     parts = [asked.manifest.model_dump_json(), asked.source.model_dump_json(), settings_text(asked.settings)]
-    parts += [str(RULES), str(asked.seed), registry.lock.model_dump_json()]
-    digest = hashlib.sha256("\n".join(parts).encode())
-    for row, key in zip(asked.rows, asked.keys):
+    parts += [str(RULES), str(asked.seed), registry.lock.model_dump_json(), asked.listed]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def digest_rows(rows: Sequence[Row], keys: Sequence[str]) -> str:
+    """SHA-256 over the rows and the keys of their files."""
+    digest = hashlib.sha256()
+    for row, key in zip(rows, keys):
         digest.update(f"\n{row!r} {key}".encode())
     return digest.hexdigest()
 
@@ -145,23 +151,25 @@ def finished_before(folder: Path, inputs: str) -> SiteSummary | None:
 def write_site(
     asked: Asked, out: Path, judged: Judged, registry: Registry, work: Work, work_path: Path
 ) -> SiteSummary:
-    """Write the folder of a site, whole or not at all."""
+    """Write the folder of a site, whole or not at all. Empties `judged.kept` on the way, for its memory."""
     manifest, source = asked.manifest, asked.source
     kept = sorted(judged.kept, key=lambda candidate: image_id(manifest.site, candidate))
     with replacing(out / manifest.site) as folder:
         (folder / HOUSE).mkdir(parents=True)
         rows = store_rows(manifest, source, kept, judged.places, work)
         content = write_store(rows, len(kept), folder / "store", source.licence, source.citation)
+        write_quarantine(folder / HOUSE / "quarantine.csv", judged.left_out)
+        write_names(folder / HOUSE / "files.csv", manifest.site, kept)
+        numbers = np.array([candidate.number for candidate in kept])
+        kept.clear()  # from here on the table tells all
+        judged.kept.clear()
         require_no_leak(manifest.site, folder / "images.parquet")
-        table = described_table(folder / "images.parquet")
         files = store_files(folder / "store")
         release = make_release(content, source.deidentification.sign_off, registry.signature(content), files)
         write_release(folder, release)
-        write_quarantine(folder / HOUSE / "quarantine.csv", judged.left_out)
-        write_names(folder / HOUSE / "files.csv", manifest.site, kept)
-        previews = {image_id(manifest.site, candidate): candidate.number for candidate in kept}
         settings = {"image_size": asked.settings.image_size, "seed": asked.seed}
-        sheet = describe_site(folder, manifest, source, table, judged, work, previews, settings, release.on)
+        table = described_table(folder / "images.parquet")
+        sheet = describe_site(folder, manifest, source, table, judged, work, numbers, settings, release.on)
         summary = SiteSummary(
             manifest.site, manifest.title, sheet["images"], sheet["flow"], sheet["patients"], sheet["counts"]["fold"],
             sheet["left_out"], content, release.granted,
