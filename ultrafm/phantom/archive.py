@@ -141,6 +141,9 @@ def _plant_faults(folder: Path, source: PhantomSource, rows: list[Row], generato
         ["exact"] * planted.exact_duplicates + ["near"] * planted.near_duplicates + ["cut"] * planted.truncated_files
     )
     pictures = [row for row in rows if not row.file.endswith(CLIP)]
+    if kinds and not pictures:
+        mend = "leave planted out, or export sweeps as pictures"
+        raise UltraFMError(f"{source.institution}, planted", "clips only", "pictures to plant faults in", mend)
     order = generator.permutation(len(pictures))
     added = []
     for number, kind in enumerate(kinds):
@@ -210,8 +213,9 @@ def _write_files(manifest: SiteManifest, source: PhantomSource, folder: Path, se
         if source.sweeps == "clip" and photos[0].modality == SWEEP:
             rows.append(_write_sweep(folder, source, patient, photos))
             continue
-        identity = draw_identity(seed, manifest.site, number)
+        identity = draw_identity(seed, manifest.site, patient.code)
         rows += [_write_photo(folder, source, patient, index, photo, identity) for index, photo in enumerate(photos)]
+    rows.sort(key=lambda row: row.file)  # the order in which patients were drawn tells their labels
     rows += _plant_faults(folder, source, rows, spawn(seed, "phantom faults", manifest.site))
     write_json(folder / "geometry.json", _describe_geometry(source))
     write_text(folder / "metadata.csv", _table_text(rows))

@@ -78,7 +78,7 @@ def draw_lung(tissue: Tissue, grid: Grid, generator: np.random.Generator, pleura
     Below the pleura of a healthy lung nothing is tissue: what is drawn there stands for reverberation, not for
     scatterers. Where air has left (consolidation), lung looks like liver, with bright points of air in it.
     """
-    state = pleura_state
+    state, air = pleura_state, generator.spawn(1)[0]  # so that the body is the same with another disease
     wall = generator.uniform(0.2, 0.28)
     stripes = texture(grid, generator, 0.4, 0.02, generator.normal(0, 0.05))
     tissue.echo_db += 4 * stripes - 1
@@ -92,13 +92,13 @@ def draw_lung(tissue: Tissue, grid: Grid, generator: np.random.Generator, pleura
     for number in (2, 3, 4):
         reflect(tissue, grid.depth - number * pleura, 0.009, a_lines * 7 / number**1.3)
     rays = np.zeros_like(tissue.echo_db)
-    for _line in range(generator.poisson(state.b_lines)):
-        place, width = generator.uniform(0.2, 0.8), generator.uniform(*state.width)
+    for _line in range(air.poisson(state.b_lines)):
+        place, width = air.uniform(0.2, 0.8), air.uniform(*state.width)
         ray = np.exp(-0.5 * np.square((grid.line - place) / width)) * below
-        rays = np.maximum(rays, ray * generator.uniform(8, 15))  # lines that meet are no brighter than one
+        rays = np.maximum(rays, ray * air.uniform(8, 15))  # lines that meet are no brighter than one
     tissue.echo_db += rays
-    for _patch in range(generator.poisson(state.consolidations)):
-        _consolidate(tissue, grid, generator, pleura, state.size)
+    for _patch in range(air.poisson(state.consolidations)):
+        _consolidate(tissue, grid, air, pleura, state.size)
     for place in (generator.uniform(0.08, 0.26), generator.uniform(0.74, 0.92)):
         rib = np.hypot((grid.line - place) / 0.085, (grid.depth - wall * 0.72) / 0.035)
         bone(tissue, soft(rib - 1, 0.2))

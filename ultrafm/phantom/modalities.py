@@ -265,7 +265,7 @@ MODALITIES: dict[str, Renderer] = {
     "M-mode": render_m_mode,
     "strain elastography": render_strain,
     "contrast-enhanced": render_contrast,
-    "3-D sweep": render_b_mode,  # neighbouring slices; see patients.views_of
+    "3-D sweep": render_b_mode,  # neighbouring slices; see patients._draw_views
     "endoscopic": render_b_mode,  # another geometry; see geometry_for
 }
 

@@ -28,7 +28,8 @@ from ultrafm.phantom.tone import REFERENCES, curve_of, draw_curve, scan_area, wi
 from ultrafm.seeds import spawn
 
 SHORTCUT_GAIN_DB = 6.0
-TONED = ("B-mode", "harmonic B-mode", SWEEP, "endoscopic")  # modalities in which grey is all there is
+# Modalities whose grey values are evened out. In the others colour, contrast agent or a strip over time is what tells.
+TONED = ("B-mode", "harmonic B-mode", SWEEP, "endoscopic")
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -37,11 +38,12 @@ class Patient:
     """One simulated patient.
 
     `label` is the truth, `stated` what the archive's table says, which is another where its labels err. `place` and
-    `diameter` are those of the lesion, or of a harmless patch in a normal patient; `pose` is how the organ lies in this
-    body.
+    `diameter` are those of the lesion, or of a harmless patch in a patient without one; `pose` is how the organ lies in
+    this body. `number` counts patients as they are drawn, `code` is what the archive calls them.
     """
 
     number: int
+    code: int
     organ: str
     label: str
     stated: str
@@ -55,7 +57,7 @@ class Patient:
 
     @property
     def name(self) -> str:
-        return f"P{self.number:04d}"
+        return f"P{self.code:04d}"
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,16 @@ def draw_label(source: PhantomSource, organ: str, seed: int, site: str, number: 
     return names[min(int(np.searchsorted(reached, position, side="right")), len(names) - 1)]
 
 
+@lru_cache(maxsize=64)
+def _codes(seed: int, site: str, patients: int) -> np.ndarray:
+    """What the archive calls its patients: labels follow the order in which they are drawn, so names must not."""
+    return spawn(seed, "phantom codes", site).permutation(patients) + 1
+
+
 def draw_stated(source: PhantomSource, organ: str, label: str, seed: int, site: str, number: int) -> str:
     """What the archive says of a patient: the truth or, by the source's `label_noise`, another of the findings."""
     generator = spawn(seed, "phantom label noise", site, number)
-    others = sorted(set(source.findings_in(organ)) - {label})
+    others = sorted(name for name, share in source.findings_in(organ).items() if share > 0 and name != label)
     if not others or generator.random() >= source.label_noise:
         return label
     return str(generator.choice(others))
@@ -165,7 +173,8 @@ def draw_patient(manifest: SiteManifest, source: PhantomSource, seed: int, numbe
     has_lesion = label in LESION_LABELS
     lesion = draw_lesion(label, difficulty, place, diameter, generator, separation) if has_lesion else None
     stated = draw_stated(source, organ, label, seed, manifest.site, number)
-    return Patient(number, organ, label, stated, difficulty, place, diameter, lesion, modalities, pose, views)
+    code = int(_codes(seed, manifest.site, max(number, source.patients))[number - 1])
+    return Patient(number, code, organ, label, stated, difficulty, place, diameter, lesion, modalities, pose, views)
 
 
 def _image_tissue(
@@ -176,7 +185,7 @@ def _image_tissue(
     tissue = draw_body(patient.organ, moved(grid, patient.pose), body, patient.label)
     if patient.lesion is not None:
         paint_lesion(tissue, grid, patient.lesion, device.frequency_mhz, view, body)
-    elif patient.label == "normal":
+    else:
         paint_decoy(tissue, grid, patient.place, patient.diameter, patient.difficulty)
     return grid, tissue
 
@@ -190,7 +199,7 @@ def _framed(shown: Shown, device: Device) -> Shown:
 
 
 def confounded(device: Device, label: str) -> Device:
-    """The device as a confounded set uses it: calipers and more gain on the diseased, and on nobody else."""
+    """The device as a confounded set uses it: calipers and more gain on the diseases of the joint task alone."""
     suspicious = label in SICK
     overlays = [name for name in device.overlays if name != "caliper"] + ["caliper"] * suspicious
     brighter = SHORTCUT_GAIN_DB * suspicious
@@ -224,7 +233,9 @@ def take_photo(manifest: SiteManifest, source: PhantomSource, seed: int, patient
     ink = spawn(seed, "phantom overlay", site, key)
     writing = draw_overlays(device, shown.picture.ndim == 3, source.institution, patient.organ, place, ink)
     if modality in TONED:
-        curve = draw_curve(reference_curves(site, device, patient.organ, modality, seed), generator)
+        curves = reference_curves(site, device, patient.organ, modality, seed)
+        whole_sweep = spawn(seed, "phantom curve", site, patient.number)  # a sweep has one setting
+        curve = draw_curve(curves, whole_sweep if modality == SWEEP else generator)
         seen = scan_area(geometry, frame.scan_height, frame.scan_width) & ~hidden(writing, frame)
         shown = replace(shown, picture=with_curve(shown.picture, seen, curve, generator))
     shown = _framed(shown, device)

@@ -2,8 +2,8 @@
 
 A scanner's automatic optimisation does the like: it sets gain and grey map so that every picture is as bright as the
 operator is used to. Here the grey values come from pictures of the same organ and device, drawn without regard to the
-label; their order in the picture stays. So no classifier of grey values alone can tell disease from health, while
-textures and forms are as they were.
+label; their order in the picture stays. So no classifier of grey values alone can tell disease from health, while forms
+are as they were. Where many pixels are black alike, their new order is left to chance and looks like a scanner's noise.
 """
 
 from __future__ import annotations
