@@ -117,12 +117,19 @@ def outside_inputs(plan: StudyPlan, step: StepPlan) -> list[str]:
         other = step_parameters(plan, step).get("pretrained", borrowed.default)
         found.append(hash_folder(REPOSITORY / other / "20_pretrain" / "encoders"))
     if step.name == "10_curate":
-        sites = load_sites(plan.manifests)
-        found += [people_decided(plan.manifests, site.site) for site in sites]
-        sources = [choose_source(site, plan.source)[1] for site in sites]
-        folders = sorted({source.path for source in sources if not (is_simulated(source) or is_remote(source))})
-        found += [hash_folder(plan.data_root / folder) for folder in folders if plan.data_root]
+        found += [people_decided(plan.manifests, site.site) for site in load_sites(plan.manifests)]
+        found += image_hashes(plan, plan.manifests, plan.source)
+    if compared := declared_parameters(step.notebook).get("real_manifests"):
+        folder = find_manifests(step_parameters(plan, step).get("real_manifests", compared.default))
+        found += [hash_files(folder.glob("*.yaml"), folder), *image_hashes(plan, folder, "default")]
     return found
+
+
+def image_hashes(plan: StudyPlan, manifests: Path, source: str) -> list[str]:
+    """Fingerprints of the folders below the data root that the sites of `manifests` read; none without a data root."""
+    sources = [choose_source(site, source)[1] for site in load_sites(manifests)]
+    folders = sorted({source.path for source in sources if not (is_simulated(source) or is_remote(source))})
+    return [hash_folder(plan.data_root / folder) for folder in folders if plan.data_root]
 
 
 def people_decided(manifests: Path, site: str) -> str:

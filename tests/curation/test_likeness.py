@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ultrafm.curation.likeness import compared, grey_correlation, resemblance, texture_of
+from ultrafm.curation.likeness import compared, grey_correlation, resemblance, texture_of, tying
 
 SIDE = 96
 WHOLE = np.full((SIDE, SIDE), 255, np.uint8)
@@ -55,6 +55,7 @@ def test_likeness_is_symmetric_bounded_and_whole_for_the_picture_itself(first, s
     assert there.texture == pytest.approx(back.texture, abs=1e-6) and np.abs(there).max() <= 1
     assert there.quarter == pytest.approx(back.quarter, abs=0.2)  # a quarter's jitter is that of one of the two
     assert itself == pytest.approx((1, 1), abs=1e-4) and itself.tied
+    assert tying(one, other) is None and not there.tied and tying(one, one) == itself
 
 
 def test_a_strip_that_the_device_draws_into_every_picture_ties_nobody():

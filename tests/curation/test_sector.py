@@ -240,3 +240,32 @@ def test_liver_sweep_agrees_with_its_known_geometry(real_data):
         assert np.hypot(*apex) / outer < 0.05
         assert found.inner_radius == pytest.approx(told["short_radius_px"], rel=0.05)
         assert found.outer_radius == pytest.approx(outer, rel=0.05)
+
+
+PHASED = SectorInPixels(160.0, 20.0, 8.0, 220.0, -42.0, 42.0)
+CURVED = SectorInPixels(200.0, -60.0, 110.0, 330.0, -32.0, 32.0)
+
+
+def with_dark_band(sector: SectorInPixels, from_face: float, width: float) -> np.ndarray:
+    """Speckle in a sector, with a black band that follows the face at this distance."""
+    height, wide = 260, 400
+    rows, columns = np.mgrid[:height, :wide]
+    radius = np.hypot(columns - sector.apex_column, rows - sector.apex_row)
+    band = (radius > sector.inner_radius + from_face) & (radius < sector.inner_radius + from_face + width)
+    inside = sector.inside(np.arange(wide), np.arange(height))
+    return np.where(inside & ~band, speckle(5, height, wide), 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize("sector", [PHASED, CURVED], ids=["phased", "curved"])
+def test_a_dark_band_below_the_face_is_not_taken_for_its_edge(sector):
+    found = find_scan_area(with_dark_band(sector, 8, 6)).geometry
+    assert found.inner_radius == pytest.approx(sector.inner_radius, abs=1.0)
+
+
+@pytest.mark.parametrize("sector", [PHASED, CURVED], ids=["phased", "curved"])
+def test_writing_above_a_fan_does_not_move_its_face(sector):
+    picture = Image.fromarray(with_dark_band(sector, 0, 0))
+    face = sector.apex_row + sector.inner_radius
+    ImageDraw.Draw(picture).text((sector.apex_column - 40, face - 16), "4.5M 11cm R", fill=235)
+    found = find_scan_area(np.asarray(picture)).geometry
+    assert found.inner_radius == pytest.approx(sector.inner_radius, abs=1.5)

@@ -93,7 +93,7 @@ def test_counterparts_are_not_called_checked_and_phantom_labels_are_mapped() -> 
     for manifest in load_sites(SIMULATED):
         assert manifest.public_counterpart is not None and not manifest.public_counterpart.checked
         assert is_simulated(phantom_of(manifest)) and manifest.sources.available() == ["phantom", "open"]
-        assert set(phantom_of(manifest).findings) <= set(manifest.label_map)
+        assert phantom_of(manifest).labels <= set(manifest.label_map)
 
 
 def test_every_simulated_site_has_a_real_source_that_claims_no_more_than_is_known() -> None:

@@ -49,11 +49,36 @@ def test_extreme_sites_are_still_valid_and_shares_add_up(tmp_path):
         assert source.shortcut and source.best_auroc == 0.8 and source.label_noise == 0.1
 
 
-@pytest.mark.parametrize(("amount", "found"), [(-1.0, "-1"), (float("nan"), "nan"), (float("inf"), "inf")])
+@pytest.mark.parametrize(
+    ("amount", "found"), [(-1.0, "-1"), (float("nan"), "nan"), (float("inf"), "inf"), (2e3, "2000")]
+)
 def test_a_heterogeneity_below_nothing_is_refused(tmp_path, amount, found):
     with pytest.raises(UltraFMError, match=f"heterogeneity: found {found}"):
         vary_manifests(FOLDER, tmp_path / "out", Variation(heterogeneity=amount))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("field", "value"), [("label_noise", 2.0), ("best_auroc", 0.4)])
+def test_a_value_that_cannot_be_is_told_in_words(tmp_path, field, value):
+    with pytest.raises(UltraFMError, match=rf"sources\.phantom\.{field}: found {value:g}"):
+        vary_manifests(FOLDER, tmp_path / "out", Variation(**{field: value}))
+    assert not (tmp_path / "out").exists()
+
+
+def test_findings_by_organ_are_varied_too_and_no_device_claims_sizes_that_it_has_not():
+    usual, far = (vary_sources(SITES, Variation(amount)) for amount in (1, 3))
+    name = next(name for name, source in usual.items() if source.findings_by_organ)
+    assert usual[name].findings_by_organ == next(s for s in SITES if s.site == name).sources.phantom.findings_by_organ
+    assert sum(far[name].findings_by_organ["lung"].values()) == pytest.approx(1)
+    assert all(" mm" not in source.device.name for source in far.values())
+
+
+def test_a_finding_that_nobody_has_stays_so():
+    site = SITES[0]
+    findings = {"normal": 0.0, "benign": 0.6, "malignant": 0.4}
+    phantom = site.sources.phantom.model_copy(update={"findings": findings})
+    changed = site.model_copy(update={"sources": site.sources.model_copy(update={"phantom": phantom})})
+    assert vary_sources([changed, *SITES[1:]], Variation(2))[site.site].findings["normal"] == 0
 
 
 def test_a_folder_that_exists_and_sites_that_are_not_simulated_are_refused(tmp_path):

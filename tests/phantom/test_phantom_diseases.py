@@ -9,6 +9,7 @@ from phantom_makers import make_device, make_manifest, make_source
 
 from ultrafm.curation import curate_site
 from ultrafm.errors import UltraFMError
+from ultrafm.manifests.schema import Planted
 from ultrafm.phantom import archive_as_folder, write_archive
 from ultrafm.phantom.anatomy import ORGANS, draw_body
 from ultrafm.phantom.grid import geometry_of, grid_of
@@ -33,6 +34,13 @@ def test_a_lung_with_covid_has_more_b_lines_and_weaker_a_lines():
     assert np.mean([columns_lit(body) for body in sick]) > np.mean([columns_lit(body) for body in healthy])
     mirrors = [np.mean([body.mirror[below:].max() for body in group]) for group in (healthy, sick)]
     assert mirrors[1] < 0.6 * mirrors[0]
+
+
+@pytest.mark.parametrize("label", sorted(ORGANS["lung"].diseased))
+def test_a_sick_lung_lies_in_the_same_chest(label):
+    healthy, sick = (bodies("lung", LUNG, one, 3) for one in ("normal", label))
+    for one, other in zip(healthy, sick):
+        np.testing.assert_array_equal(one.attenuation, other.attenuation)  # ribs
 
 
 def test_consolidated_lung_scatters_like_tissue_below_the_pleura():
@@ -88,6 +96,13 @@ def test_label_noise_changes_the_stated_label_of_its_share_of_patients_and_nothi
     told = {row["patient"]: (row["label"], row["true_label"]) for row in rows}
     people = [after for _before, after in pairs[: len(told)]]
     assert told == {person.name: (person.stated, person.label) for person in people}
+
+
+def test_faults_cannot_be_planted_where_there_are_clips_only(tmp_path):
+    source = make_source({"benign": 1.0}, make_device("convex"), 3, 4, Planted(exact_duplicates=1))
+    source = source.model_copy(update={"sweeps": "clip"})
+    with pytest.raises(UltraFMError, match="planted: found clips only; expected pictures to plant faults in"):
+        write_archive(make_manifest(source, ("liver",), ("3-D sweep",)), source, tmp_path / "archive", 0)
 
 
 def test_sweeps_as_clips_are_curated_frame_by_frame_with_the_same_bytes_each_time(tmp_path):

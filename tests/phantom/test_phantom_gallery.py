@@ -40,10 +40,10 @@ def test_a_row_of_the_diseases_is_one_patient():
 
 def test_tables_and_records_say_what_was_told():
     table = figures.shortcut_table({"fair": {"COVID-19": Told(0.51, 0.45, 0.57, 300)}})
-    likeness = pd.DataFrame([("lung", "convex", "contrast", 1.0, 2.0, 0.75)], columns=[
-        "organ", "scan_mode", "measure", "real", "simulated", "apart"])  # fmt: skip
+    likeness = pd.DataFrame([("lung", "convex", "contrast", 1.0, 2.0, 0.75, 48)], columns=[
+        "organ", "scan_mode", "measure", "real", "simulated", "apart", "scans"])  # fmt: skip
     told, apart = phantom_records(table, likeness)
     assert (told["estimate"], told["ci_low"], told["ci_high"], told["n_patients"]) == (0.51, 0.45, 0.57, 300)
-    assert (apart["estimate"], apart["task"], apart["images"]) == (0.75, "lung, convex", "simulated")
+    assert (apart["estimate"], apart["task"], apart["n"]) == (0.75, "lung, convex", 48)
     assert "COVID-19" in figures.shortcut_figure(table).alt and figures.apart_figure(likeness).alt
     assert figures.difficulty_figure({0.5: 0.9}).alt

@@ -1,12 +1,12 @@
 """What is not tissue, and how bright tissue is, gives the disease away in a confounded set only."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from phantom_makers import BOTH, make_device, make_manifest, make_source
 
+from ultrafm.errors import UltraFMError
 from ultrafm.manifests import choose_source, load_sites, load_vocabulary
+from ultrafm.phantom import write_archive
 from ultrafm.phantom.anatomy import ORGANS
 from ultrafm.phantom.diseases import DISEASES, findings_of
 from ultrafm.phantom.patients import confounded, draw_patient, take_photo
@@ -83,9 +83,34 @@ def test_without_tissue_a_picture_is_its_size_border_ink_and_histogram():
     np.testing.assert_allclose(np.delete(seen, 258), np.delete(other, 258))
 
 
-def test_margins_of_the_fair_set_are_the_same_whatever_the_label():
-    fair = make_source(BOTH, DEVICE, 3, images=1)
-    person = draw_patient(make_manifest(fair), fair, 0, 1)
-    photos = [take_photo(make_manifest(fair), fair, 0, replace(person, label=label), 0) for label in BOTH]
-    benign, malignant = (np.asarray(photo.image) for photo in photos)
-    assert np.array_equal(benign[:18], malignant[:18]) and np.array_equal(benign[:, -20:], malignant[:, -20:])
+def test_ink_is_seen_in_tinted_pictures_too():
+    for tint in ("grey", "sepia"):
+        bare, marked = (make_device(tint=tint, overlays=overlays) for overlays in ((), ("caliper",)))
+        inks = []
+        for device in (bare, marked):
+            source = make_source(BOTH, device, images=1)
+            people = [draw_patient(make_manifest(source), source, 0, number) for number in range(1, 9)]
+            photos = [take_photo(make_manifest(source), source, 0, person, 0) for person in people]
+            inks.append(sum(features_without_tissue(photo.image, device, "B-mode")[258] for photo in photos))
+        assert inks[1] > inks[0]
+
+
+def test_too_few_patients_for_the_folds_are_refused():
+    with pytest.raises(UltraFMError, match="shortcut_patients: found 6; expected at least 20"):
+        told_without_tissue(*site_with("heart"), DISEASES["cardiac valve disease"], 6, seed=0)
+
+
+def test_names_and_order_of_files_do_not_tell_the_label(tmp_path):
+    """Labels follow multiples of the golden ratio in the order of drawing; by name they must look like chance."""
+    source = make_source(BOTH, DEVICE, 400, images=1)
+    drawn = [draw_patient(make_manifest(source), source, 0, number) for number in range(1, 401)]
+    people = sorted(drawn, key=lambda person: person.name)
+    assert [person.name for person in people] == [f"P{number:04d}" for number in range(1, 401)]
+    sick = np.array([person.label == "malignant" for person in people])
+    steps = (np.arange(1, 401) * (5**0.5 - 1) / 2) % 1  # the rule that would tell it
+    told = max(abs(((steps - start) % 1 < 0.5)[sick].mean() - 0.5) for start in np.linspace(0, 1, 50))
+    assert told < 0.15
+    small = source.model_copy(update={"patients": 8})
+    write_archive(make_manifest(small), small, tmp_path / "archive", 0)
+    files = [line.split(",")[0] for line in (tmp_path / "archive" / "metadata.csv").read_text().splitlines()[1:]]
+    assert files == sorted(files)

@@ -34,7 +34,7 @@ def add_manifests(commands) -> None:
     vary.add_argument("folder", nargs="?", default="data_manifests", type=Path)
     vary.add_argument("--out", type=Path, required=True, help="new folder for the manifests")
     vary.add_argument("--heterogeneity", type=float, default=1.0, help="0: identical sites, 1: as they are, 3: extreme")
-    vary.add_argument("--shortcut", action="store_true", help="calipers and more gain on malignant cases: confounded")
+    vary.add_argument("--shortcut", action="store_true", help="calipers and more gain on the diseased: confounded")
     vary.add_argument("--best-auroc", type=float, help="AUROC of an ideal observer, benign against malignant")
     vary.add_argument("--label-noise", type=float, help="share of the patients whose label in the table is wrong")
     vary.set_defaults(run=run_manifests_vary)

@@ -28,9 +28,9 @@ def find_leaks(images: Path) -> pd.DataFrame:
     for column in TOLD_APART:
         values = read_plain(images, [column])[column].combine_chunks().dictionary_encode("encode")  # unknown is a value
         codes = values.indices.to_numpy()
-        first = np.empty(len(values.dictionary), places.dtype)
-        first[codes[::-1]] = places[::-1]
-        for code in np.unique(codes[places != first[codes]]):
+        one = np.empty(len(values.dictionary), places.dtype)
+        one[codes] = places  # that of any of its rows
+        for code in np.unique(codes[places != one[codes]]):
             value, rows = values.dictionary[int(code)].as_py(), np.flatnonzero(codes == code)
             if value:
                 folds = ", ".join(names[place] for place in np.unique(places[rows]))
@@ -40,7 +40,8 @@ def find_leaks(images: Path) -> pd.DataFrame:
 
 def _places_of(table: pa.Table) -> tuple[list[str], np.ndarray]:
     """The folds, each with its group where it has groups, in the order of the alphabet; for each row, which it is."""
-    placed = [f"{fold} {group}" if group >= 0 else fold for fold, group in zip(*table.to_pydict().values())]
+    rows = zip(table["fold"].to_pylist(), table["group"].to_pylist())
+    placed = [f"{fold} {group}" if group >= 0 else fold for fold, group in rows]
     names, places = np.unique(placed, return_inverse=True)
     return names.tolist(), places
 

@@ -123,24 +123,23 @@ def resemblance(one: Compared, other: Compared) -> Resemblance:
 
     Both 0 for pictures under LEAST_SIDE.
     """
+    if len(one.texture) < LEAST_SIDE:
+        return Resemblance(0.0, 0.0)
     whole, shift = _best_shift(one, other)
     return Resemblance(whole, _worst_after(one, other, shift))
 
 
 def tying(one: Compared, other: Compared) -> Resemblance | None:
     """Their resemblance where it ties them, else None; most pairs differ as a whole, which is told in little time."""
-    whole, shift = _best_shift(one, other)
-    if whole < TIED:
+    if _best_shift(one, other)[0] < TIED:
         return None
-    alike = Resemblance(whole, _worst_after(one, other, shift))
+    alike = resemblance(one, other)
     return alike if alike.tied else None
 
 
 def _best_shift(one: Compared, other: Compared) -> tuple[float, np.ndarray]:
     """The largest correlation of two textures over small shifts, and the shift (down, right) of the second for it."""
     side = len(one.texture)
-    if side < LEAST_SIDE:
-        return 0.0, np.zeros(2, int)
     product = fft.irfft2(one.spectrum * other.spectrum.conj(), s=(side, side))
     near = np.arange(-SHIFT, SHIFT + 1)
     shifted = product[np.ix_(near % side, near % side)]
@@ -149,8 +148,6 @@ def _best_shift(one: Compared, other: Compared) -> tuple[float, np.ndarray]:
 
 def _worst_after(one: Compared, other: Compared, shift: np.ndarray) -> float:
     """Correlation in the worst quarter when the second is moved by `shift`, or the first by its reverse."""
-    if len(one.texture) < LEAST_SIDE:
-        return 0.0
     moved = np.roll(other.texture, shift, axis=(0, 1)), np.roll(one.texture, -shift, axis=(0, 1))
     return min(_worst_quarter(one.texture, moved[0]), _worst_quarter(moved[1], other.texture))
 

@@ -10,11 +10,12 @@ import pandas as pd
 
 from ultrafm.curation.close_look import Look, look_at
 from ultrafm.curation.sites import Places, Wish
-from ultrafm.manifests.schema import SiteManifest
+from ultrafm.manifests import choose_source
+from ultrafm.manifests.schema import Planted, SiteManifest
 from ultrafm.manifests.vocabulary import UNKNOWN
 from ultrafm.phantom.realism import compare, measure_scan
 
-COLUMNS = ["organ", "scan_mode", "measure", "real", "simulated", "apart"]
+COLUMNS = ["organ", "scan_mode", "measure", "real", "simulated", "apart", "scans"]
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,11 @@ def join_tables(twins: Sequence[Twins]) -> pd.DataFrame:
 
 
 def _alone(site: SiteManifest, organ: str) -> SiteManifest:
-    """The simulated site with one organ in B-mode, under a name of its own."""
+    """The simulated site with one organ in B-mode, without planted faults, under a name of its own."""
     name = f"{site.site}_{organ.replace(' ', '_')}"
-    return site.model_copy(update={"site": name, "organs": (organ,), "modalities": ("B-mode",)})
+    phantom = choose_source(site, "phantom")[1].model_copy(update={"planted": Planted()})
+    sources = site.sources.model_copy(update={"phantom": phantom})
+    return site.model_copy(update={"site": name, "organs": (organ,), "modalities": ("B-mode",), "sources": sources})
 
 
 def _scans(

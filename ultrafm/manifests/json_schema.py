@@ -27,7 +27,10 @@ def json_schema(vocabulary: Vocabulary) -> dict[str, Any]:
     fields["label_map"]["additionalProperties"] = {"enum": labels}
     for name, known in FIELD_LISTS.items():
         parts["WordMap"]["properties"][name]["additionalProperties"] = {"enum": _or_unknown(vocabulary, known)}
-    parts["PhantomSource"]["properties"]["findings"]["propertyNames"] = {"enum": labels}
+    phantom = parts["PhantomSource"]["properties"]
+    phantom["findings"]["propertyNames"] = {"enum": labels}
+    phantom["findings_by_organ"]["propertyNames"] = {"enum": list(vocabulary.organs)}
+    phantom["findings_by_organ"]["additionalProperties"]["propertyNames"] = {"enum": labels}
     parts["Device"]["properties"]["scan_mode"] = {"enum": list(vocabulary.scan_modes)}
     for kind in ("FolderSource", "ArchiveSource", "HubSource", "DicomSource", "VideoSource"):
         for name, known in FIELD_LISTS.items():

@@ -114,7 +114,9 @@ class PhantomSource(Origin):
     best_auroc: float | None = Field(
         default=None, gt=0.5, lt=1, description="AUROC that an ideal observer reaches on benign against malignant"
     )
-    label_noise: Share = Field(default=0, description="share of the patients whose label in the table is wrong")
+    label_noise: Share = Field(
+        default=0, description="share of patients with a wrong label in the table, where an organ has several findings"
+    )
     sweeps: Literal["pictures", "clip"] = Field(
         default="pictures", description="how a 3-D sweep is exported: its pictures with masks, or one clip without"
     )

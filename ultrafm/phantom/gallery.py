@@ -13,7 +13,7 @@ from ultrafm.phantom.diseases import DISEASES
 from ultrafm.phantom.modalities import MODALITIES
 from ultrafm.phantom.patients import draw_patient, take_photo
 
-Shown = tuple[list[np.ndarray], list[str]]  # pictures (H, W) or (H, W, 3) uint8, and what each shows
+Gallery = tuple[list[np.ndarray], list[str]]  # pictures (H, W) or (H, W, 3) uint8, and what each shows
 
 
 def picture_of(
@@ -26,9 +26,9 @@ def picture_of(
     return np.asarray(photo.image)
 
 
-def by_organ(sites: Sequence[SiteManifest], seed: int) -> Shown:
+def by_organ(sites: Sequence[SiteManifest], seed: int) -> Gallery:
     """Each organ twice, at the first site that has it: with nothing wrong, and with a disease."""
-    shown: Shown = ([], [])
+    shown: Gallery = ([], [])
     for organ in ORGANS:
         site = _first(sites, organ)
         if site is not None:
@@ -37,9 +37,9 @@ def by_organ(sites: Sequence[SiteManifest], seed: int) -> Shown:
     return shown
 
 
-def by_modality(sites: Sequence[SiteManifest], seed: int) -> Shown:
+def by_modality(sites: Sequence[SiteManifest], seed: int) -> Gallery:
     """Each modality, at the first site and in the first organ that it suits."""
-    shown: Shown = ([], [])
+    shown: Gallery = ([], [])
     for modality in MODALITIES:
         offered = ((site, organ) for site in sites if modality in site.modalities for organ in site.organs)
         found = next((place for place in offered if modality in (*ALWAYS, *ORGANS[place[1]].modalities)), None)
@@ -48,18 +48,18 @@ def by_modality(sites: Sequence[SiteManifest], seed: int) -> Shown:
     return shown
 
 
-def by_site(sites: Sequence[SiteManifest], seed: int) -> Shown:
+def by_site(sites: Sequence[SiteManifest], seed: int) -> Gallery:
     """The first organ of each site with a benign lesion, as its device shows it."""
-    shown: Shown = ([], [])
+    shown: Gallery = ([], [])
     for site in sites:
         _show(shown, site, site.organs[0], site.modalities[0], "benign", seed, f"{site.site[:7]}\n{site.organs[0]}")
     return shown
 
 
-def by_disease(sites: Sequence[SiteManifest], seed: int, number: int = 1) -> Shown:
+def by_disease(sites: Sequence[SiteManifest], seed: int, number: int = 1) -> Gallery:
     """Each of the eight diseases in a row, after its counterparts: the same patient were nothing, or something else,
     wrong."""
-    shown: Shown = ([], [])
+    shown: Gallery = ([], [])
     for name, disease in DISEASES.items():
         site = _first(sites, disease.organ)
         for label in (*disease.counterparts, disease.label) if site is not None else ():
@@ -73,7 +73,7 @@ def _first(sites: Sequence[SiteManifest], organ: str) -> SiteManifest | None:
 
 
 def _show(
-    shown: Shown, site: SiteManifest, organ: str, modality: str, label: str, seed: int, title: str, number: int = 1
+    shown: Gallery, site: SiteManifest, organ: str, modality: str, label: str, seed: int, title: str, number: int = 1
 ) -> None:
     _name, source = choose_source(site, "phantom")
     shown[0].append(picture_of(site, source, organ, modality, label, seed, number))

@@ -1,7 +1,6 @@
 """What a radiologist would write of a lesion: its traits in the words of ACR BI-RADS (2013) and TI-RADS (2017).
 
-The bounds between two words lie halfway between typically benign and malignant lesions, or where the words' definitions
-put them (taller than wide).
+Where the lexicons give no number, the bounds between two words lie where typically benign and malignant lesions part.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ def halfway(trait: str) -> float:
 
 
 def describe(lesion: Lesion) -> dict[str, str]:
-    """Category of the lexicon -> word: shape, orientation, margin, echo, posterior, calcifications, vessels."""
+    """Category -> word: shape, orientation, margin, echo, pattern, posterior, calcifications, vessels."""
     return {
         "shape": _shape(lesion),
         "orientation": "taller than wide" if lesion.aspect > 1 else "parallel",

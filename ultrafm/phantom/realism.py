@@ -40,8 +40,10 @@ def measure_scan(grey: np.ndarray, inside: np.ndarray) -> dict[str, float]:
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     small = cv2.resize(grey, size, interpolation=way).astype(np.float32)
     seen = cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    if not seen.any():
+        return dict.fromkeys(MEASURES, np.nan)
     values = small[seen]
-    shares = np.bincount(np.clip(values, 0, 255).astype(np.uint8), minlength=256) / max(values.size, 1)
+    shares = np.bincount(np.clip(values, 0, 255).astype(np.uint8), minlength=256) / values.size
     shares = shares[shares > 0]
     squares = even_squares(small, seen)
     height, width = speckle_size(squares)
@@ -121,8 +123,8 @@ def _roughness(small: np.ndarray, seen: np.ndarray) -> float:
 def compare(real: Sequence[Mapping[str, float]], simulated: Sequence[Mapping[str, float]]) -> pd.DataFrame:
     """For each measure the medians of both sets, and how well it alone tells them apart.
 
-    Columns: measure, real, simulated, apart. `apart` is the AUROC of telling simulated from real by that measure in
-    either direction: 0.5 not at all, 1 always. Pictures without the measure do not count.
+    Columns: measure, real, simulated, apart, scans (of both, that have the measure). `apart` is the AUROC of telling
+    simulated from real by that measure in either direction: 0.5 not at all, 1 always.
     """
     rows = []
     for name in MEASURES:
@@ -130,5 +132,5 @@ def compare(real: Sequence[Mapping[str, float]], simulated: Sequence[Mapping[str
         one, other = one[np.isfinite(one)], other[np.isfinite(other)]
         if one.size and other.size:
             higher = (other[:, None] > one[None, :]).mean() + 0.5 * (other[:, None] == one[None, :]).mean()
-            rows.append((name, np.median(one), np.median(other), max(higher, 1 - higher)))
-    return pd.DataFrame(rows, columns=["measure", "real", "simulated", "apart"])
+            rows.append((name, np.median(one), np.median(other), max(higher, 1 - higher), one.size + other.size))
+    return pd.DataFrame(rows, columns=["measure", "real", "simulated", "apart", "scans"])

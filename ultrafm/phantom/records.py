@@ -23,7 +23,7 @@ def phantom_records(told: pd.DataFrame, likeness: pd.DataFrame) -> list[dict[str
     apart = [
         record(
             section="phantom", task=f"{row.organ}, {row.scan_mode}", method=row.measure, comparator="real scans",
-            metric="auroc of telling them apart", images="simulated", estimate=row.apart,
+            metric="auroc of telling them apart", images="simulated", estimate=row.apart, n=row.scans,
         )
         for row in likeness.itertuples()
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a picture tells without its tissue: by border, text, size and grey values. A fair set tells nothing by these."""
+"""What a B-mode picture tells without its tissue: by border, text, size and grey values. A fair one tells nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from ultrafm.errors import UltraFMError
 from ultrafm.manifests import choose_source
 from ultrafm.manifests.schema import Device, PhantomSource, SiteManifest
 from ultrafm.phantom.diseases import DISEASES, Disease, findings_of
@@ -19,7 +20,7 @@ from ultrafm.phantom.tone import scan_area
 from ultrafm.workers import worker_pool
 
 BINS, SIDE, INK, RUN = 32, 16, 235, 7
-FOLDS, BLOCK = 5, 100
+FOLDS, BLOCK, FEWEST = 5, 100, 20
 Z95 = 1.96
 
 
@@ -36,17 +37,17 @@ class Told:
 def features_without_tissue(image: Image.Image, device: Device, modality: str) -> np.ndarray:
     """What is not tissue, as numbers: size, coarse picture of all outside the scan, lines of ink, grey values inside.
 
-    Ink: pixels of the overlays' grey in horizontal runs, as calipers and letters have; speckle is never so even. Grey
-    values: shares of 32 bins, as square roots.
+    Ink: pixels of the overlays' red (that of white and of yellow ink) in horizontal runs, as calipers and letters have;
+    speckle is never so even. Grey values: shares of 32 bins, as square roots.
     """
-    grey = np.asarray(image.convert("L"))
+    grey, red = np.asarray(image.convert("L")), np.asarray(image.convert("RGB"))[..., 0]
     frame = frame_of(device)
     inside = np.zeros(grey.shape, bool)
     scan = scan_area(geometry_for(device, modality), scan_height(modality, frame.scan_height), frame.scan_width)
     inside[frame.top : frame.top + len(scan), : scan.shape[1]] = scan
     outside = Image.fromarray(np.where(inside, 0, grey).astype(np.uint8))
     border = np.asarray(outside.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=float)
-    runs = np.lib.stride_tricks.sliding_window_view(grey == INK, RUN, axis=1).all(axis=2).sum()
+    runs = np.lib.stride_tricks.sliding_window_view(red == INK, RUN, axis=1).all(axis=2).sum()
     shares = np.bincount(grey[inside] // (256 // BINS), minlength=BINS) / inside.sum()
     return np.concatenate([grey.shape, border.ravel(), [runs], np.sqrt(shares)])
 
@@ -74,8 +75,10 @@ def told_without_tissue(
 
     One B-mode picture each of `patients` simulated patients with the disease's organ, at the site of `manifest` on the
     device of `source`; half have the disease. The classifier is gradient boosting, in five folds; the interval is that
-    of Hanley and McNeil (1982) for an AUROC of 0.5.
+    of Hanley and McNeil (1982) for an AUROC of 0.5. Raises UltraFMError for fewer than 20 patients.
     """
+    if patients < FEWEST:
+        raise UltraFMError("shortcut_patients", str(patients), f"at least {FEWEST}, so that each fold has some")
     made = source.model_copy(update={
         "findings": findings_of(disease), "findings_by_organ": {}, "patients": patients, "images_per_patient": 1,
         "label_noise": 0.0,

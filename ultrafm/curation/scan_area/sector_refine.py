@@ -38,8 +38,8 @@ def refine(grey: np.ndarray, coarse: CoarseArea, start: Start) -> FittedSector |
     """
     numbers = _numbers(start.sector.scaled(coarse.factor))
     use = np.array([*start.known, True, True])
-    for reach in (2 * coarse.factor + 4, 5, 5):
-        if reach == 5:
+    for step, reach in enumerate((2 * coarse.factor + 4, 5, 5)):
+        if step:
             numbers[2] = _face(grey, coarse, numbers)
         edges = _edges(numbers)
         offsets, found, _within = edge_along(grey, coarse, edges.points, edges.outward, reach)
