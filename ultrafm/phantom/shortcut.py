@@ -75,7 +75,9 @@ def told_without_tissue(
 
     One B-mode picture each of `patients` simulated patients with the disease's organ, at the site of `manifest` on the
     device of `source`; half have the disease. The classifier is gradient boosting, in five folds; the interval is that
-    of Hanley and McNeil (1982) for an AUROC of 0.5. Raises UltraFMError for fewer than 20 patients.
+    of Hanley and McNeil (1982) for an AUROC of 0.5, which leaves out what fitting in folds adds by chance.
+
+    Raises UltraFMError for fewer than 20 patients.
     """
     if patients < FEWEST:
         raise UltraFMError("shortcut_patients", str(patients), f"at least {FEWEST}, so that each fold has some")
