@@ -8,7 +8,7 @@ from ultrafm.errors import UltraFMError
 from ultrafm.manifests import choose_source, load_sites, load_vocabulary
 from ultrafm.phantom import write_archive
 from ultrafm.phantom.anatomy import ORGANS
-from ultrafm.phantom.diseases import DISEASES, findings_of
+from ultrafm.phantom.diseases import DISEASES, findings_of, first_site
 from ultrafm.phantom.patients import confounded, draw_patient, take_photo
 from ultrafm.phantom.shortcut import features_without_tissue, rank_by, told_without_tissue
 from ultrafm.study import REPOSITORY
@@ -19,7 +19,7 @@ SITES = load_sites(REPOSITORY / "data_manifests")
 
 def site_with(organ: str):
     """The first site that scans an organ, and its simulated source with pictures of 128 pixels."""
-    site = next(site for site in SITES if organ in site.organs)
+    site = first_site(SITES, organ)
     source = choose_source(site, "phantom")[1]
     return site, source.model_copy(
         update={"device": source.device.model_copy(update={"picture_width": 128, "picture_height": 128})}

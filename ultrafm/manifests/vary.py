@@ -24,7 +24,7 @@ from ultrafm.manifests.vocabulary import FILE as VOCABULARY
 RATIOS = ("frequency_mhz", "bandwidth", "depth_mm", "focus_mm", "width_mm", "radius_mm", "half_angle_degrees")
 DIFFERENCES = ("gain_db", "dynamic_range_db", "depth_gain_error_db")
 LOOKS = ("overlays", "tint", "picture_width", "picture_height")  # of one site for all where sites are to be identical
-MOST = 100.0
+MOST_HETEROGENEITY = 100.0
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def vary_manifests(folder: Path, out: Path, variation: Variation) -> list[Path]:
     be, or when `out` exists already.
     """
     folder, out = Path(folder), Path(out)
-    if not 0 <= variation.heterogeneity <= MOST:
-        found, expected = f"{variation.heterogeneity:g}", f"0 (identical sites) to {MOST:g}; 1 leaves them as they are"
-        raise UltraFMError("heterogeneity", found, expected)
+    if not 0 <= variation.heterogeneity <= MOST_HETEROGENEITY:
+        expected = f"0 (identical sites) to {MOST_HETEROGENEITY:g}; 1 leaves them as they are"
+        raise UltraFMError("heterogeneity", f"{variation.heterogeneity:g}", expected)
     if out.exists():
         raise UltraFMError(f"folder {out}", "something is there already", "a new folder", "name another with --out")
     sites = load_sites(folder)

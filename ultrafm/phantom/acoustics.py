@@ -28,7 +28,7 @@ SPEED_MM_PER_US = 1.54
 FOCAL_NUMBER = 2.2
 DEEPEST_LOSS_DB = 38.0
 SIDE_LOBE_DB, SIDE_LOBE_WIDTHS = -32.0, 1.6  # first side lobe, both ways: level, and distance in widths of the beam
-SMOOTHING, LEAST_SMOOTHING = 1.0, 0.5  # of the envelope: in widths of a grain of speckle; at least, in samples
+LEAST_SMOOTHING = 0.5  # of the envelope that is shown, in samples
 _ZONES = 6
 _SIGMA_PER_WIDTH = 1 / (2 * math.sqrt(2 * math.log(2)))
 
@@ -135,10 +135,10 @@ def reduce_speckle(amplitude: np.ndarray, beam: Beam, geometry: Geometry, cm_per
     Stands for compounding over angles and frequencies and for the smoothing that every scanner adds; measured on real
     pictures, grains are 1.3 to 1.9 times as large as one look at one frequency makes them (see realism).
     """
-    along = SMOOTHING * axial_width_mm(beam) / (10 * cm_per_sample) * _SIGMA_PER_WIDTH
+    along = axial_width_mm(beam) / (10 * cm_per_sample) * _SIGMA_PER_WIDTH
     middle = np.array([geometry.depth_mm / 2])
     spacing = line_spacing_mm(geometry, middle, amplitude.shape[1])
-    across = SMOOTHING * float((lateral_width_mm(beam, middle) / spacing)[0]) * _SIGMA_PER_WIDTH
+    across = float((lateral_width_mm(beam, middle) / spacing)[0]) * _SIGMA_PER_WIDTH
     sigma = (math.hypot(along, LEAST_SMOOTHING), math.hypot(across, LEAST_SMOOTHING))
     return ndimage.gaussian_filter(amplitude, sigma, mode="nearest", truncate=2.5)
 

@@ -72,13 +72,13 @@ class Pleura:
 HEALTHY_LUNG = Pleura()
 
 
-def draw_lung(tissue: Tissue, grid: Grid, generator: np.random.Generator, pleura_state: Pleura = HEALTHY_LUNG) -> None:
+def draw_lung(tissue: Tissue, grid: Grid, generator: np.random.Generator, state: Pleura = HEALTHY_LUNG) -> None:
     """Chest wall, ribs with shadows, the bright pleural line, its echoes at equal distances (A-lines), B-lines.
 
     Below the pleura of a healthy lung nothing is tissue: what is drawn there stands for reverberation, not for
     scatterers. Where air has left (consolidation), lung looks like liver, with bright points of air in it.
     """
-    state, air = pleura_state, generator.spawn(1)[0]  # so that the body is the same with another disease
+    air = generator.spawn(1)[0]  # so that the body is the same with another disease
     wall = generator.uniform(0.2, 0.28)
     stripes = texture(grid, generator, 0.4, 0.02, generator.normal(0, 0.05))
     tissue.echo_db += 4 * stripes - 1
@@ -119,9 +119,9 @@ def _consolidate(
 
 
 LUNG_DISEASES = {
-    "COVID-19": partial(draw_lung, pleura_state=Pleura(5.0, (0.02, 0.06), 0.2, 0.012, 1.2, (0.02, 0.05))),
-    "viral pneumonia": partial(draw_lung, pleura_state=Pleura(4.0, (0.012, 0.03), 0.4, 0.004, 0.5, (0.02, 0.04))),
-    "bacterial pneumonia": partial(draw_lung, pleura_state=Pleura(1.5, (0.012, 0.03), 0.6, 0.004, 1.6, (0.12, 0.3))),
+    "COVID-19": partial(draw_lung, state=Pleura(5.0, (0.02, 0.06), 0.2, 0.012, 1.2, (0.02, 0.05))),
+    "viral pneumonia": partial(draw_lung, state=Pleura(4.0, (0.012, 0.03), 0.4, 0.004, 0.5, (0.02, 0.04))),
+    "bacterial pneumonia": partial(draw_lung, state=Pleura(1.5, (0.012, 0.03), 0.6, 0.004, 1.6, (0.12, 0.3))),
 }
 
 

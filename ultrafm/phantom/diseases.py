@@ -7,7 +7,10 @@ device, or not at all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from ultrafm.manifests.schema import SiteManifest
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ DISEASES: dict[str, Disease] = {
     "pancreatic cancer": Disease("pancreas", "malignant", MASS),
 }
 SICK = frozenset(disease.label for disease in DISEASES.values())
+
+
+def first_site(sites: Sequence[SiteManifest], organ: str) -> SiteManifest | None:
+    """The first site that scans an organ; None when none does."""
+    return next((site for site in sites if organ in site.organs), None)
 
 
 def findings_of(disease: Disease) -> dict[str, float]:

@@ -9,7 +9,7 @@ import numpy as np
 from ultrafm.manifests import choose_source
 from ultrafm.manifests.schema import PhantomSource, SiteManifest
 from ultrafm.phantom.anatomy import ALWAYS, ORGANS
-from ultrafm.phantom.diseases import DISEASES
+from ultrafm.phantom.diseases import DISEASES, first_site
 from ultrafm.phantom.modalities import MODALITIES
 from ultrafm.phantom.patients import draw_patient, take_photo
 
@@ -30,7 +30,7 @@ def by_organ(sites: Sequence[SiteManifest], seed: int) -> Gallery:
     """Each organ twice, at the first site that has it: with nothing wrong, and with a disease."""
     shown: Gallery = ([], [])
     for organ in ORGANS:
-        site = _first(sites, organ)
+        site = first_site(sites, organ)
         if site is not None:
             for label in (ORGANS[organ].labels[0], ORGANS[organ].labels[-1]):
                 _show(shown, site, organ, "B-mode", label, seed, f"{organ}\n{label}")
@@ -61,15 +61,11 @@ def by_disease(sites: Sequence[SiteManifest], seed: int, number: int = 1) -> Gal
     wrong."""
     shown: Gallery = ([], [])
     for name, disease in DISEASES.items():
-        site = _first(sites, disease.organ)
+        site = first_site(sites, disease.organ)
         for label in (*disease.counterparts, disease.label) if site is not None else ():
             told = name if label == disease.label else label
             _show(shown, site, disease.organ, "B-mode", label, seed, f"{disease.organ}\n{told}", number)
     return shown
-
-
-def _first(sites: Sequence[SiteManifest], organ: str) -> SiteManifest | None:
-    return next((site for site in sites if organ in site.organs), None)
 
 
 def _show(

@@ -12,15 +12,17 @@ from PIL import Image
 from ultrafm.errors import UltraFMError
 from ultrafm.manifests import choose_source
 from ultrafm.manifests.schema import Device, PhantomSource, SiteManifest
-from ultrafm.phantom.diseases import DISEASES, Disease, findings_of
+from ultrafm.phantom.diseases import DISEASES, Disease, findings_of, first_site
 from ultrafm.phantom.modalities import geometry_for, scan_height
 from ultrafm.phantom.overlays import frame_of
 from ultrafm.phantom.patients import draw_patient, take_photo
 from ultrafm.phantom.tone import scan_area
 from ultrafm.workers import worker_pool
 
-BINS, SIDE, INK, RUN = 32, 16, 235, 7
-FOLDS, BLOCK, FEWEST = 5, 100, 20
+BINS, SIDE = 32, 16  # of the grey histogram; of the coarse picture of the border
+INK, RUN = 235, 7  # red of all overlays; pixels in a row that only ink has alike
+FOLDS, FEWEST = 5, 20  # of the cross-validation; patients
+BLOCK = 100  # patients that a process takes at a time
 Z95 = 1.96
 
 
@@ -61,7 +63,7 @@ def tell_diseases(
     """
     told = {}
     for name, disease in DISEASES.items():
-        site = next((site for site in sites if disease.organ in site.organs), None)
+        site = first_site(sites, disease.organ)
         if site is not None:
             source = choose_source(site, "phantom")[1].model_copy(update={"shortcut": confounded})
             told[name] = told_without_tissue(site, source, disease, patients, seed, workers)
