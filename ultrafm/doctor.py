@@ -72,7 +72,7 @@ def check_processor() -> Finding:
     """Cores, a GPU if there is one, and the precisions that this processor computes in."""
     import torch
 
-    from ultrafm.pretraining.loop import choose_precision
+    from ultrafm.pretraining.precision import choose_precision
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU (none is needed for laptop and smoke)"
     precision = "fp32 and bf16" if choose_precision("auto") == "bf16" else "fp32"

@@ -31,7 +31,8 @@ def table(count: int = 5, simulated: bool = False) -> pd.DataFrame:
         "group": pd.array([1, *[None] * (count - 1)], dtype="Int32"), "difficulty": np.float32(0.5),
         "pixel_mm": [0.25, *[None] * (count - 1)], "original_width": 200, "original_height": 160,
         "crop": [[0, 1, 2, number] for number in numbers], "colour": [bool(number % 2) for number in numbers],
-        "area": "rectangle", "confidence": 0.8, "mask_outside": None, "text_marks": 0, "calipers": 0, "blur": 1.5,
+        "area": "rectangle", "sector_geometry": [[0.5, -8.0, 9.0, 40.0, -30.0, 30.0], *[None] * (count - 1)],
+        "confidence": 0.8, "mask_outside": None, "text_marks": 0, "calipers": 0, "blur": 1.5,
         "contrast": 30.0, "entropy": 6.0, "saturated": 0.0, "blank": 0.1, "graphics": 0.0, "sha256": "ab",
         "source_hash": "cd", "perceptual_hash": "ef", "simulated": simulated,
     }  # fmt: skip
@@ -79,6 +80,7 @@ def test_records_are_read_back_without_a_network(tmp_path, monkeypatch):
     assert first["images/group"] == 1 and second["images/group"] is None
     assert first["images/label"] is None and second["images/label"] == b"benign"
     assert first["images/blur"] == 1.5
+    assert first["images/sector_geometry"] == [0.5, -8, 9, 40, -30, 30] and second["images/sector_geometry"] is None
 
 
 def test_table_of_another_run_is_told_by_its_checksum(tmp_path):
@@ -96,6 +98,7 @@ def test_every_column_has_words(tmp_path):
     told = {field["name"]: field for field in records["field"]}
     assert told["brand_new_column"]["description"] == "brand new column"
     assert told["crop"]["isArray"] and told["crop"]["dataType"] == "sc:Integer"
+    assert told["sector_geometry"]["isArray"] and told["sector_geometry"]["dataType"] == "sc:Float"
     (read,) = mlcroissant.Dataset(jsonld=str(folder / "croissant.json")).metadata.record_sets
     assert {field.name: field.array_shape for field in read.fields}["crop"] == "-1"
     assert told["colour"]["dataType"] == "sc:Boolean" and told["blur"]["dataType"] == "sc:Float"

@@ -10,6 +10,7 @@ from ultrafm.errors import UltraFMError
 from ultrafm.federation import site as site_room
 from ultrafm.federation.driver import Federation, federate
 from ultrafm.pretraining.recipe import Recipe, build_model
+from ultrafm.pretraining.scans import as_scans
 from ultrafm.pretraining.weights import load_facts
 
 RECIPE = Recipe(image_size=32, width=32, depth=1, heads=1, decoder_width=32, decoder_depth=1, batch_size=4)
@@ -26,9 +27,9 @@ def images(monkeypatch):
         y, x = np.mgrid[:32, :32]
         shift = np.arange(count)[:, None, None]
         waves = np.sin((x * np.cos(number) + y * np.sin(number)) / 2 + shift)
-        return ((waves + 1) * 127).astype(np.uint8), np.ones((count, 32, 32), bool)
+        return as_scans(((waves + 1) * 127).astype(np.uint8), np.ones((count, 32, 32), bool))
 
-    monkeypatch.setattr(site_room, "site_images", pictures)
+    monkeypatch.setattr(site_room, "site_scans", pictures)
 
 
 def run(folder, rounds=3, on_round=None, **changes):
@@ -123,7 +124,7 @@ def test_lost_moments_are_named_and_not_made_up(tmp_path, images):
 
 def test_a_site_without_training_images_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        site_room, "site_images", lambda *_: (np.zeros((0, 32, 32), np.uint8), np.zeros((0, 32, 32), bool))
+        site_room, "site_scans", lambda *_: as_scans(np.zeros((0, 32, 32), np.uint8), np.zeros((0, 32, 32), bool))
     )
     with pytest.raises(UltraFMError, match="site_01_a: found no training image"):
         run(tmp_path)
@@ -150,12 +151,18 @@ def test_an_unknown_word_for_the_optimizer_names_the_nearest(tmp_path, images):
         run(tmp_path, adaptive="keep")
 
 
-def test_a_damaged_state_is_named_with_what_to_do(tmp_path, images):
-    run(tmp_path, rounds=1)
-    state = tmp_path / "state.safetensors"
-    state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(UltraFMError, match=r"state.safetensors.*delete the file"):
-        run(tmp_path, rounds=1)
+def test_a_damaged_checkpoint_is_told_and_the_one_before_it_continued(tmp_path, images):
+    whole, _, _ = run(tmp_path, rounds=3)
+    first, last = sorted(tmp_path.glob("checkpoint_*.safetensors"))
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match=r"checkpoint_.*_000000003.*before it"):
+        again, _, _ = run(tmp_path, rounds=3)
+    assert torch.equal(weights(whole), weights(again))
+
+
+def test_a_loss_that_is_not_finite_names_site_round_and_pictures(tmp_path, images):
+    with pytest.raises(UltraFMError, match=r"round \d+, site site_0.*step \d+, pictures .*finite loss"):
+        run(tmp_path, rounds=9, adaptive="server", site_step=1e20)
 
 
 def test_the_log_holds_the_loss_of_the_models_that_it_speaks_of(tmp_path, images):

@@ -3,10 +3,13 @@ import pytest
 import torch
 
 from ultrafm.pretraining.model import (
+    ABSENT,
+    Acquisition,
     MaskedAutoencoder,
+    mean_where,
     patch_statistics,
     patchify,
-    reconstruction_loss,
+    reconstruction_errors,
     sine_positions,
     unpatchify,
 )
@@ -31,6 +34,12 @@ def test_unpatchify_is_the_inverse():
     assert torch.equal(unpatchify(patchify(picture, 8), 8), picture)
 
 
+def loss_of(predicted, pictures, scored, patch):
+    """Mean error over the scored ones of all patches."""
+    everything = torch.arange(scored.shape[1]).expand(len(scored), -1)
+    return mean_where(reconstruction_errors(predicted, pictures, everything, patch), scored)
+
+
 def test_encoding_all_patches_equals_timms_own_forward(model):
     pictures, everything = torch.randn(2, 1, 32, 32), torch.arange(16).expand(2, -1)
     ours, theirs = model.encode(pictures, everything), model.encoder.forward_features(pictures)
@@ -42,14 +51,52 @@ def test_hidden_patches_do_not_reach_the_encoder(model):
     first, second = torch.randn(1, 1, 32, 32), torch.randn(1, 1, 32, 32)
     tiles = patchify(second, 8)
     tiles[:, [0, 5, 9]] = patchify(first, 8)[:, [0, 5, 9]]
-    assert torch.equal(model(first, keep), model(unpatchify(tiles, 8), keep))
+    wanted = torch.tensor([[1, 2, 15]])
+    assert torch.equal(model(first, keep, wanted), model(unpatchify(tiles, 8), keep, wanted))
 
 
 def test_a_patch_is_placed_where_it_was(model):
     keep = torch.tensor([[3, 7]])
     moved = torch.tensor([[4, 7]])
-    pictures = torch.randn(1, 1, 32, 32)
-    assert not torch.allclose(model(pictures, keep), model(pictures, moved))
+    pictures, wanted = torch.randn(1, 1, 32, 32), torch.tensor([[0, 1]])
+    assert not torch.allclose(model(pictures, keep, wanted), model(pictures, moved, wanted))
+
+
+def test_a_place_without_patch_takes_no_part(model):
+    pictures = torch.randn(2, 1, 32, 32)
+    keep = torch.tensor([[0, 5, 9, ABSENT, ABSENT], [1, 2, 3, 4, 8]])
+    wanted = torch.tensor([[1, 15], [0, 9]])
+    both = model(pictures, keep, wanted)
+    alone = model(pictures[:1], keep[:1, :3], wanted[:1])
+    assert torch.allclose(both[:1], alone, atol=1e-5)
+
+
+def test_the_order_of_patches_does_not_matter(model):
+    pictures, keep = torch.randn(1, 1, 32, 32), torch.tensor([[0, 5, 9]])
+    forwards = model(pictures, keep, torch.tensor([[1, 2, 3]]))
+    backwards = model(pictures, keep.flip(1), torch.tensor([[3, 2, 1]])).flip(1)
+    assert torch.allclose(forwards, backwards, atol=1e-5)
+
+
+def test_registers_start_as_if_they_were_not_there_and_then_tell():
+    torch.manual_seed(0)
+    model = MaskedAutoencoder(32, 8, 32, 2, 2, 16, 1, registers=True).eval()
+    pictures, keep, wanted = torch.randn(2, 1, 32, 32), torch.tensor([[0, 5]] * 2), torch.tensor([[1, 2]] * 2)
+    told = Acquisition(torch.tensor([1, 3]), torch.tensor([0.2, 0.0]))
+    assert torch.equal(model(pictures, keep, wanted, told), model(pictures, keep, wanted))
+    torch.nn.init.normal_(model.acquisition.spacing.weight)
+    spoken = model(pictures, keep, wanted, told) != model(pictures, keep, wanted)
+    assert spoken[0].any() and not spoken[1].any(), "only the first picture's spacing is known"
+    assert model.encoder.forward_features(pictures).shape == (2, 3 + 16, 32)
+
+
+def test_learned_positions_are_trained_and_fixed_ones_are_not():
+    for positions, trained in (("sine", False), ("learned", True)):
+        model = MaskedAutoencoder(32, 8, 32, 1, 2, 16, 1, positions=positions)
+        assert model.encoder.pos_embed.requires_grad is trained
+        assert model.decoder_positions.requires_grad is trained
+    with pytest.raises(ValueError, match="rotary"):
+        MaskedAutoencoder(32, 8, 32, 1, 2, 16, 1, positions="rotary")
 
 
 def test_positions_are_all_different_and_bounded():
@@ -63,8 +110,8 @@ def test_perfect_prediction_costs_nothing_and_the_mean_costs_one():
     target = patchify(pictures, 8)
     mean, deviation = patch_statistics(target)
     scored = torch.ones(2, 16, dtype=torch.bool)
-    assert reconstruction_loss((target - mean) / deviation, pictures, scored, 8).item() == pytest.approx(0, abs=1e-9)
-    guess = reconstruction_loss(torch.zeros_like(target), pictures, scored, 8).item()
+    assert loss_of((target - mean) / deviation, pictures, scored, 8).item() == pytest.approx(0, abs=1e-9)
+    guess = loss_of(torch.zeros_like(target), pictures, scored, 8).item()
     assert guess == pytest.approx(63 / 64, rel=2e-3)  # the biased variance over the unbiased one
 
 
@@ -74,13 +121,13 @@ def test_only_scored_patches_count():
     predicted[:, 3] = 100.0
     scored = torch.ones(1, 16, dtype=torch.bool)
     scored[:, 3] = False
-    assert reconstruction_loss(predicted, pictures, scored, 8) < 1.1
-    assert reconstruction_loss(predicted, pictures, torch.zeros_like(scored), 8) == 0
+    assert loss_of(predicted, pictures, scored, 8) < 1.1
+    assert loss_of(predicted, pictures, torch.zeros_like(scored), 8) == 0
 
 
 def test_flat_patches_give_finite_losses():
     predicted = torch.zeros(1, 16, 64)
-    assert np.isfinite(reconstruction_loss(predicted, torch.zeros(1, 1, 32, 32), torch.ones(1, 16).bool(), 8).item())
+    assert np.isfinite(loss_of(predicted, torch.zeros(1, 1, 32, 32), torch.ones(1, 16).bool(), 8).item())
 
 
 def test_sizes_that_do_not_fit_are_refused():

@@ -6,7 +6,7 @@ import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +130,7 @@ def prepare_frame(settings: Settings, job: Job, decoded: Decoded, named: dict[st
         facts={
             "original_width": width, "original_height": height, "crop": list(area.box), "colour": decoded.colour,
             "pixel_mm": _pixel_mm(decoded, crop, settings.image_size), "area": area.kind,
+            "sector_geometry": _sector_numbers(area, settings.image_size),
             "found_scan_mode": area.scan_mode, "confidence": round(area.confidence, 4), "text_marks": len(inner),
             "mask_outside": None if mask is None else _share_outside(mask, of_area), **named, **asdict(measured),
         },
@@ -161,6 +162,21 @@ def _pixel_mm(decoded: Decoded, crop: np.ndarray, image_size: int) -> float | No
     if decoded.spacing_mm is None or abs(decoded.spacing_mm[0] / decoded.spacing_mm[1] - 1) > SQUARE:
         return None
     return decoded.spacing_mm[0] * max(crop.shape) / image_size
+
+
+def _sector_numbers(area: ScanArea, image_size: int) -> list[float] | None:
+    """Apex column and row, inner and outer radius in pixels of the curated picture, left and right angle in degrees.
+
+    None where no sector was found. `fit` rounds the shorter side to whole pixels, up to half of one too many or too
+    few: the middles are made to meet.
+    """
+    if area.geometry is None:
+        return None
+    scale = image_size / max(area.width, area.height)
+    sides = zip((area.width, area.height), fitted_size(area.width, area.height, image_size))
+    right, down = ((image_size - fitted) // 2 + (fitted - side * scale) / 2 for side, fitted in sides)
+    sector = area.geometry.moved(*area.box[:2]).scaled(scale).moved(-right, -down)
+    return [round(number, 3) for number in astuple(sector)]
 
 
 def _mask(settings: Settings, job: Job, width: int, height: int) -> np.ndarray | None:

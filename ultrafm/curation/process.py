@@ -18,7 +18,7 @@ from ultrafm.manifests.file_kinds import CLIPS, PICTURES
 from ultrafm.progress import progress
 from ultrafm.workers import worker_pool
 
-CHAIN = 4  # raised whenever the same file would give other pictures, facts or reasons than before
+CHAIN = 5  # raised whenever the same file would give other pictures, facts or reasons than before
 FILES_AT_ONCE = 16  # what one process reads before it hands over; a killed run loses no more
 SAFE = (*PICTURES, *CLIPS)  # endings of files whose decoders were never seen to crash
 WORTH_A_PROCESS = 128  # files; starting a process takes as long as reading about as many

@@ -34,7 +34,8 @@ COLUMNS = {
     "label": "string", "organ": "string", "modality": "string", "scan_mode": "string",
     "fold": "string", "group": "int32", "difficulty": "float32", "pixel_mm": "float32",
     "original_width": "int32", "original_height": "int32", "crop": "whole numbers", "colour": "bool",
-    "area": "string", "found_scan_mode": "string", "confidence": "float32", "text_marks": "int32",
+    "area": "string", "sector_geometry": "numbers", "found_scan_mode": "string", "confidence": "float32",
+    "text_marks": "int32",
     "blur": "float64", "contrast": "float64", "entropy": "float64", "saturated": "float32", "blank": "float32",
     "graphics": "float32", "coloured_share": "float32", "calipers": "int32", "mask_outside": "float32",
     "source_hash": "string", "study_uid": "string", "series_uid": "string", "instance_uid": "string",
@@ -106,6 +107,7 @@ def features() -> dict[str, Any]:
     kinds = {
         "picture": {"_type": "Image"},
         "whole numbers": {"feature": {"dtype": "int32", "_type": "Value"}, "_type": "List"},
+        "numbers": {"feature": {"dtype": "float32", "_type": "Value"}, "_type": "List"},
     }
     return {name: kinds.get(kind) or {"dtype": kind, "_type": "Value"} for name, kind in COLUMNS.items()}
 
@@ -114,8 +116,8 @@ def store_schema() -> pa.Schema:
     """The columns as Arrow types, with the library's description."""
     kinds = {
         "picture": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "whole numbers": pa.list_(pa.int32()),
-        "bool": pa.bool_(), "string": pa.string(), "int32": pa.int32(), "float32": pa.float32(),
-        "float64": pa.float64(),
+        "numbers": pa.list_(pa.float32()), "bool": pa.bool_(), "string": pa.string(), "int32": pa.int32(),
+        "float32": pa.float32(), "float64": pa.float64(),
     }  # fmt: skip
     described = json.dumps({"info": {"features": features()}})
     return pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()], metadata={"huggingface": described})

@@ -150,7 +150,7 @@ def one_thread() -> Iterator[None]:
 def _jobs(
     tasks: Mapping[str, TaskData], encoders: Mapping[str, Path], seed: int, epochs: int, precision: str
 ) -> list[Job]:
-    from ultrafm.pretraining.loop import choose_precision
+    from ultrafm.pretraining.precision import choose_precision
 
     chosen = choose_precision(precision)
     return [

@@ -20,7 +20,7 @@ from ultrafm.downstream import training
 from ultrafm.downstream.features import extract_features, picture_features
 from ultrafm.downstream.probe import Probe
 from ultrafm.downstream.tasks import TaskData, Turn
-from ultrafm.pretraining.loop import computing_in
+from ultrafm.pretraining.precision import computing_in
 
 LEARNING_RATE = 3e-4
 

@@ -37,11 +37,13 @@ def diagnosis_records(
     generator: np.random.Generator,
     replicates: int = 1000,
     section: str = "diagnosis",
+    reference: str | None = None,
 ) -> list[dict[str, Any]]:
     """Records of AUROC and AUPRC from the predictions of `evaluate_diagnosis`.
 
     For each task and method: one record an encoder (method "linear_probe/federated"), one for each difference federated
-    minus another encoder (comparator), and the same for the average over tasks (task "macro_average").
+    minus another encoder (comparator), and the same for the average over tasks (task "macro_average"). With a
+    `reference`, the differences are every other encoder minus that one instead.
     described: what `describe_tasks` says. generator: draws the patients of the bootstrap.
     """
     if predictions.empty:
@@ -53,7 +55,7 @@ def diagnosis_records(
         row
         for one in compared
         for name, measure in measures.items()
-        for row in _records(section, one, name, measure)
+        for row in _records(section, one, name, measure, reference)
     ]
 
 
@@ -131,14 +133,19 @@ def _cases(rows: pd.DataFrame, value: str, encoders: Sequence[str]) -> Cases:
     return Cases(wide.to_numpy(dtype=float).T, truth, patient_names(first).astype(str))
 
 
-def _records(section: str, one: Comparison, metric: str, measure: Measure) -> Iterator[dict[str, Any]]:
+def _records(
+    section: str, one: Comparison, metric: str, measure: Measure, reference: str | None = None
+) -> Iterator[dict[str, Any]]:
     estimates = measure(one.cases)
     patients = set().union(*(cases.patients.tolist() for cases in one.cases))
     units = np.eye(len(one.encoders))
     rows: list[tuple[str, str | None, np.ndarray]] = [
         (encoder, None, unit) for encoder, unit in zip(one.encoders, units)
     ]
-    if MAIN in one.encoders:
+    if reference is not None:
+        base = units[one.encoders.index(reference)]
+        rows += [(name, reference, unit - base) for name, unit in zip(one.encoders, units) if name != reference]
+    elif MAIN in one.encoders:
         main = units[one.encoders.index(MAIN)]
         rows += [(MAIN, other, main - unit) for other, unit in zip(one.encoders, units) if other != MAIN]
     for encoder, other, contrast in rows:

@@ -20,7 +20,7 @@ from torch.nn import functional
 from ultrafm.downstream import training
 from ultrafm.downstream.features import as_shares, extract_patch_features, patch_features
 from ultrafm.downstream.tasks import TaskData, Turn
-from ultrafm.pretraining.loop import computing_in
+from ultrafm.pretraining.precision import computing_in
 from ultrafm.pretraining.model import patchify, unpatchify
 
 PENALTIES = (1e4, 1e3, 1e2, 1e1, 1e0)

@@ -24,14 +24,16 @@ from ultrafm.curation.sheets.licences import carried, licences
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.driver import Federation, common_grey_scale, describe_sites, federate, open_grid
 from ultrafm.federation.grid import start_worker
-from ultrafm.federation.site import site_images
+from ultrafm.federation.site import site_scans
 from ultrafm.federation.vector import WEIGHTS, as_views, load_vector
 from ultrafm.files import write_json
-from ultrafm.pretraining.central import pretrain_centrally
+from ultrafm.pretraining.central import newest, pretrain_centrally, trained_model
+from ultrafm.pretraining.checkpoint import newest_facts, part_of
 from ultrafm.pretraining.loop import GreyScale, image_losses
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
-from ultrafm.pretraining.weights import describe_encoder, load_encoder, load_facts, load_state, save_encoder
+from ultrafm.pretraining.scans import scans_of
+from ultrafm.pretraining.weights import describe_encoder, load_encoder, save_encoder
 from ultrafm.progress import progress
 from ultrafm.reporting.records import FEWEST_PATIENTS, record
 from ultrafm.seeds import spawn_torch
@@ -54,7 +56,7 @@ class Workplace:
 def count_training_images(curated: Path) -> dict[str, int]:
     """Number of training images of each curated site that has any; sites without cannot take part."""
     sites = sorted(store.parent.name for store in curated.glob("*/store"))
-    counts = {site: len(site_images(str(curated), site, "train")[0]) for site in sites}
+    counts = {site: len(site_scans(str(curated), site, "train")) for site in sites}
     return {site: count for site, count in counts.items() if count}
 
 
@@ -65,7 +67,7 @@ def image_origin(curated: Path, sites: list[str]) -> str:
 
 def picture_size(curated: Path, sites: list[str]) -> int:
     """Side of the curated pictures in pixels, the same at every site."""
-    sizes = {site_images(str(curated), site, "train")[0].shape[1] for site in sites}
+    sizes = {site_scans(str(curated), site, "train").images.shape[1] for site in sites}
     if len(sizes) != 1:
         found = f"pictures of {', '.join(map(str, sorted(sizes)))} pixels"
         raise UltraFMError(str(curated), found, "one picture size at all sites", "curate all sites with one image_size")
@@ -102,7 +104,7 @@ def pretrain_arms(
     Returns the federation's log (one row per pass and site, see `federate`) and one row per central arm and pass: arm,
     pass, loss, validation_loss. An arm that was interrupted continues after its last finished round.
     """
-    counts = {site: len(site_images(str(place.curated), site, "train")[0]) for site in sites}
+    counts = {site: len(site_scans(str(place.curated), site, "train")) for site in sites}
     pictures = sum(counts.values())
     jobs = {
         "federated": partial(pretrain_federated, place, sites, max(workers - 2, 1)),
@@ -136,11 +138,11 @@ def pretrain_arm(
     Its validation loss is over the validation folds of `everyone`, so that arms can be compared.
     """
     torch.set_num_threads(1)
-    training = load_pictures(place.curated, sites, ["train"])
-    held_out = load_pictures(place.curated, everyone, ["validation"])
+    training = scans_of(load_pictures(place.curated, sites, ["train"]))
+    held_out = scans_of(load_pictures(place.curated, everyone, ["validation"]))
     model, history = pretrain_centrally(
-        arm, place.folder / arm, place.recipe, training.images, training.sectors,
-        (held_out.images, held_out.sectors), grey_scale, place.federation.passes, pictures, place.seed,
+        arm, place.folder / arm, place.recipe, training, held_out, grey_scale, place.federation.passes, pictures,
+        place.seed,
     )  # fmt: skip
     keep_encoder(place, arm, model, grey_scale, sites)
     return [{"pass": row["round"], **row} for row in history]
@@ -151,7 +153,7 @@ def run_jobs(
 ) -> dict[str, list[dict]]:
     """Run the arms' jobs, here one after the other or in processes of their own: arm -> its log.
 
-    The first job that fails ends the others; what they have finished is kept in their state files.
+    The first job that fails ends the others; what they have finished is kept in their checkpoints.
     """
     if workers <= 1:
         return {arm: run_here(place, arm, job, bar) for arm, job in jobs.items()}
@@ -174,24 +176,20 @@ def run_here(place: Workplace, arm: str, job: Callable[[], list[dict]], bar: tqd
 
 
 def passes_done(place: Workplace, arm: str) -> int:
-    """Passes over all images that an arm has finished so far, read from its state file."""
-    path = place.folder / arm / "state.safetensors"
-    if not path.exists():
+    """Passes over all images that an arm has finished so far, read from its newest checkpoint."""
+    if (facts := newest_facts(place.folder / arm)) is None:
         return 0
-    facts = load_facts(path)
     return facts["round"] * place.federation.passes // facts.get("rounds", place.federation.passes)
 
 
 def load_model(place: Workplace, arm: str) -> MaskedAutoencoder:
     """An arm's whole autoencoder, decoder included, after its last round; 'random' is before the first."""
+    if arm not in ("random", "federated"):
+        return trained_model(place.folder / arm, place.recipe, place.seed)
     model = build_model(place.recipe, place.seed)
-    if arm != "random":
-        tensors, _facts = load_state(place.folder / arm / "state.safetensors")
-        weights = {name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model/")}
-        if arm == "federated":
-            load_vector(as_views(model), weights[WEIGHTS].numpy())
-        else:
-            model.load_state_dict(weights)
+    if arm == "federated":
+        weights = part_of(newest(place.folder / arm)[0], "model")
+        load_vector(as_views(model), weights[WEIGHTS].numpy())
     return model
 
 
@@ -213,13 +211,13 @@ def validation_losses(
     """
     held_out = load_pictures(place.curated, sites, ["validation"])
     table = held_out.table[["site", "patient", "simulated"]]
+    scans = scans_of(held_out)
     losses = {
         arm: image_losses(
-            load_model(place, arm), held_out.images, held_out.sectors, grey_scale, place.recipe.mask_ratio,
-            place.recipe.precision, spawn_torch(place.seed, "comparison masks"),
+            load_model(place, arm), scans, grey_scale, place.recipe, spawn_torch(place.seed, "comparison masks")
         )
         for arm in arms
-    }  # fmt: skip
+    }
     return pd.concat([table.assign(arm=arm, loss=loss) for arm, loss in losses.items()], ignore_index=True)
 
 

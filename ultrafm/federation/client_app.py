@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
 
-import numpy as np
+import torch
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
@@ -20,6 +20,7 @@ from ultrafm.federation.site import RoundPlan, describe_site, train_site, valida
 from ultrafm.federation.vector import WEIGHTS, as_views, layout, load_vector
 from ultrafm.pretraining.loop import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder
+from ultrafm.pretraining.precision import pick_device
 from ultrafm.pretraining.recipe import Recipe, build_model
 
 REFERENCE = "ultrafm.federation.client_app:app"
@@ -31,14 +32,14 @@ class SiteModel:
     """A model, its weights as one vector (changed with it, and it with them), and how they are laid out in it."""
 
     model: MaskedAutoencoder
-    weights: np.ndarray
+    weights: torch.Tensor
     layout: dict[str, list[str]]
 
 
 @lru_cache(maxsize=1)
 def empty_model(recipe: Recipe) -> SiteModel:
     """One model per process; every round overwrites all of its weights."""
-    model = build_model(recipe, seed=0)
+    model = build_model(recipe, seed=0).to(pick_device())
     return SiteModel(model, as_views(model), layout(model))
 
 
@@ -73,7 +74,7 @@ def train_round(message: Message, context: Context) -> Message:
     plan = RoundPlan(**dict(message.content["plan"]))
     site, folder = str(context.node_config["site"]), Path(str(context.node_config["folder"]))
     outcome = train_site(here.model, recipe, plan, str(context.node_config["curated"]), site, folder)
-    trained = to_record({WEIGHTS: here.weights})
+    trained = to_record({WEIGHTS: here.weights.cpu().numpy()})
     metrics = MetricRecord({"images": outcome.images, "loss": outcome.loss})
     return Message(RecordDict({"arrays": trained, "metrics": metrics}), reply_to=message)
 

@@ -20,6 +20,7 @@ from ultrafm.federation.driver import Federation
 from ultrafm.pretraining.loop import GreyScale, image_losses
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe
+from ultrafm.pretraining.scans import scans_of
 from ultrafm.reporting.records import record
 from ultrafm.seeds import spawn_torch
 
@@ -61,13 +62,11 @@ def membership_losses(
     tables = []
     for folds, member in ((["train"], True), (["validation", "test", "evaluation"], False)):
         pictures = load_pictures(curated, sites, folds)
+        scans = scans_of(pictures)
         losses = [
-            image_losses(
-                model, pictures.images, pictures.sectors, grey_scale, recipe.mask_ratio, recipe.precision,
-                spawn_torch(seed, "membership masks", str(member), draw),
-            )
+            image_losses(model, scans, grey_scale, recipe, spawn_torch(seed, "membership masks", str(member), draw))
             for draw in range(draws)
-        ]  # fmt: skip
+        ]
         tables.append(
             pictures.table[["site", "patient", "simulated"]].assign(member=member, loss=np.mean(losses, axis=0))
         )

@@ -23,13 +23,12 @@ from ultrafm.federation.site import grey_scale_of
 from ultrafm.federation.strategy import StreamingAverage, one_of
 from ultrafm.federation.vector import WEIGHTS, as_views, layout, load_vector, to_vector
 from ultrafm.files import hash_text
+from ultrafm.pretraining.checkpoint import load_checkpoint, part_of, save_checkpoint
 from ultrafm.pretraining.loop import GreyScale, LearningRate
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
-from ultrafm.pretraining.weights import load_facts, load_state, save_state
 
 POLL_SECONDS = 0.2
-STATE = "state.safetensors"
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def federate(
     timeout: float = 3600.0,
     on_round: Callable[[int, float], None] | None = None,
 ) -> tuple[MaskedAutoencoder, GreyScale, list[dict[str, float | str | None]]]:
-    """Pre-train one model over `sites` without an image leaving its store; resumes from `folder`/state.safetensors.
+    """Pre-train one model over `sites` without an image leaving its store; resumes from the checkpoints in `folder`.
 
     Returns the model, the grey normalisation that the sites agreed on, and one row per pass and site: pass, site,
     images, loss (of training), validation_images, validation_loss (after the pass; None without validation images).
@@ -173,7 +172,7 @@ def server_side(
     """The server's optimizer and its learning rate in each round, from 1 on."""
     if federation.adaptive != "server":
         return average, lambda number: 1.0
-    rate = LearningRate(recipe.learning_rate, recipe.warmup)
+    rate = LearningRate(recipe.peak_rate, recipe.warmup)
     return adam, lambda number: rate.at((number - 0.5) / schedule.rounds)
 
 
@@ -235,18 +234,13 @@ def describe_settings(config: ConfigRecord, federation: Federation, descriptions
 def save_round(folder: Path, arrays: ArrayRecord, state: State, facts: dict[str, Any], ends_pass: bool) -> None:
     """Write the state after a round: global weights, the server optimizer's state, and `facts` with the log.
 
-    It survives the end of the process after every round, and a power cut after the last round of a pass. The rounds
-    between have files of their own, which are deleted before they reach the disk: a file that is written over another
-    does reach it, and many short rounds would wait for that.
+    It survives the end of the process after every round, and a power cut after the last round of a pass.
     """
-    path = folder / (STATE if ends_pass else f"round_{facts['round']:06d}.safetensors")
     values = {f"model/{name}": value.copy() for name, value in from_record(arrays).items()}
     for kind, memory in state.items():
         values |= {f"server/{kind}/{name}": value for name, value in memory.items()}
     tensors = {name: torch.from_numpy(value) for name, value in values.items()}
-    save_state(path, tensors, facts, durable=ends_pass)
-    for earlier in set(folder.glob("round_*.safetensors")) - {path}:
-        earlier.unlink()
+    save_checkpoint(folder, facts["round"], tensors, facts, lasting=ends_pass)
 
 
 def load_round(folder: Path, settings: str) -> tuple[ArrayRecord, State, int, list] | None:
@@ -254,17 +248,12 @@ def load_round(folder: Path, settings: str) -> tuple[ArrayRecord, State, int, li
 
     A state that was written under other settings, or over other images, is left alone and training begins anew.
     """
-    saved = {path: load_facts(path) for path in (folder / STATE, *folder.glob("round_*.safetensors")) if path.exists()}
-    rounds = {path: facts["round"] for path, facts in saved.items() if facts["settings"] == settings}
-    if not rounds:
+    if (found := load_checkpoint(folder, settings)) is None:
         return None
-    tensors, facts = load_state(max(rounds, key=rounds.get))
-    model, state = {}, {}
-    for key, tensor in tensors.items():
-        room, name = key.split("/", 1)
-        if room == "model":
-            model[name] = tensor.numpy()
-        else:
-            kind, name = name.split("/", 1)
-            state.setdefault(kind, {})[name] = tensor.numpy()
+    tensors, facts = found
+    state: State = {}
+    for key, tensor in part_of(tensors, "server").items():
+        kind, name = key.split("/", 1)
+        state.setdefault(kind, {})[name] = tensor.numpy()
+    model = {name: tensor.numpy() for name, tensor in part_of(tensors, "model").items()}
     return to_record(model), state, facts["round"], facts["history"]

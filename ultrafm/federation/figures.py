@@ -10,10 +10,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ultrafm.curation import load_pictures
+from ultrafm.curation import Pictures, load_pictures
 from ultrafm.federation.arms import Workplace, load_model
 from ultrafm.pretraining.loop import GreyScale
 from ultrafm.pretraining.reconstruct import reconstruct
+from ultrafm.pretraining.scans import Scans, scans_of
 from ultrafm.reporting.figures import PALETTE, colour_places, interval_plot, loss_curves, new_figure, picture_grid
 from ultrafm.seeds import spawn, spawn_torch
 
@@ -69,10 +70,10 @@ def setting_curves(curves: pd.DataFrame, images: str) -> Figure:
     return figure
 
 
-def choose_examples(place: Workplace, sites: Sequence[str], count: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """`count` images of different sites, from validation folds where there are any: images, sectors, organ names."""
+def choose_examples(place: Workplace, sites: Sequence[str], count: int) -> tuple[Scans, list[str]]:
+    """`count` pictures of different sites, from validation folds where there are any, and their sites and organs."""
     chosen = list(spawn(place.seed, "example sites").permutation(sorted(sites))[:count])
-    images, sectors, organs = [], [], []
+    tables, images, sectors = [], [], []
     for site in chosen:
         pictures = load_pictures(place.curated, [site], ["validation"])
         if not len(pictures.images):
@@ -80,8 +81,10 @@ def choose_examples(place: Workplace, sites: Sequence[str], count: int) -> tuple
         row = int(spawn(place.seed, "example image", site).integers(len(pictures.images)))
         images.append(pictures.images[row])
         sectors.append(pictures.sectors[row])
-        organs.append(f"{site[:7]}, {pictures.table.organ.iloc[row]}")
-    return np.stack(images), np.stack(sectors), organs
+        tables.append(pictures.table.iloc[[row]])
+    table = pd.concat(tables, ignore_index=True)
+    chosen = Pictures(np.stack(images), np.stack(sectors), table)
+    return scans_of(chosen), [f"{row.site[:7]}, {row.organ}" for row in table.itertuples()]
 
 
 def reconstruction_figure(
@@ -91,10 +94,10 @@ def reconstruction_figure(
 
     Mean and deviation of every hidden patch are taken from the original: the model predicts texture, not level.
     """
-    originals, sectors, names = choose_examples(place, sites, count)
+    scans, names = choose_examples(place, sites, count)
     made = {
         arm: reconstruct(
-            load_model(place, arm), originals, sectors, grey_scale, place.recipe.mask_ratio,
+            load_model(place, arm), scans, grey_scale, place.recipe.mask_ratio,
             spawn_torch(place.seed, "example masks"),
         )
         for arm in arms

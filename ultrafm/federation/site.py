@@ -14,6 +14,7 @@ from ultrafm.errors import UltraFMError
 from ultrafm.pretraining.loop import GreyScale, LearningRate, epoch_batches, image_losses, make_optimizer, train
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe
+from ultrafm.pretraining.scans import Scans, scans_of
 from ultrafm.pretraining.weights import load_state, optimizer_tensors, restore_optimizer, save_state
 from ultrafm.seeds import spawn, spawn_torch
 
@@ -49,10 +50,9 @@ class RoundOutcome:
 
 
 @lru_cache(maxsize=64)
-def site_images(curated: str, site: str, fold: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, S, S) and scan sectors of one fold of this site, read from its own store once per process."""
-    pictures = load_pictures(Path(curated), [site], [fold])
-    return pictures.images, pictures.sectors
+def site_scans(curated: str, site: str, fold: str) -> Scans:
+    """The pictures of one fold of this site, read from its own store once per process and kept for all rounds."""
+    return scans_of(load_pictures(Path(curated), [site], [fold]))
 
 
 def describe_site(curated: str, site: str) -> tuple[int, float, float]:
@@ -60,12 +60,12 @@ def describe_site(curated: str, site: str) -> tuple[int, float, float]:
 
     Each image counts once, however large its sector. These three numbers give the federation its normalisation.
     """
-    images, sectors = site_images(curated, site, "train")
+    scans = site_scans(curated, site, "train")
     grey, squares = 0.0, 0.0
-    for image, sector in zip(images, sectors):
+    for image, sector in zip(scans.images, scans.sectors):
         values = image[sector].astype(np.float64) / 255 if sector.any() else np.zeros(1)
         grey, squares = grey + values.mean(), squares + (values**2).mean()
-    return len(images), grey, squares
+    return len(scans), grey, squares
 
 
 def grey_scale_of(descriptions: list[tuple[int, float, float]]) -> GreyScale:
@@ -88,24 +88,22 @@ def train_site(
     With kept moments, those of the last round are read from `folder` and those of this one written there, so that a
     round which is repeated after a crash starts from the same ones.
     """
-    images, sectors = site_images(curated, site, "train")
+    scans = site_scans(curated, site, "train")
     grey_scale = GreyScale(plan.grey_mean, plan.grey_deviation)
-    batches = batches_of_round(len(images), recipe.batch_size, plan, site)
+    batches = batches_of_round(len(scans), recipe.batch_size, plan, site)
     kept = plan.adaptive == "kept"
     optimizer = make_site_optimizer(model, recipe, plan.adaptive)
     if kept and plan.last_round:
         restore_optimizer(optimizer, kept_moments(folder, plan.last_round, site))
-    schedule = LearningRate(recipe.learning_rate, recipe.warmup)
+    schedule = LearningRate(recipe.peak_rate, recipe.warmup)
 
     def rate(step: int) -> float:
         if plan.adaptive == "server":
             return plan.site_step
         return schedule.at((plan.round - 1 + step / len(batches)) / plan.rounds)
 
-    loss = train(
-        model, optimizer, images, sectors, iter(batches), rate, grey_scale, recipe.mask_ratio, recipe.precision,
-        spawn_torch(plan.seed, "training", site, plan.round),
-    )  # fmt: skip
+    generator = spawn_torch(plan.seed, "training", site, plan.round)
+    loss = train(model, optimizer, scans, batches, rate, grey_scale, recipe, generator)
     if kept:
         save_state(moments_path(folder, plan.round), optimizer_tensors(optimizer), {"round": plan.round})
         forget_before(folder, plan.last_round)
@@ -117,11 +115,8 @@ def validate_site(
     model: MaskedAutoencoder, recipe: Recipe, seed: int, grey_scale: GreyScale, curated: str, site: str
 ) -> RoundOutcome:
     """Mean reconstruction loss over the site's validation images, under the same masks every time."""
-    images, sectors = site_images(curated, site, "validation")
-    losses = image_losses(
-        model, images, sectors, grey_scale, recipe.mask_ratio, recipe.precision,
-        spawn_torch(seed, "validation masks", site),
-    )  # fmt: skip
+    scans = site_scans(curated, site, "validation")
+    losses = image_losses(model, scans, grey_scale, recipe, spawn_torch(seed, "validation masks", site))
     return RoundOutcome(len(losses), float(losses.mean()) if len(losses) else 0.0)
 
 

@@ -23,20 +23,23 @@ def layout(model: nn.Module) -> dict[str, list[str]]:
 
 def to_vector(model: nn.Module) -> np.ndarray:
     """All weights of `model`, float32, in memory of their own."""
-    return torch.cat([weight.detach().reshape(-1) for weight in model.parameters()]).numpy()
+    return torch.cat([weight.detach().reshape(-1) for weight in model.parameters()]).cpu().numpy()
 
 
-def as_views(model: nn.Module) -> np.ndarray:
-    """Move the weights of `model` into one vector and give that: what is written into it, the model computes with."""
-    vector = torch.from_numpy(to_vector(model))
+def as_views(model: nn.Module) -> torch.Tensor:
+    """Move the weights of `model` into one vector, on their device, and give that.
+
+    What is written into it, the model computes with.
+    """
+    vector = torch.from_numpy(to_vector(model)).to(next(model.parameters()).device)
     weights = list(model.parameters())
     for weight, part in zip(weights, vector.split([weight.numel() for weight in weights])):
         weight.data = part.view_as(weight)
-    return vector.numpy()
+    return vector
 
 
-def load_vector(into: np.ndarray, vector: np.ndarray) -> None:
+def load_vector(into: torch.Tensor, vector: np.ndarray) -> None:
     """Overwrite the weights behind `into`. Raises ValueError when `vector` is not as long as they are."""
-    if vector.shape != into.shape:
+    if vector.shape != tuple(into.shape):
         raise ValueError(f"weights of shape {vector.shape}: expected {len(into)} numbers")
-    into[:] = vector
+    into.copy_(torch.tensor(vector))

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from ultrafm.pretraining import augmentation, masking
-from ultrafm.pretraining.model import (
-    MaskedAutoencoder,
-    mean_where,
-    patchify,
-    reconstruction_errors,
-    reconstruction_loss,
-)
+from ultrafm.errors import UltraFMError
+from ultrafm.pretraining import precision as exactness
+from ultrafm.pretraining.model import MaskedAutoencoder, mean_where, reconstruction_errors
+from ultrafm.pretraining.recipe import Recipe
+from ultrafm.pretraining.scans import Scans, load_batches, require_size
+from ultrafm.pretraining.views import View, plain_view, training_view
 
 
 @dataclass(frozen=True)
@@ -47,28 +43,27 @@ class LearningRate:
         return self.peak * 0.5 * (1 + math.cos(math.pi * (progress - self.warmup) / (1 - self.warmup)))
 
 
-def choose_precision(wanted: str) -> str:
-    """'fp32' or 'bf16'; 'auto' is bf16 on processors that compute in it and fp32 elsewhere."""
-    if wanted not in ("auto", "fp32", "bf16"):
-        raise ValueError(f"precision {wanted!r}: expected 'auto', 'fp32' or 'bf16'")
-    if wanted != "auto":
-        return wanted
-    processor = Path("/proc/cpuinfo")
-    flags = processor.read_text() if processor.exists() else ""
-    return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32"
+@dataclass
+class Tally:
+    """How far a run of batches has come: steps and pictures done, and the sum of the pictures' losses."""
 
+    step: int = 0
+    pictures: int = 0
+    total: float = 0.0
 
-def computing_in(precision: str) -> contextlib.AbstractContextManager:
-    """The context in which forward passes run in this precision; losses and weights stay in fp32."""
-    return torch.autocast("cpu", dtype=torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+    def mean(self) -> float:
+        """The mean loss so far."""
+        return self.total / max(self.pictures, 1)
 
 
 def make_optimizer(model: MaskedAutoencoder, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW as masked autoencoders use it (beta 0.9, 0.95); biases, norms and tokens are not decayed."""
+    """AdamW as masked autoencoders use it (beta 0.9, 0.95); biases, norms, tokens and positions are not decayed."""
     trained = [weight for weight in model.parameters() if weight.requires_grad]
+    kernel = model.encoder.patch_embed.proj.weight
+    decays = [weight.ndim == 2 or weight is kernel for weight in trained]
     groups = [
-        {"params": [weight for weight in trained if weight.ndim == 2], "weight_decay": weight_decay},
-        {"params": [weight for weight in trained if weight.ndim != 2], "weight_decay": 0.0},
+        {"params": [weight for weight, decay in zip(trained, decays) if decay], "weight_decay": weight_decay},
+        {"params": [weight for weight, decay in zip(trained, decays) if not decay], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95), fused=True)
 
@@ -80,74 +75,107 @@ def epoch_batches(images: int, batch_size: int, epochs: int, generator: np.rando
         yield from (order[start : start + batch_size] for start in range(0, images, batch_size))
 
 
-def with_content(sectors: torch.Tensor, patch: int) -> torch.Tensor:
-    """(B, 1, S, S) sector shares -> (B, T) True for patches of which at least half lies inside the scan sector."""
-    return patchify(sectors, patch).mean(dim=-1) >= 0.5
-
-
-def as_batch(images: np.ndarray, sectors: np.ndarray, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of (N, S, S) uint8 images and boolean sectors as two (B, 1, S, S) float tensors with values 0 to 1."""
-    pictures = torch.from_numpy(images[rows]).float().div(255)[:, None]
-    return pictures, torch.from_numpy(sectors[rows]).float()[:, None]
-
-
 def train(
     model: MaskedAutoencoder,
     optimizer: torch.optim.Optimizer,
-    images: np.ndarray,
-    sectors: np.ndarray,
-    batches: Iterator[np.ndarray],
+    scans: Scans,
+    batches: Sequence[np.ndarray],
     rate: Callable[[int], float],
     grey_scale: GreyScale,
-    mask_ratio: float,
-    precision: str,
+    recipe: Recipe,
     generator: torch.Generator,
+    tally: Tally | None = None,
+    after_step: Callable[[Tally], None] | None = None,
 ) -> float:
-    """Train `model` in place on `images` (N, S, S) uint8 with scan `sectors` (N, S, S) bool; the mean loss.
+    """Train `model` in place on the rows of `scans` that `batches` name, on the device it lies on; the mean loss.
 
-    `rate(step)` is the learning rate of each step. Hidden patches inside the scan sector are scored.
+    `rate(step)` is the learning rate of each step. With a `tally` of steps done before, it goes on after them;
+    `after_step` is called with the tally after every step, and may keep it. Raises UltraFMError for pictures of
+    another size than the model's, and, before any weight takes harm, for a loss that is not finite.
     """
+    device, tally = model.mask_token.device, tally or Tally()
+    require_size(scans, recipe.image_size, "training")
+    prepare(model, recipe, device)
     model.train()
-    total, seen = 0.0, 0
-    for step, rows in enumerate(batches):
-        pictures, inside = as_batch(images, sectors, rows)
-        pictures, inside = augmentation.random_crop_and_flip(pictures, inside, 0.5, generator)
-        pictures = grey_scale.apply(augmentation.random_gain(pictures, 0.2, generator))
-        content = with_content(inside, model.patch_size)
-        keep, hidden = masking.uniform(len(rows), content.shape[1], mask_ratio, generator)
-        with computing_in(precision):
-            predicted = model(pictures, keep)
-        loss = reconstruction_loss(predicted, pictures, hidden & content, model.patch_size)
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step)
+    for batch in load_batches(scans, batches[tally.step :], device):
+        view = training_view(batch, recipe, generator)
         optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        loss = accumulate_gradients(model, view, grey_scale, recipe)
+        require_finite(loss, tally.step, batch.rows)
+        for group in optimizer.param_groups:
+            group["lr"] = rate(tally.step)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimizer.step()
-        total, seen = total + loss.item() * len(rows), seen + len(rows)
-    return total / max(seen, 1)
+        tally.total += loss * len(batch.rows)
+        tally.pictures, tally.step = tally.pictures + len(batch.rows), tally.step + 1
+        if after_step:
+            after_step(tally)
+    return tally.mean()
+
+
+def prepare(model: MaskedAutoencoder, recipe: Recipe, device: torch.device) -> str:
+    """Set the model up for this device; the precision that it will be trained in."""
+    chosen = exactness.choose_precision(recipe.precision, device, recipe.step_numbers)
+    exactness.choose_attention(model, chosen, device)
+    exactness.compile_model(model, recipe.compiled, device, equal_numbers=recipe.masking != "sector")
+    return chosen
+
+
+def accumulate_gradients(model: MaskedAutoencoder, view: View, grey_scale: GreyScale, recipe: Recipe) -> float:
+    """Gradients of the view's mean loss, added up over `recipe.accumulate` parts of it; the loss.
+
+    Every scored patch of the view counts the same, whatever part it is in, so parts do not change the result.
+    """
+    device = view.shown.device
+    chosen = exactness.choose_precision(recipe.precision, device, recipe.step_numbers)
+    scored = view.scored.sum().clamp(min=1)
+    size, total = -(-len(view.shown) // recipe.accumulate), 0.0
+    for start in range(0, len(view.shown), size):
+        part = view.part(slice(start, start + size))
+        clean = grey_scale.apply(part.clean)
+        with exactness.computing_in(chosen, device):
+            predicted = model(grey_scale.apply(part.shown), part.keep, part.wanted, part.acquisition)
+        errors = reconstruction_errors(predicted, clean, part.wanted, model.patch_size)
+        loss = (errors * part.scored).sum() / scored
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def require_finite(loss: float, step: int, rows: np.ndarray) -> None:
+    """Raises UltraFMError, which names the batch, when a loss is not a finite number."""
+    if not math.isfinite(loss):
+        some = ", ".join(map(str, rows[:8])) + (", ..." if len(rows) > 8 else "")
+        raise UltraFMError(
+            f"step {step + 1}, pictures {some}", f"a loss of {loss}", "a finite loss",
+            "look at these pictures; if they are sound, lower the learning rate or train in fp32",
+        )  # fmt: skip
 
 
 @torch.inference_mode()
 def image_losses(
     model: MaskedAutoencoder,
-    images: np.ndarray,
-    sectors: np.ndarray,
+    scans: Scans,
     grey_scale: GreyScale,
-    mask_ratio: float,
-    precision: str,
+    recipe: Recipe,
     generator: torch.Generator,
     batch_size: int = 64,
 ) -> np.ndarray:
-    """Reconstruction loss of each image, (N,), without augmentation, under masks drawn from `generator`."""
+    """Reconstruction loss of each image, (N,), without augmentation, under uniform masks drawn from `generator`.
+
+    All hidden patches of the scan sector are scored, whatever policy and decoded share the recipe trains with.
+    """
+    device = model.mask_token.device
+    chosen = exactness.choose_precision(recipe.precision, device, recipe.step_numbers)
+    exactness.choose_attention(model, chosen, device)
     model.eval()
+    starts = range(0, len(scans), batch_size)
     losses = []
-    for start in range(0, len(images), batch_size):
-        pictures, inside = as_batch(images, sectors, np.arange(start, min(start + batch_size, len(images))))
-        pictures, content = grey_scale.apply(pictures), with_content(inside, model.patch_size)
-        keep, hidden = masking.uniform(len(pictures), content.shape[1], mask_ratio, generator)
-        with computing_in(precision):
-            predicted = model(pictures, keep)
-        errors = reconstruction_errors(predicted, pictures, model.patch_size)
-        losses += mean_where(errors, hidden & content, dim=(1,)).tolist()
+    for batch in load_batches(scans, [np.arange(len(scans))[start : start + batch_size] for start in starts], device):
+        view = plain_view(batch, model.patch_size, recipe.mask_ratio, generator)
+        pictures = grey_scale.apply(view.clean)
+        with exactness.computing_in(chosen, device):
+            predicted = model(pictures, view.keep, view.wanted, view.acquisition)
+        errors = reconstruction_errors(predicted, pictures, view.wanted, model.patch_size)
+        losses += mean_where(errors, view.scored, dim=(1,)).tolist()
     return np.array(losses)

@@ -1,15 +1,20 @@
-"""The masked autoencoder: timm's Vision Transformer as encoder, a few timm blocks as decoder.
+"""The masked autoencoder: timm's Vision Transformer as encoder, timm blocks as decoder.
 
-Shape letters used below: B pictures, T patches, K visible patches, D encoder width, S picture side in pixels, P patch
-side in pixels. Method: He et al. 2022 (arXiv 2111.06377), sections 3 and A.1.
+Shape letters used below: B pictures, T patches, K visible patches, W patches wanted from the decoder, D encoder width,
+S picture side in pixels, P patch side in pixels. Method: He et al. 2022 (arXiv 2111.06377), sections 3 and A.1.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
+from torch.nn import functional
+
+ABSENT = -1  # an index that stands for no patch, where pictures of a batch keep different numbers of them
 
 
 def sine_positions(width: int, grid: int) -> torch.Tensor:
@@ -42,16 +47,67 @@ def unpatchify(patches: torch.Tensor, patch: int) -> torch.Tensor:
     return tiles.reshape(batch, 1, grid * patch, grid * patch)
 
 
+def take(rows: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """The `chosen` (B, K) rows of each picture, from (B, T, N) or from (T, N) that all share: (B, K, N).
+
+    ABSENT gives row 0, which whoever asks has to leave out.
+    """
+    chosen = chosen.clamp(min=0)
+    if rows.ndim == 2:
+        return rows[chosen]
+    return rows.gather(1, chosen[:, :, None].expand(-1, -1, rows.shape[-1]))
+
+
 def patch_statistics(patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation of each patch's pixels, (B, T, 1) each; the deviation is never zero."""
     return patches.mean(dim=-1, keepdim=True), (patches.var(dim=-1, keepdim=True) + 1e-4).sqrt()
 
 
+@dataclass(frozen=True)
+class Acquisition:
+    """How the pictures of a batch were made, as far as it is known.
+
+    scan_mode: (B,) whole numbers from 1 in the order of SCAN_MODES, 0 for unknown. pixel_mm: (B,) side of a pixel in
+    millimetres, 0 for unknown.
+    """
+
+    scan_mode: torch.Tensor
+    pixel_mm: torch.Tensor
+
+
+SCAN_MODES = ("linear", "convex", "phased sector", "endocavity")
+USUAL_PIXEL_MM = 0.5
+
+
+class AcquisitionTokens(nn.Module):
+    """What scan mode and pixel spacing add to the two register tokens; nothing where they are unknown.
+
+    All weights start at zero, so that a model begins as one without these tokens does. An exported encoder has the
+    registers of the unknown, and needs no more than a picture.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scan_mode = nn.Embedding(1 + len(SCAN_MODES), width, padding_idx=0)
+        self.spacing = nn.Linear(2, width, bias=False)
+        nn.init.zeros_(self.scan_mode.weight)
+        nn.init.zeros_(self.spacing.weight)
+
+    def forward(self, acquisition: Acquisition) -> torch.Tensor:
+        """(B, 2, D): what is added to the tokens of scan mode and spacing."""
+        known = (acquisition.pixel_mm > 0).float()
+        octaves = (acquisition.pixel_mm.clamp(min=1e-3) / USUAL_PIXEL_MM).log2() * known
+        spacing = self.spacing(torch.stack([octaves, known], dim=1))
+        return torch.stack([self.scan_mode(acquisition.scan_mode), spacing], dim=1)
+
+
 class MaskedAutoencoder(nn.Module):
-    """Encodes the visible patches of a grey picture and predicts the hidden ones.
+    """Encodes the visible patches of a grey picture and predicts hidden ones.
 
     `encoder` is a plain timm VisionTransformer without head (one grey channel, class token), so its weights load
-    wherever timm's do.
+    wherever timm's do. The class token passes through the decoder too, as in the paper, so that published decoders fit.
+    `positions`: "sine" (fixed) or "learned", which starts there. `registers`: two more tokens, for scan mode and pixel
+    spacing (`Acquisition`).
     """
 
     def __init__(
@@ -63,66 +119,112 @@ class MaskedAutoencoder(nn.Module):
         heads: int = 3,
         decoder_width: int = 96,
         decoder_depth: int = 2,
+        decoder_heads: int = 0,
+        positions: str = "sine",
+        registers: bool = False,
     ) -> None:
         super().__init__()
         if image_size % patch_size or width % (4 * heads) or decoder_width % 4:
             raise ValueError("image_size must be a multiple of patch_size, width of 4 x heads, decoder_width of 4")
-        grid = image_size // patch_size
+        if positions not in ("sine", "learned"):
+            raise ValueError(f"positions {positions!r}: expected 'sine' or 'learned'")
+        grid, learned = image_size // patch_size, positions == "learned"
         self.patch_size = patch_size
         self.encoder = VisionTransformer(
-            img_size=image_size, patch_size=patch_size, in_chans=1, num_classes=0,
-            embed_dim=width, depth=depth, num_heads=heads, global_pool="token",
+            img_size=image_size, patch_size=patch_size, in_chans=1, num_classes=0, embed_dim=width, depth=depth,
+            num_heads=heads, global_pool="token", reg_tokens=2 if registers else 0,
         )  # fmt: skip
-        positions = torch.cat([torch.zeros(1, width), sine_positions(width, grid)])
-        self.encoder.pos_embed = nn.Parameter(positions[None], requires_grad=False)
+        prefix = torch.zeros(self.encoder.num_prefix_tokens, width)
+        places = torch.cat([prefix, sine_positions(width, grid)])
+        self.encoder.pos_embed = nn.Parameter(places[None], requires_grad=learned)
+        self.acquisition = AcquisitionTokens(width) if registers else None
         self.to_decoder = nn.Linear(width, decoder_width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_width))
-        self.decoder_positions = nn.Parameter(sine_positions(decoder_width, grid)[None], requires_grad=False)
-        decoder_heads = max(decoder_width // 32, 1)
+        places = torch.cat([torch.zeros(1, decoder_width), sine_positions(decoder_width, grid)])
+        self.decoder_positions = nn.Parameter(places[None], requires_grad=learned)
+        decoder_heads = decoder_heads or max(decoder_width // 32, 1)
         self.decoder = nn.Sequential(
             *[Block(decoder_width, decoder_heads, qkv_bias=True) for _ in range(decoder_depth)]
         )
         self.decoder_norm = nn.LayerNorm(decoder_width)
         self.to_pixels = nn.Linear(decoder_width, patch_size * patch_size)
+        if registers:
+            nn.init.normal_(self.encoder.reg_token, std=1e-6)
 
-    def encode(self, pictures: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-        """Tokens of the class and of the visible patches: (B, 1, S, S), (B, K) -> (B, 1 + K, D)."""
-        tokens = self.encoder.patch_embed(pictures) + self.encoder.pos_embed[:, 1:]  # (B, T, D)
-        visible = tokens.gather(1, keep[:, :, None].expand(-1, -1, tokens.shape[-1]))  # (B, K, D)
-        first = (self.encoder.cls_token + self.encoder.pos_embed[:, :1]).expand(len(pictures), -1, -1)
-        return self.encoder.norm(self.encoder.blocks(torch.cat([first, visible], dim=1)))
+    def encode(
+        self, pictures: torch.Tensor, keep: torch.Tensor, acquisition: Acquisition | None = None
+    ) -> torch.Tensor:
+        """Tokens of the class, of the registers if there are any, and of the visible patches.
 
-    def decode(self, tokens: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-        """Predicted pixels of every patch, in units of the patch's own mean and deviation: (B, T, P * P)."""
-        visible = self.to_decoder(tokens[:, 1:])  # (B, K, decoder width); the class token is not needed here
-        positions = self.decoder_positions
-        canvas = self.mask_token.to(visible.dtype).expand(len(tokens), positions.shape[1], -1)
-        filled = canvas.scatter(1, keep[:, :, None].expand(-1, -1, visible.shape[-1]), visible)
-        return self.to_pixels(self.decoder_norm(self.decoder(filled + positions)))
+        (B, 1, S, S), (B, K) -> (B, prefix + K, D). Hidden patches are not even embedded. Places of `keep` that are
+        ABSENT take no part: no token attends to theirs.
+        """
+        encoder, prefix = self.encoder, self.encoder.num_prefix_tokens
+        pixels = take(patchify(pictures, self.patch_size), keep)  # (B, K, P * P)
+        kernel = encoder.patch_embed.proj
+        visible = functional.linear(pixels, kernel.weight.flatten(1), kernel.bias)
+        visible = visible + take(encoder.pos_embed[0, prefix:], keep)
+        first = encoder.cls_token
+        if encoder.reg_token is not None:
+            first = torch.cat([first, encoder.reg_token], dim=1)
+        first = (first + encoder.pos_embed[:, :prefix]).expand(len(pictures), -1, -1)
+        if self.acquisition is not None and acquisition is not None:
+            first = first + functional.pad(self.acquisition(acquisition), (0, 0, 1, 0))
+        tokens, attended = torch.cat([first, visible.to(first.dtype)], dim=1), attention_mask(keep, prefix)
+        for block in encoder.blocks:
+            tokens = block(tokens, attn_mask=attended)
+        return encoder.norm(tokens)
 
-    def forward(self, pictures: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    def decode(self, tokens: torch.Tensor, keep: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """Predicted pixels of the `wanted` (B, W) hidden patches, in units of their own deviation: (B, W, P * P).
+
+        A hidden patch that is not wanted is not decoded at all (Wang et al. 2023, VideoMAE V2, section 3.2); with all
+        of them wanted, this is the paper's decoder.
+        """
+        places, prefix = self.decoder_positions[0], self.encoder.num_prefix_tokens
+        known = self.to_decoder(torch.cat([tokens[:, :1], tokens[:, prefix:]], dim=1))  # registers stay behind
+        visible = known[:, 1:] + take(places[1:], keep)
+        unknown = self.mask_token + take(places[1:], wanted)
+        tokens = torch.cat([known[:, :1] + places[:1], visible, unknown.to(visible.dtype)], dim=1)
+        attended = attention_mask(keep, 1, wanted.shape[1])
+        for block in self.decoder:
+            tokens = block(tokens, attn_mask=attended)
+        return self.to_pixels(self.decoder_norm(tokens[:, -wanted.shape[1] :]))
+
+    def forward(
+        self,
+        pictures: torch.Tensor,
+        keep: torch.Tensor,
+        wanted: torch.Tensor,
+        acquisition: Acquisition | None = None,
+    ) -> torch.Tensor:
         """`decode(encode(pictures))`."""
-        return self.decode(self.encode(pictures, keep), keep)
+        return self.decode(self.encode(pictures, keep, acquisition), keep, wanted)
 
 
-def reconstruction_errors(predicted: torch.Tensor, pictures: torch.Tensor, patch: int) -> torch.Tensor:
-    """Mean squared error of every patch (B, T), against pixels normalised per patch: 1.0 is guessing the mean.
+def attention_mask(keep: torch.Tensor, before: int, after: int = 0) -> torch.Tensor | None:
+    """Which tokens may be attended to: (B, 1, 1, before + K + after) bool; None when no place of `keep` is ABSENT.
 
-    `predicted` (B, T, P * P), `pictures` (B, 1, S, S). (He et al. 2022, section 3, "reconstruction target".)
+    A compiled model is only given pictures that keep equal numbers of patches: looking would end its graph.
     """
-    target = patchify(pictures, patch)
+    if torch.compiler.is_compiling() or (present := keep >= 0).all():
+        return None
+    return functional.pad(present, (before, after), value=True)[:, None, None]
+
+
+def reconstruction_errors(
+    predicted: torch.Tensor, pictures: torch.Tensor, wanted: torch.Tensor, patch: int
+) -> torch.Tensor:
+    """Mean squared error of every wanted patch (B, W), against pixels normalised per patch: 1.0 is guessing the mean.
+
+    `predicted` (B, W, P * P), `pictures` (B, 1, S, S). (He et al. 2022, section 3, "reconstruction target".)
+    """
+    target = take(patchify(pictures, patch), wanted)
     mean, deviation = patch_statistics(target)
     return ((predicted.float() - (target - mean) / deviation) ** 2).mean(dim=-1)
 
 
 def mean_where(errors: torch.Tensor, scored: torch.Tensor, dim: tuple[int, ...] = (0, 1)) -> torch.Tensor:
-    """Mean over `dim` of errors (B, T) where `scored` (B, T) is True; zero where nothing is."""
+    """Mean over `dim` of errors (B, W) where `scored` (B, W) is True; zero where nothing is."""
     weight = scored.to(errors.dtype)
     return (errors * weight).sum(dim) / weight.sum(dim).clamp(min=1)
-
-
-def reconstruction_loss(
-    predicted: torch.Tensor, pictures: torch.Tensor, scored: torch.Tensor, patch: int
-) -> torch.Tensor:
-    """Mean of `reconstruction_errors` over the patches of the batch that are `scored` (B, T)."""
-    return mean_where(reconstruction_errors(predicted, pictures, patch), scored)

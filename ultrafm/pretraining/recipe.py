@@ -1,18 +1,31 @@
-"""How a foundation model is pre-trained: sizes and rates that every arm of the comparison shares."""
+"""How a foundation model is pre-trained: sizes, rates and choices that every arm of the comparison shares."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
+from ultrafm.errors import UltraFMError, nearest
+from ultrafm.pretraining.masking import kept_count, policy_named
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.seeds import spawn_integer
+
+CONVERSIONS = ("none", "correct", "published")
+RATE_BATCH = 256  # pictures of a step that a base rate is for (Goyal et al. 2017, linear scaling)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes in pixels and tokens; `learning_rate` is the peak of AdamW's; `precision` is 'fp32' or 'bf16'."""
+    """Sizes in pixels and tokens, rates, and what a picture goes through on its way into the model.
+
+    learning_rate: the peak of AdamW's; with `scale_rate` it is for steps of 256 pictures and grows with the step.
+    accumulate: parts in which a step's pictures go through the model; fewer at a time need less memory.
+    masking: a policy of `masking.POLICIES`. decoded_share: share of the hidden patches that are decoded and scored.
+    scan_conversion: "none", "correct" or "published", for `conversion_share` of the pictures.
+    degraded_share: share of the pictures that the encoder sees degraded; the clean picture is the target.
+    positions, registers: see `MaskedAutoencoder`. precision: "auto", "fp32" or "bf16". compiled: "auto", "on" or "off".
+    """
 
     image_size: int = 64
     patch_size: int = 8
@@ -21,16 +34,82 @@ class Recipe:
     heads: int = 4
     decoder_width: int = 64
     decoder_depth: int = 2
+    positions: str = "sine"
+    registers: bool = False
+    masking: str = "uniform"
     mask_ratio: float = 0.75
+    decoded_share: float = 1.0
+    smallest_crop: float = 0.5
+    gain_spread: float = 0.2
+    scan_conversion: str = "none"
+    conversion_share: float = 0.5
+    degraded_share: float = 0.0
     batch_size: int = 32
+    accumulate: int = 1
     learning_rate: float = 1e-3
+    scale_rate: bool = False
     warmup: float = 0.1
     weight_decay: float = 0.05
+    clip: float = 1.0
     precision: str = "fp32"
+    compiled: str = "auto"
 
-    def settings(self) -> dict[str, int | float | str]:
+    def __post_init__(self) -> None:
+        policy_named(self.masking)
+        if self.image_size % self.patch_size or self.image_size < self.patch_size:
+            found = f"{self.image_size} pixels in patches of {self.patch_size}"
+            raise UltraFMError("recipe, image_size", found, "a multiple of patch_size")
+        kept_count((self.image_size // self.patch_size) ** 2, self.mask_ratio)
+        one_of("scan_conversion", self.scan_conversion, CONVERSIONS)
+        one_of("precision", self.precision, ("auto", "fp32", "bf16"))
+        one_of("compiled", self.compiled, ("auto", "on", "off"))
+        for name in ("decoded_share", "smallest_crop"):
+            if not 0 < getattr(self, name) <= 1:
+                raise UltraFMError(f"recipe, {name}", f"{getattr(self, name):g}", "a share above 0, at most 1")
+        for name in ("conversion_share", "degraded_share", "gain_spread"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UltraFMError(f"recipe, {name}", f"{getattr(self, name):g}", "a share from 0 to 1")
+        if not 1 <= self.accumulate <= self.batch_size:
+            found = f"{self.accumulate} parts of {self.batch_size} pictures"
+            raise UltraFMError("recipe, accumulate", found, "at least 1 part, at most one a picture")
+
+    @property
+    def peak_rate(self) -> float:
+        """The highest learning rate of a step."""
+        return self.learning_rate * (self.batch_size / RATE_BATCH if self.scale_rate else 1.0)
+
+    @property
+    def step_numbers(self) -> int:
+        """Patches that go through the model at once, times its width: how much there is to compute in a step."""
+        pictures = -(-self.batch_size // self.accumulate)
+        return pictures * (self.image_size // self.patch_size) ** 2 * self.width
+
+    def settings(self) -> dict[str, int | float | str | bool]:
         """The recipe as plain values, in a fixed order."""
         return asdict(self)
+
+
+SIZES = {
+    "micro": {"width": 64, "depth": 3, "heads": 2, "decoder_width": 32, "decoder_depth": 1},
+    "laptop": {"width": 128, "depth": 4, "heads": 4, "decoder_width": 64, "decoder_depth": 2},
+    "tiny": {"width": 192, "depth": 12, "heads": 3, "decoder_width": 128, "decoder_depth": 4},
+    "small": {"width": 384, "depth": 12, "heads": 6, "decoder_width": 256, "decoder_depth": 4},
+    "base": {"width": 768, "depth": 12, "heads": 12, "decoder_width": 512, "decoder_depth": 8},
+    "large": {"width": 1024, "depth": 24, "heads": 16, "decoder_width": 512, "decoder_depth": 8},
+}
+
+
+def recipe_of_size(size: str, **changes: int | float | str | bool) -> Recipe:
+    """A recipe with the sizes of SIZES: "micro" for tests, "base" is the paper's (at 224 pixels, patches of 16)."""
+    if size not in SIZES:
+        raise UltraFMError("size", repr(size), f"one of {', '.join(SIZES)}{nearest(size, SIZES)}")
+    return replace(Recipe(**SIZES[size]), **changes)
+
+
+def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raises UltraFMError, with the nearest known word, unless `value` is a known one."""
+    if value not in known:
+        raise UltraFMError(f"recipe, {name}", repr(value), f"one of {', '.join(known)}{nearest(value, known)}")
 
 
 def build_model(recipe: Recipe, seed: int) -> MaskedAutoencoder:
@@ -40,4 +119,5 @@ def build_model(recipe: Recipe, seed: int) -> MaskedAutoencoder:
         return MaskedAutoencoder(
             image_size=recipe.image_size, patch_size=recipe.patch_size, width=recipe.width, depth=recipe.depth,
             heads=recipe.heads, decoder_width=recipe.decoder_width, decoder_depth=recipe.decoder_depth,
+            positions=recipe.positions, registers=recipe.registers,
         )  # fmt: skip

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ultrafm.pretraining import masking
-from ultrafm.pretraining.loop import GreyScale, as_batch, with_content
-from ultrafm.pretraining.model import MaskedAutoencoder, patch_statistics, patchify, unpatchify
+from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.masking import choose_wanted, policy_named
+from ultrafm.pretraining.model import MaskedAutoencoder, patch_statistics, patchify, take, unpatchify
+from ultrafm.pretraining.scans import Scans, as_batch
+from ultrafm.pretraining.views import patches_of
 
 
 @dataclass(frozen=True)
@@ -24,28 +26,29 @@ class Reconstruction:
 @torch.inference_mode()
 def reconstruct(
     model: MaskedAutoencoder,
-    images: np.ndarray,
-    sectors: np.ndarray,
+    scans: Scans,
     grey_scale: GreyScale,
     mask_ratio: float,
     generator: torch.Generator,
+    masking: str = "uniform",
 ) -> Reconstruction:
-    """Hide patches of (N, S, S) uint8 images and let the model predict them.
+    """Hide patches of pictures by a masking policy and let the model predict them.
 
     The model predicts a patch's texture in units of the patch's own mean and deviation, so these two numbers of every
     hidden patch are taken from the original; the figure's caption has to say so. Patches outside the scan sector stay
     as they are.
     """
     model.eval()
-    pictures, inside = as_batch(images, sectors, np.arange(len(images)))
-    normalised = grey_scale.apply(pictures)
-    content = with_content(inside, model.patch_size)
-    keep, hidden = masking.uniform(len(images), content.shape[1], mask_ratio, generator)
-    target = patchify(normalised, model.patch_size)
-    mean, deviation = patch_statistics(target)
-    predicted = model(normalised, keep).float() * deviation + mean
-    unseen = (hidden & content)[:, :, None]
-    completed = unpatchify(torch.where(unseen, predicted, target), model.patch_size)
-    visible = unpatchify(patchify(pictures, model.patch_size).masked_fill(unseen, 0.5), model.patch_size)
-    back = completed * grey_scale.deviation + grey_scale.mean
+    batch, patch = as_batch(scans, np.arange(len(scans))), model.patch_size
+    pictures, normalised = batch.pictures, grey_scale.apply(batch.pictures)
+    patches = patches_of(pictures, batch.inside, batch.frames, patch)
+    keep, mask = policy_named(masking)(patches, mask_ratio, generator)
+    wanted, scored = choose_wanted(keep, mask, patches.content, 1.0, generator)
+    target = patchify(normalised, patch)
+    mean, deviation = patch_statistics(take(target, wanted))
+    predicted = model(normalised, keep, wanted, batch.acquisition).float() * deviation + mean
+    filled = torch.where(scored[:, :, None], predicted, take(target, wanted))
+    completed = target.scatter(1, wanted[:, :, None].expand(-1, -1, target.shape[-1]), filled)
+    back = unpatchify(completed, patch) * grey_scale.deviation + grey_scale.mean
+    visible = unpatchify(patchify(pictures, patch).masked_fill((mask & patches.content)[:, :, None], 0.5), patch)
     return Reconstruction(pictures[:, 0].numpy(), visible[:, 0].numpy(), back[:, 0].clamp(0, 1).numpy())

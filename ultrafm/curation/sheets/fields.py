@@ -21,6 +21,8 @@ FIELDS = {
     "colour": "Was the original coloured? Curated pictures are grey.",
     "coloured_share": "Share of coloured pixels in the original.",
     "area": "Kind of scan area: rectangle, sector, or whole where no border was found.",
+    "sector_geometry": "Sector of the curated picture: column and row of its apex, inner and outer radius in pixels"
+    " (whole numbers are pixels' centres), left and right angle in degrees from straight down; empty without one.",
     "confidence": "Confidence in the scan area, from 0 to 1.",
     "mask_outside": "Share of the mask that lies outside the scan area; empty without a mask.",
     "text_marks": "Pieces of text and markers found in or at the scan area.",

@@ -1,0 +1,206 @@
+"""Which choices of pre-training make better encoders: every combination trained alike, judged by a linear probe.
+
+The probe answers for images of the validation fold; no test fold is read. Sets without fixed folds are
+cross-validated, and named so. Encoders are trained on the training folds of all sites pooled: what is compared here is
+how pictures are masked and changed, not how sites work together.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from ultrafm.downstream.tasks import FIXED_FOLDS, TaskData, Turn, turns
+from ultrafm.errors import UltraFMError
+from ultrafm.pretraining.recipe import Recipe
+from ultrafm.progress import progress
+from ultrafm.workers import worker_pool
+
+ROUNDS = 10  # checkpoints and validation losses of a run
+INNER_GROUPS = 4  # of the training fold's patients, to choose the probe's penalty on
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One combination of choices, and the seed it is trained from; see `Recipe` for the words."""
+
+    masking: str
+    conversion: str
+    degraded: float
+    seed: int
+
+    @property
+    def choices(self) -> str:
+        """The combination in words, without the seed: "texture, correct, degraded"."""
+        return f"{self.masking}, {self.conversion}, {'degraded' if self.degraded else 'clean'}"
+
+    @property
+    def name(self) -> str:
+        """The arm in words, seed and all."""
+        return f"{self.choices}, seed {self.seed}"
+
+    @property
+    def folder(self) -> str:
+        """A folder's name of its own."""
+        return self.name.replace(", ", "_").replace(" ", "-")
+
+    def recipe(self, base: Recipe) -> Recipe:
+        """`base` with this arm's choices."""
+        changes = {"masking": self.masking, "scan_conversion": self.conversion, "degraded_share": self.degraded}
+        return replace(base, **changes)
+
+
+def all_arms(maskings: Sequence[str], conversions: Sequence[str], degraded: Sequence[float], seed: int) -> list[Arm]:
+    """Every combination; the first of each kind together are the reference."""
+    return [Arm(*choices, seed) for choices in itertools.product(maskings, conversions, degraded)]
+
+
+def repeat_best(screened: pd.DataFrame, arms: Sequence[Arm], count: int, seeds: Sequence[int]) -> list[Arm]:
+    """The reference and the `count` arms best by AUROC of the screening, from each of the seeds."""
+    best = screened.sort_values("estimate", ascending=False)["choices"]
+    chosen = [arms[0].choices, *[name for name in best if name != arms[0].choices][:count]]
+    by_choices = {arm.choices: arm for arm in arms}
+    return [replace(by_choices[name], seed=seed) for name in chosen for seed in seeds]
+
+
+def train_arms(
+    arms: Sequence[Arm], curated: Path, sites: Sequence[str], folder: Path, base: Recipe, steps: int, workers: int
+) -> dict[str, Path]:
+    """Pre-train every arm on `steps` picture-steps, `workers` at a time: name -> folder of its encoder.
+
+    An arm that is finished is not trained again; one that was interrupted goes on. Shows a progress bar.
+    """
+    jobs = [(arm, curated, tuple(sites), folder, arm.recipe(base), steps) for arm in arms]
+    bar = progress(total=len(jobs), unit="encoder", title=f"pre-train {len(jobs)} encoders")
+    with bar, worker_pool(max(workers, 1)) as pool:
+        made = {}
+        for arm, place in zip(arms, pool.map(_train_arm, jobs)):
+            made[arm.name] = place
+            bar.update()
+    return made
+
+
+def _train_arm(job: tuple[Arm, Path, tuple[str, ...], Path, Recipe, int]) -> Path:
+    import torch
+
+    from ultrafm.curation import load_pictures
+    from ultrafm.federation.site import describe_site, grey_scale_of
+    from ultrafm.pretraining.central import pretrain_centrally
+    from ultrafm.pretraining.scans import scans_of
+    from ultrafm.pretraining.weights import save_encoder
+
+    torch.set_num_threads(1)
+    arm, curated, sites, folder, recipe, steps = job
+    training = scans_of(load_pictures(curated, sites, ["train"]))
+    held_out = scans_of(load_pictures(curated, sites, ["validation"]))
+    grey_scale = grey_scale_of([describe_site(str(curated), site) for site in sites])
+    model, history = pretrain_centrally(
+        "ablation", folder / arm.folder, recipe, training, held_out, grey_scale, ROUNDS, -(-steps // ROUNDS), arm.seed
+    )
+    place = folder / arm.folder / "encoder"
+    save_encoder(model, place, grey_scale, {"arm": arm.name, "recipe": recipe.settings(), "losses": history})
+    return place
+
+
+def untrained_encoder(trained: Path, base: Recipe, seed: int, folder: Path) -> Path:
+    """The same network before training, as an encoder of its own, with the grey scale of a trained one."""
+    from ultrafm.pretraining.loop import GreyScale
+    from ultrafm.pretraining.recipe import build_model
+    from ultrafm.pretraining.weights import load_encoder, save_encoder
+
+    configuration = load_encoder(trained).pretrained_cfg
+    grey_scale = GreyScale(configuration["mean"][0], configuration["std"][0])
+    save_encoder(build_model(base, seed), folder / RANDOM, grey_scale, {"arm": RANDOM})
+    return folder / RANDOM
+
+
+def validation_turns(data: TaskData, generator: np.random.Generator) -> list[Turn]:
+    """How a task is answered without its test fold.
+
+    Fixed folds: fitted on the training fold, asked for the validation fold, and the probe's penalty is chosen inside
+    the training fold, on groups of its patients. Cross-validation: as `turns`.
+    """
+    if data.design != FIXED_FOLDS:
+        return turns(data)
+    fold = data.table["fold"].to_numpy()
+    train, held = (np.flatnonzero(fold == name) for name in ("train", "validation"))
+    splitter = StratifiedGroupKFold(INNER_GROUPS, shuffle=True, random_state=int(generator.integers(2**31)))
+    pairs = splitter.split(train, data.truth[train], data.patients[train])
+    return [Turn(train, tuple((train[fit], train[held_out]) for fit, held_out in pairs), held, "validation")]
+
+
+def probe_arms(tasks: Mapping[str, TaskData], encoders: Mapping[str, Path], seed: int) -> pd.DataFrame:
+    """Scores of a linear probe of each encoder for each task that can be asked (rows as `evaluate_diagnosis` gives)."""
+    from ultrafm.downstream.evaluate import LINEAR_PROBE, one_thread
+    from ultrafm.downstream.features import extract_features
+    from ultrafm.downstream.probe import probe_turn
+    from ultrafm.pretraining.weights import load_encoder
+    from ultrafm.seeds import spawn
+
+    rows = []
+    asked = [(name, data) for name, data in tasks.items() if data.skipped is None]
+    with one_thread():
+        for name, folder in progress(encoders.items(), total=len(encoders), title="probe", unit="encoder"):
+            encoder = load_encoder(folder)
+            for task, data in asked:
+                features = extract_features(encoder, data.images, data.sectors)
+                for turn in validation_turns(data, spawn(seed, "penalty groups", task)):
+                    score = probe_turn(features, data.truth, turn).score(features[turn.predict])
+                    kept = data.table.loc[turn.predict, ["image_id", "site", "patient"]]
+                    rows.append(
+                        kept.assign(
+                            task=task, method=LINEAR_PROBE, encoder=name, fold=turn.fold,
+                            truth=data.truth[turn.predict], score=score,
+                        )
+                    )  # fmt: skip
+    return pd.concat(rows, ignore_index=True)
+
+
+def ablation_table(records: Sequence[Mapping[str, Any]], arms: Sequence[Arm]) -> pd.DataFrame:
+    """Macro AUROC of every arm, and its paired difference from the reference, with 95 % intervals, best first.
+
+    Columns choices, seed, estimate, ci_low, ci_high, difference, difference_low, difference_high, images.
+    """
+    by_name = {arm.name: arm for arm in arms}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in records:
+        name = row["method"].split("/", 1)[1]
+        if row["task"] != "macro_average" or row["metric"] != "auroc" or name not in (*by_name, RANDOM):
+            continue
+        arm = by_name.get(name)
+        here = rows.setdefault((name, row["images"]), {"choices": arm.choices if arm else RANDOM})
+        here |= {"seed": arm.seed if arm else None, "images": row["images"], "fold": row["fold"]}
+        names = ("difference", "difference_low", "difference_high")
+        if row["comparator"] is None:
+            names = ("estimate", "ci_low", "ci_high")
+        here |= dict(zip(names, (row["estimate"], row["ci_low"], row["ci_high"])))
+    if not rows:
+        raise UltraFMError("ablation", "no macro average", "a task that can be evaluated")
+    return pd.DataFrame(rows.values()).sort_values("estimate", ascending=False).reset_index(drop=True)
+
+
+def seeds_table(table: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Repeated arms: mean AUROC over seeds with its range, and the mean paired difference from the reference.
+
+    The difference's interval is Student's over seeds: how it would vary were training repeated on the same images.
+    """
+    from scipy.stats import t
+
+    wide = table.pivot_table(index="choices", columns="seed", values="estimate", sort=False)
+    wide = wide.dropna()
+    difference = wide.sub(wide.loc[reference], axis=1)
+    seeds = wide.shape[1]
+    half = t.ppf(0.975, seeds - 1) * difference.std(axis=1, ddof=1) / seeds**0.5 if seeds > 1 else np.nan
+    found = pd.DataFrame({"seeds": seeds, "mean": wide.mean(axis=1), "lowest": wide.min(axis=1)})
+    found = found.assign(highest=wide.max(axis=1), difference=difference.mean(axis=1))
+    found = found.assign(difference_low=found.difference - half, difference_high=found.difference + half)
+    found.loc[reference, ["difference", "difference_low", "difference_high"]] = np.nan
+    return found.sort_values("mean", ascending=False).reset_index()
