@@ -17,7 +17,8 @@ import torch
 
 from tests.bench_phantom import bench_phantom
 from ultrafm.files import write_json
-from ultrafm.pretraining.loop import GreyScale, epoch_batches, make_optimizer, train
+from ultrafm.pretraining.grey import GreyScale
+from ultrafm.pretraining.loop import epoch_batches, make_optimizer, train
 from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.seeds import spawn, spawn_torch
 from ultrafm.study import REPOSITORY

@@ -15,7 +15,7 @@ from ultrafm.downstream.records import diagnosis_records, records_table, segment
 from ultrafm.downstream.segmentation import dice
 from ultrafm.downstream.tasks import CROSS_VALIDATION, TaskData, describe_tasks
 from ultrafm.errors import UltraFMError
-from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.weights import save_encoder
 from ultrafm.reporting.records import check_record, merge_records

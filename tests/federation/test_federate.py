@@ -153,7 +153,7 @@ def test_an_unknown_word_for_the_optimizer_names_the_nearest(tmp_path, images):
 
 def test_a_damaged_checkpoint_is_told_and_the_one_before_it_continued(tmp_path, images):
     whole, _, _ = run(tmp_path, rounds=3)
-    first, last = sorted(tmp_path.glob("checkpoint_*.safetensors"))
+    _first, last = sorted(tmp_path.glob("checkpoint_*.safetensors"))
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.warns(UserWarning, match=r"checkpoint_.*_000000003.*before it"):
         again, _, _ = run(tmp_path, rounds=3)

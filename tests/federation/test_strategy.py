@@ -10,8 +10,8 @@ from ultrafm.errors import UltraFMError
 from ultrafm.federation.grid import identify_process
 from ultrafm.federation.schedule import Schedule
 from ultrafm.federation.server_optimizer import average
-from ultrafm.federation.site import grey_scale_of
 from ultrafm.federation.strategy import StreamingAverage
+from ultrafm.pretraining.grey import grey_scale_of
 
 SITES = {2: "site_a", 3: "site_b", 4: "site_c"}
 ALL = Schedule(len(SITES), passes=9)

@@ -13,7 +13,7 @@ import torch
 from ultrafm.errors import UltraFMError
 from ultrafm.pretraining.central import batches_per_round, pretrain_centrally, round_batches, trained_model
 from ultrafm.pretraining.checkpoint import load_checkpoint, newest_facts, save_checkpoint
-from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.recipe import Recipe
 from ultrafm.pretraining.scans import as_scans
 

@@ -5,8 +5,8 @@ import torch
 from ultrafm.errors import UltraFMError
 from ultrafm.pretraining import loop as loop_room
 from ultrafm.pretraining.augmentation import random_crop_and_flip, random_gain
+from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.loop import (
-    GreyScale,
     LearningRate,
     accumulate_gradients,
     epoch_batches,

@@ -10,8 +10,8 @@ from ultrafm.pretraining.masking import (
     Patches,
     choose_wanted,
     kept_count,
-    policy_named,
     polar_blocks,
+    policy_named,
     published,
     sector,
     texture,
@@ -73,7 +73,7 @@ def test_three_quarters_of_sixty_four_hides_forty_eight():
 
 @pytest.mark.parametrize(("patches", "ratio"), [(10, 0.0), (10, 1.0), (10, 0.99), (10, 0.01), (10, -1), (0, 0.5)])
 def test_a_ratio_that_hides_or_keeps_nothing_is_refused(patches, ratio):
-    with pytest.raises(UltraFMError, match="mask ratio.*keeps and hides a patch"):
+    with pytest.raises(UltraFMError, match=r"mask ratio.*keeps and hides a patch"):
         kept_count(patches, ratio)
 
 
@@ -103,8 +103,7 @@ def test_the_draw_is_the_weighted_one_without_replacement():
     # P(patch i comes last) = sum over orders of the other two
     w = np.array([3.0, 2.0, 1.0])
     expected = [
-        sum(w[a] / w.sum() * w[b] / (w.sum() - w[a]) for a, b in ((j, k), (k, j)))
-        for j, k in ((1, 2), (0, 2), (0, 1))
+        sum(w[a] / w.sum() * w[b] / (w.sum() - w[a]) for a, b in ((j, k), (k, j))) for j, k in ((1, 2), (0, 2), (0, 1))
     ]
     assert hidden == pytest.approx(expected, abs=0.012)
 

@@ -14,7 +14,7 @@ from ultrafm.pretraining.exchange import exporting
 from ultrafm.pretraining.exchange.autoencoder import load_autoencoder, save_autoencoder
 from ultrafm.pretraining.exchange.exporting import export_weights
 from ultrafm.pretraining.exchange.importing import Wanted, import_checkpoint
-from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.weights import load_encoder, save_encoder
 
@@ -128,6 +128,21 @@ def test_vitmae_needs_the_decoder(tmp_path, capsys):
     made_folder(tmp_path / "ours", decoder=False)
     assert main(["weights", "export", str(tmp_path / "ours"), "--form", "vitmae", "--out", str(tmp_path / "out")]) == 1
     assert "no autoencoder.safetensors" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_vitmae_has_no_place_for_registers(tmp_path):
+    made_folder(tmp_path / "ours")
+    save_autoencoder(MaskedAutoencoder(32, registers=True), tmp_path / "ours" / "autoencoder.safetensors")
+    with pytest.raises(UltraFMError, match="register tokens"):
+        export_weights(tmp_path / "ours", "vitmae", tmp_path / "out")
+
+
+def test_a_decoder_of_another_model_is_not_exported(tmp_path):
+    made_folder(tmp_path / "ours")
+    made_folder(tmp_path / "other", depth=1)
+    (tmp_path / "other" / "autoencoder.safetensors").replace(tmp_path / "ours" / "autoencoder.safetensors")
+    with pytest.raises(UltraFMError, match="another encoder"):
+        export_weights(tmp_path / "ours", "vitmae", tmp_path / "out")
 
 
 def test_nothing_of_a_user_is_replaced_by_an_export(tmp_path):

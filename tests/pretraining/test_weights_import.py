@@ -21,7 +21,7 @@ from ultrafm.pretraining.exchange.grey import Colours
 from ultrafm.pretraining.exchange.importing import Wanted, import_checkpoint
 from ultrafm.pretraining.exchange.telling import import_table
 from ultrafm.pretraining.model import MaskedAutoencoder, sine_positions
-from ultrafm.pretraining.weights import load_encoder
+from ultrafm.pretraining.weights import encoder_settings, load_encoder
 
 SMALL = Wanted(heads=4, decoder_heads=2)  # of what `random_mae` makes
 
@@ -79,6 +79,7 @@ def test_the_decoder_predicts_the_mean_of_the_colours(tmp_path):
     tensors = random_mae(decoder_depth=2)
     import_checkpoint(save_published(tmp_path / "checkpoint.pth", tensors), tmp_path / "out", SMALL)
     model = load_autoencoder(tmp_path / "out" / "autoencoder.safetensors")
+    assert model.decoder_norm.eps == 1e-6  # as in the paper's code
     order = torch.stack([torch.randperm(16, generator=torch.Generator().manual_seed(seed)) for seed in range(3)])
     keep, hidden = order.split([5, 11], dim=1)
     grey = grey_pictures()
@@ -209,6 +210,30 @@ def test_half_precision_is_widened(tmp_path):
     assert {weight.dtype for weight in load_encoder(tmp_path / "out").state_dict().values()} == {torch.float32}
 
 
+def test_a_network_of_grey_pictures_stays_as_it_is(tmp_path):
+    tensors = random_mae(colours=1)
+    import_checkpoint(save_published(tmp_path / "checkpoint.pth", tensors), tmp_path / "out", SMALL)
+    model = load_autoencoder(tmp_path / "out" / "autoencoder.safetensors")
+    assert torch.equal(model.encoder.patch_embed.proj.weight, tensors["patch_embed.proj.weight"])
+    assert torch.equal(model.to_pixels.weight, tensors["decoder_pred.weight"])
+    assert model.encoder.pos_embed.requires_grad  # its positions are no sines
+
+
+def test_register_tokens_stand_between_class_token_and_patches(tmp_path):
+    model = small_timm(reg_tokens=4, no_embed_class=True)
+    if "reg_tokens" not in encoder_settings(model):
+        pytest.skip("save_encoder does not write register tokens")
+    tensors = {name.replace("reg_token", "register_tokens"): tensor for name, tensor in model.state_dict().items()}
+    place = torch.randn(1, 1, 64, generator=torch.Generator().manual_seed(0))
+    tensors["pos_embed"] = torch.cat([place, tensors["pos_embed"]], dim=1)  # as DINOv2 has it
+    torch.save(tensors, tmp_path / "dinov2.pth")
+    import_checkpoint(tmp_path / "dinov2.pth", tmp_path / "out")
+    with torch.no_grad():
+        model.cls_token.add_(place)
+        expected = model.forward_features(in_colours(grey_pictures()))
+    assert (features(tmp_path / "out", grey_pictures()) - expected).abs().max() < 1e-5
+
+
 @pytest.mark.parametrize("order", ["rows first", "columns first"])
 def test_sine_positions_stay_fixed_when_training_goes_on(order, tmp_path):
     tensors = random_mae()
@@ -269,7 +294,7 @@ def test_an_autoencoder_comes_back_as_it_was(registers, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no tensors here", b"\x08\0\0\0\0\0\0\0{}      "])
 def test_a_file_that_is_no_autoencoder_is_told(content, tmp_path):
     (tmp_path / "a.safetensors").write_bytes(content)
-    with pytest.raises(UltraFMError, match="a.safetensors"):
+    with pytest.raises(UltraFMError, match=r"a\.safetensors"):
         load_autoencoder(tmp_path / "a.safetensors")
 
 
@@ -306,7 +331,7 @@ def too_many_pixels(tensors):
         (of_another_size, ["tensor blocks.1.attn.proj.weight", "shape (64, 32)", "shape (64, 64)"]),
         (too_many_pixels, ["tensor decoder_pred.weight", "shape (193, 32)", "shape (192, 32)"]),
         (lambda t: without(t, "norm.weight"), ["tensor norm.weight", "no such tensor", "shape (64,)"]),
-        (lambda t: without(t, "norm.weight", "norm.bias"), ["no such tensor, nor 1 others"]),
+        (lambda t: without(t, "norm.weight", "norm.bias"), ["no such tensor, nor 1 more"]),
         (lambda t: without(t, "pos_embed"), ["tensor pos_embed", "no such tensor"]),
         (lambda t: without(t, "patch_embed.proj.weight"), ["tensor patch_embed.proj.weight", "no such tensor"]),
         (lambda t: without(t, *[n for n in t if n.startswith("blocks.0.mlp")]), ["tensor blocks.0.mlp.fc1.weight"]),

@@ -25,11 +25,14 @@ def add_import(actions) -> None:
     borrow.add_argument("--out", type=Path, required=True, help="new folder")
     layouts = ("auto", "mae", "timm", "dino", "vitmae")
     borrow.add_argument("--layout", choices=layouts, default="auto", help="who named the tensors (default: auto)")
-    borrow.add_argument("--grey-mean", type=float, help="mean that grey pictures are normalised with (default: the")
-    borrow.add_argument("--grey-deviation", type=float, help="average of the colours'), and deviation; values 0 to 1")
+    average = "0 to 1 (default: average of the colours')"
+    borrow.add_argument("--grey-mean", type=float, help=f"mean that grey pictures are normalised with, {average}")
+    borrow.add_argument("--grey-deviation", type=float, help=f"their deviation, {average}")
     imagenet = "as told beside the file, else ImageNet's"
-    borrow.add_argument("--colour-mean", type=numbers, help=f"R,G,B that the network was trained with ({imagenet})")
-    borrow.add_argument("--colour-deviation", type=numbers, help=f"R,G,B of the deviation ({imagenet})")
+    borrow.add_argument(
+        "--colour-mean", type=numbers, metavar="R,G,B", help=f"mean of each colour in training ({imagenet})"
+    )
+    borrow.add_argument("--colour-deviation", type=numbers, metavar="R,G,B", help=f"deviation of each ({imagenet})")
     borrow.add_argument("--heads", type=int, help="attention heads of the encoder (default: as usual for its width)")
     borrow.add_argument("--decoder-heads", type=int, help="attention heads of the decoder (default: width / 32)")
     borrow.add_argument("--licence", help="licence of the weights, as its publisher states it; kept with them")

@@ -71,9 +71,7 @@ def _pairs(one: pd.DataFrame, other: pd.DataFrame, near: bool) -> Iterator[tuple
                 yield _pair(one, start + row, other, column, int(bits[row, column]), False)
 
 
-def _pair(
-    one: pd.DataFrame, row: int, other: pd.DataFrame, column: int, bits: int, same: bool
-) -> tuple[object, ...]:
+def _pair(one: pd.DataFrame, row: int, other: pd.DataFrame, column: int, bits: int, same: bool) -> tuple[object, ...]:
     here, there = one.iloc[row], other.iloc[column]
     return (
         here["site"], here["image_id"], there["site"], there["image_id"], bits, same, here["fold"] != there["fold"]

@@ -148,9 +148,7 @@ def finished_before(folder: Path, inputs: str) -> SiteSummary | None:
     return SiteSummary(**read_json(folder / SUMMARY)) if there and note["inputs"] == inputs else None
 
 
-def write_site(
-    asked: Asked, out: Path, judged: Judged, registry: Registry, work: Work, work_path: Path
-) -> SiteSummary:
+def write_site(asked: Asked, out: Path, judged: Judged, registry: Registry, work: Work, work_path: Path) -> SiteSummary:
     """Write the folder of a site, whole or not at all. Empties `judged.kept` on the way, for its memory."""
     manifest, source = asked.manifest, asked.source
     kept = sorted(judged.kept, key=lambda candidate: image_id(manifest.site, candidate))
@@ -178,9 +176,7 @@ def write_site(
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
         work_place = os.path.relpath(work_path, out)
-        write_json(
-            folder / HOUSE / INPUT, {"inputs": fingerprint(asked, registry), "work": work_place, "sizes": sizes}
-        )
+        write_json(folder / HOUSE / INPUT, {"inputs": fingerprint(asked, registry), "work": work_place, "sizes": sizes})
     return summary
 
 

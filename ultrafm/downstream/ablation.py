@@ -26,6 +26,7 @@ from ultrafm.workers import worker_pool
 ROUNDS = 10  # checkpoints and validation losses of a run
 INNER_GROUPS = 4  # of the training fold's patients, to choose the probe's penalty on
 RANDOM = "random"
+DRAWS = 200  # of patients, for the intervals of AUPRC
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ def _train_arm(job: tuple[Arm, Path, tuple[str, ...], Path, Recipe, int]) -> Pat
     import torch
 
     from ultrafm.curation import load_pictures
-    from ultrafm.federation.site import describe_site, grey_scale_of
     from ultrafm.pretraining.central import pretrain_centrally
+    from ultrafm.pretraining.grey import grey_scale_of, grey_sums
     from ultrafm.pretraining.scans import scans_of
     from ultrafm.pretraining.weights import save_encoder
 
@@ -101,7 +102,7 @@ def _train_arm(job: tuple[Arm, Path, tuple[str, ...], Path, Recipe, int]) -> Pat
     arm, curated, sites, folder, recipe, steps = job
     training = scans_of(load_pictures(curated, sites, ["train"]))
     held_out = scans_of(load_pictures(curated, sites, ["validation"]))
-    grey_scale = grey_scale_of([describe_site(str(curated), site) for site in sites])
+    grey_scale = grey_scale_of([grey_sums(training)])
     model, history = pretrain_centrally(
         "ablation", folder / arm.folder, recipe, training, held_out, grey_scale, ROUNDS, -(-steps // ROUNDS), arm.seed
     )
@@ -112,7 +113,7 @@ def _train_arm(job: tuple[Arm, Path, tuple[str, ...], Path, Recipe, int]) -> Pat
 
 def untrained_encoder(trained: Path, base: Recipe, seed: int, folder: Path) -> Path:
     """The same network before training, as an encoder of its own, with the grey scale of a trained one."""
-    from ultrafm.pretraining.loop import GreyScale
+    from ultrafm.pretraining.grey import GreyScale
     from ultrafm.pretraining.recipe import build_model
     from ultrafm.pretraining.weights import load_encoder, save_encoder
 

@@ -20,8 +20,8 @@ from torch.nn import functional
 from ultrafm.downstream import training
 from ultrafm.downstream.features import as_shares, extract_patch_features, patch_features
 from ultrafm.downstream.tasks import TaskData, Turn
-from ultrafm.pretraining.precision import computing_in
 from ultrafm.pretraining.model import patchify, unpatchify
+from ultrafm.pretraining.precision import computing_in
 
 PENALTIES = (1e4, 1e3, 1e2, 1e1, 1e0)
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))

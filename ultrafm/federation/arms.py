@@ -29,7 +29,8 @@ from ultrafm.federation.vector import WEIGHTS, as_views, load_vector
 from ultrafm.files import write_json
 from ultrafm.pretraining.central import newest, pretrain_centrally, trained_model
 from ultrafm.pretraining.checkpoint import newest_facts, part_of
-from ultrafm.pretraining.loop import GreyScale, image_losses
+from ultrafm.pretraining.grey import GreyScale
+from ultrafm.pretraining.loop import image_losses
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.pretraining.scans import scans_of

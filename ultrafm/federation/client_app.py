@@ -18,7 +18,7 @@ from flwr.clientapp import ClientApp
 from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.site import RoundPlan, describe_site, train_site, validate_site
 from ultrafm.federation.vector import WEIGHTS, as_views, layout, load_vector
-from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.precision import pick_device
 from ultrafm.pretraining.recipe import Recipe, build_model

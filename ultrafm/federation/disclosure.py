@@ -17,7 +17,8 @@ import pandas as pd
 from ultrafm.curation import load_pictures
 from ultrafm.downstream.auc import auc_covariance
 from ultrafm.federation.driver import Federation
-from ultrafm.pretraining.loop import GreyScale, image_losses
+from ultrafm.pretraining.grey import GreyScale
+from ultrafm.pretraining.loop import image_losses
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe
 from ultrafm.pretraining.scans import scans_of

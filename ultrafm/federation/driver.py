@@ -19,12 +19,12 @@ from ultrafm.federation.client_app import REFERENCE
 from ultrafm.federation.grid import LocalGrid, PoolGrid
 from ultrafm.federation.schedule import Schedule
 from ultrafm.federation.server_optimizer import ServerOptimizer, State, adam, average
-from ultrafm.federation.site import grey_scale_of
 from ultrafm.federation.strategy import StreamingAverage, one_of
 from ultrafm.federation.vector import WEIGHTS, as_views, layout, load_vector, to_vector
 from ultrafm.files import hash_text
 from ultrafm.pretraining.checkpoint import load_checkpoint, part_of, save_checkpoint
-from ultrafm.pretraining.loop import GreyScale, LearningRate
+from ultrafm.pretraining.grey import GreyScale, grey_scale_of
+from ultrafm.pretraining.loop import LearningRate
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
 

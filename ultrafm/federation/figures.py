@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ultrafm.curation import Pictures, load_pictures
 from ultrafm.federation.arms import Workplace, load_model
-from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.reconstruct import reconstruct
 from ultrafm.pretraining.scans import Scans, scans_of
 from ultrafm.reporting.figures import PALETTE, colour_places, interval_plot, loss_curves, new_figure, picture_grid

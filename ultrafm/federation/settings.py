@@ -12,7 +12,7 @@ from ultrafm.errors import UltraFMError
 from ultrafm.federation.arms import Workplace, count_training_images, pretrain_federated, run_jobs, validation_losses
 from ultrafm.federation.driver import Federation
 from ultrafm.federation.figures import pass_losses
-from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.grey import GreyScale
 from ultrafm.progress import progress
 
 

@@ -11,7 +11,8 @@ import torch
 
 from ultrafm.curation import load_pictures
 from ultrafm.errors import UltraFMError
-from ultrafm.pretraining.loop import GreyScale, LearningRate, epoch_batches, image_losses, make_optimizer, train
+from ultrafm.pretraining.grey import GreyScale, grey_sums
+from ultrafm.pretraining.loop import LearningRate, epoch_batches, image_losses, make_optimizer, train
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe
 from ultrafm.pretraining.scans import Scans, scans_of
@@ -56,23 +57,8 @@ def site_scans(curated: str, site: str, fold: str) -> Scans:
 
 
 def describe_site(curated: str, site: str) -> tuple[int, float, float]:
-    """Number of training images, and the sums of grey values and of their squares per image inside the scan sector.
-
-    Each image counts once, however large its sector. These three numbers give the federation its normalisation.
-    """
-    scans = site_scans(curated, site, "train")
-    grey, squares = 0.0, 0.0
-    for image, sector in zip(scans.images, scans.sectors):
-        values = image[sector].astype(np.float64) / 255 if sector.any() else np.zeros(1)
-        grey, squares = grey + values.mean(), squares + (values**2).mean()
-    return len(scans), grey, squares
-
-
-def grey_scale_of(descriptions: list[tuple[int, float, float]]) -> GreyScale:
-    """Mean and deviation over all sites, from what `describe_site` gave of each."""
-    count, grey, squares = (sum(column) for column in zip(*descriptions))
-    mean = grey / count
-    return GreyScale(mean=round(mean, 6), deviation=round(max(squares / count - mean**2, 1e-6) ** 0.5, 6))
+    """What the site tells of its training pictures, for the normalisation of all: see `grey_sums`."""
+    return grey_sums(site_scans(curated, site, "train"))
 
 
 def moments_path(folder: Path, number: int) -> Path:

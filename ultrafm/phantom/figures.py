@@ -76,4 +76,3 @@ def apart_figure(table: pd.DataFrame) -> Figure:
     axes.set_title("Told apart by one measure: 0.5 alike, 1 never alike")
     figure.colorbar(shown, ax=axes, label="AUROC, simulated against real")
     return figure
-

@@ -243,9 +243,7 @@ def take_photo(manifest: SiteManifest, source: PhantomSource, seed: int, patient
     return Photo(image, shown.mask, modality, f"{patient.name}-sweep" if modality == SWEEP else "")
 
 
-def _scan(
-    site: str, device: Device, seed: int, patient: Patient, number: int, generator: np.random.Generator
-) -> Shown:
+def _scan(site: str, device: Device, seed: int, patient: Patient, number: int, generator: np.random.Generator) -> Shown:
     """The scan's part of a picture, before anything is written over it."""
     modality, frame = patient.modalities[number], frame_of(device)
     body = spawn(seed, "phantom body", site, patient.number)

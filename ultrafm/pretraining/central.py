@@ -20,15 +20,8 @@ import torch
 
 from ultrafm.files import hash_text
 from ultrafm.pretraining.checkpoint import load_checkpoint, part_of, save_checkpoint
-from ultrafm.pretraining.loop import (
-    GreyScale,
-    LearningRate,
-    Tally,
-    epoch_batches,
-    image_losses,
-    make_optimizer,
-    train,
-)
+from ultrafm.pretraining.grey import GreyScale
+from ultrafm.pretraining.loop import LearningRate, Tally, epoch_batches, image_losses, make_optimizer, train
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.precision import pick_device
 from ultrafm.pretraining.recipe import Recipe, build_model

@@ -68,6 +68,7 @@ STRONGEST: dict[str, dict[str, float]] = {
     "salt_and_pepper": {"density": 0.1},
 }
 
+KIND_CHANCE = 0.25  # of each kind on a degraded picture: about two kinds, as the three of the published code
 SHADOW_EDGE = 0.5  # share of a shadow's half width over which it fades in from either side
 SHADOW_ONSET = 0.05  # share of the depth over which a shadow fades in behind its reflector
 
@@ -288,11 +289,11 @@ def apply_kind(
 def draw_kinds(batch: int, share: float, generator: torch.Generator) -> torch.Tensor:
     """Which of KINDS each picture undergoes: (B, kinds) bool on the CPU.
 
-    A picture is degraded with probability `share`. Each kind then comes with probability one half; where none comes,
-    one that is drawn evenly does.
+    A picture is degraded with probability `share`. Each kind then comes with probability KIND_CHANCE; where none
+    comes, one that is drawn evenly does.
     """
     degraded = torch.rand(batch, 1, generator=generator) < share
-    kinds = torch.rand(batch, len(KINDS), generator=generator) < 0.5
+    kinds = torch.rand(batch, len(KINDS), generator=generator) < KIND_CHANCE
     instead = torch.randint(len(KINDS), (batch, 1), generator=generator) == torch.arange(len(KINDS))
     return degraded & torch.where(kinds.any(dim=1, keepdim=True), kinds, instead)
 

@@ -11,22 +11,11 @@ import torch
 
 from ultrafm.errors import UltraFMError
 from ultrafm.pretraining import precision as exactness
+from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder, mean_where, reconstruction_errors
 from ultrafm.pretraining.recipe import Recipe
 from ultrafm.pretraining.scans import Scans, load_batches, require_size
 from ultrafm.pretraining.views import View, plain_view, training_view
-
-
-@dataclass(frozen=True)
-class GreyScale:
-    """Mean and deviation of grey values (pixel / 255) that pictures are normalised with; travels with the weights."""
-
-    mean: float
-    deviation: float
-
-    def apply(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Grey values between 0 and 1 to normalised ones."""
-        return (pictures - self.mean) / self.deviation
 
 
 @dataclass(frozen=True)

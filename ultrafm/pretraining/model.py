@@ -146,7 +146,7 @@ class MaskedAutoencoder(nn.Module):
         self.decoder = nn.Sequential(
             *[Block(decoder_width, decoder_heads, qkv_bias=True) for _ in range(decoder_depth)]
         )
-        self.decoder_norm = nn.LayerNorm(decoder_width)
+        self.decoder_norm = nn.LayerNorm(decoder_width, eps=1e-6)
         self.to_pixels = nn.Linear(decoder_width, patch_size * patch_size)
         if registers:
             nn.init.normal_(self.encoder.reg_token, std=1e-6)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.masking import choose_wanted, policy_named
 from ultrafm.pretraining.model import MaskedAutoencoder, patch_statistics, patchify, take, unpatchify
 from ultrafm.pretraining.scans import Scans, as_batch

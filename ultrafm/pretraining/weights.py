@@ -14,7 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from ultrafm.errors import UltraFMError
 from ultrafm.files import read_json, replacing, write_bytes, write_json
-from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder
 
 
@@ -27,6 +27,7 @@ def encoder_settings(encoder: VisionTransformer) -> dict[str, Any]:
         "embed_dim": encoder.embed_dim,
         "depth": len(encoder.blocks),
         "num_heads": encoder.blocks[0].attn.num_heads,
+        "reg_tokens": encoder.num_reg_tokens,
         "global_pool": "token",
     }
 

@@ -48,9 +48,7 @@ class Registry:
         left = {name: place for name, place in self.lock.patients.items() if name != patient}
         pictures = {*self.lock.withdrawn_pictures, *(self._picture(text) for text in pixels)}
         people = {*self.lock.withdrawn, patient}
-        return self._changed(
-            patients=left, withdrawn=tuple(sorted(people)), withdrawn_pictures=tuple(sorted(pictures))
-        )
+        return self._changed(patients=left, withdrawn=tuple(sorted(people)), withdrawn_pictures=tuple(sorted(pictures)))
 
     def withdrawn_among(self, pixels: Iterable[str]) -> set[str]:
         """Those of the pixel hashes that are of a withdrawn patient's picture, under whatever name they come."""

@@ -37,9 +37,7 @@ class Release:
         return not self.needs_signature or bool(self.by)
 
 
-def make_release(
-    content: str, needs_signature: bool, signature: Signature | None, files: Mapping[str, str]
-) -> Release:
+def make_release(content: str, needs_signature: bool, signature: Signature | None, files: Mapping[str, str]) -> Release:
     """The release of a store with this content and these files, signed where the lock holds a signature for it."""
     release = Release(content, needs_signature, files=files)
     return signed_release(release, signature) if signature else release

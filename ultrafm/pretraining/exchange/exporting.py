@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -19,12 +18,10 @@ from ultrafm.files import read_json, replacing, write_bytes, write_json, write_t
 from ultrafm.pretraining.exchange.autoencoder import FILE, load_autoencoder
 from ultrafm.pretraining.exchange.card import CARD, model_card, write_card
 from ultrafm.pretraining.exchange.layouts import plain_name, vitmae_names
-from ultrafm.pretraining.exchange.places import refuse_full
-from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.exchange.places import open_encoder, refuse_full
+from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder, take
-from ultrafm.pretraining.weights import load_encoder
 
-FORMS = ("timm", "vitmae", "onnx")
 ONNX_FILE = "encoder.onnx"
 ONNX_LIMIT = 2_000_000_000  # bytes that one ONNX file may hold
 TOLERANCE = 1e-4  # largest difference between what an export computes and what torch does here
@@ -45,23 +42,16 @@ def export_weights(folder: Path, form: str, place: Path) -> Exported:
     decoder (autoencoder.safetensors). "onnx": a folder with encoder.onnx, or that file alone when `place` ends with
     .onnx. A model card goes with each. Raises UltraFMError for what cannot be exported; nothing is left then.
     """
-    writers: dict[str, Callable[[Path, Path], str]] = {"timm": to_timm, "vitmae": to_vitmae, "onnx": to_onnx}
+    writers: dict[str, Callable[[Path, Path, VisionTransformer], str]] = {
+        "timm": to_timm,
+        "vitmae": to_vitmae,
+        "onnx": to_onnx,
+    }
     if form not in writers:
         raise UltraFMError("--form", repr(form), f"one of {', '.join(writers)}")
+    folder, place = Path(folder), Path(place)
     refuse_full(place)
-    open_encoder(folder)  # tells in words when there is none
-    return Exported(place, writers[form](Path(folder), Path(place)))
-
-
-def open_encoder(folder: Path) -> VisionTransformer:
-    """The encoder in `folder`. Raises UltraFMError when it is missing, damaged or not in timm's form."""
-    try:
-        return load_encoder(folder)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        said = " ".join(str(error).split())[:160]
-        found = f"a folder that timm cannot load ({type(error).__name__}: {said})"
-        mend = "`ultrafm weights import` reads other forms; else write the encoder again"
-        raise UltraFMError(str(folder), found, "an encoder as UltraFM writes it", mend) from error
+    return Exported(place, writers[form](folder, place, open_encoder(folder)))
 
 
 def grey_scale_of(folder: Path) -> GreyScale:
@@ -70,7 +60,7 @@ def grey_scale_of(folder: Path) -> GreyScale:
     return GreyScale(told["mean"][0], told["std"][0])
 
 
-def to_timm(folder: Path, place: Path) -> str:
+def to_timm(folder: Path, place: Path, encoder: VisionTransformer) -> str:
     """Copy a timm folder, bit by bit; the decoder goes with it if there is one."""
     with replacing(place) as temporary:
         temporary.mkdir()
@@ -78,20 +68,38 @@ def to_timm(folder: Path, place: Path) -> str:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, temporary / name)
         write_card(temporary)
-        copied, original = open_encoder(temporary).state_dict(), open_encoder(folder).state_dict()
-        same = all(torch.equal(copied[name], tensor) for name, tensor in original.items())
-        if not same:
-            raise UltraFMError(
-                str(place), "other weights than in the original", "the same", "look whether the disk is full"
-            )
-    return f"timm loads it; {len(original)} tensors are the same bit by bit"
+        if not same_weights(open_encoder(temporary), encoder):
+            found = "other weights than in the original"
+            raise UltraFMError(str(place), found, "the same, bit by bit", "export again; if that fails, check the disk")
+    return f"timm loads it; {len(encoder.state_dict())} tensors are the same bit by bit"
 
 
-def to_vitmae(folder: Path, place: Path) -> str:
-    """Write encoder and decoder as a Hugging Face folder.
+def same_weights(one: nn.Module, other: nn.Module) -> bool:
+    """Have two networks the same tensors, bit by bit?"""
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(second[name], tensor) for name, tensor in first.items())
+
+
+def to_vitmae(folder: Path, place: Path, encoder: VisionTransformer) -> str:
+    """Write encoder and decoder as a Hugging Face folder, and compare predictions before it is put in place.
 
     Raises UltraFMError without a decoder, and for an encoder with registers, which that form has no place for.
     """
+    model = open_autoencoder(folder, encoder)
+    config = read_json(folder / "config.json")
+    with replacing(place) as temporary:
+        temporary.mkdir()
+        write_json(temporary / "config.json", vitmae_config(model, config.get("ultrafm") or {}))
+        write_json(temporary / "preprocessor_config.json", vitmae_preprocessor(model, grey_scale_of(folder)))
+        write_bytes(temporary / "model.safetensors", save(vitmae_tensors(model), metadata={"format": "pt"}))
+        write_text(temporary / CARD, model_card(config, "vitmae"))
+        difference = vitmae_difference(model, temporary)
+        refuse_difference(place, "predicted pixels", difference)
+    return f"predictions of transformers and of UltraFM differ by {difference:.1e} at most (allowed: {TOLERANCE:.0e})"
+
+
+def open_autoencoder(folder: Path, encoder: VisionTransformer) -> MaskedAutoencoder:
+    """The autoencoder in `folder`. Raises UltraFMError unless it is there, without registers, and of this encoder."""
     if not (folder / FILE).is_file():
         found = f"no {FILE}: an encoder alone"
         mend = "export as timm or onnx, or import a checkpoint that holds a decoder"
@@ -101,24 +109,19 @@ def to_vitmae(folder: Path, place: Path) -> str:
         raise UltraFMError(
             str(folder), "register tokens", "none: ViTMAE has no place for them", "export as timm or onnx"
         )
-    config = read_json(folder / "config.json")
-    tensors = vitmae_tensors(model)
-    with replacing(place) as temporary:
-        temporary.mkdir()
-        write_json(temporary / "config.json", vitmae_config(model, config.get("ultrafm") or {}))
-        write_json(temporary / "preprocessor_config.json", vitmae_preprocessor(model, grey_scale_of(folder)))
-        write_bytes(temporary / "model.safetensors", save(tensors, metadata={"format": "pt"}))
-        write_text(temporary / CARD, model_card(config, "vitmae"))
-        difference = vitmae_difference(model, temporary)
-        refuse_difference(place, "predicted pixels", difference)
-    return f"predictions of transformers and of UltraFM differ by {difference:.1e} at most (allowed: {TOLERANCE:.0e})"
+    if not same_weights(model.encoder, encoder):
+        found, expected = "another encoder than in model.safetensors", "the decoder of the same model"
+        raise UltraFMError(str(folder / FILE), found, expected, "write both again")
+    return model
 
 
 @torch.inference_mode()
 def vitmae_difference(model: MaskedAutoencoder, folder: Path) -> float:
-    """Largest difference between what `model` and the ViTMAE in `folder` predict of two pictures, half of them hidden."""
+    """Largest difference between what `model` and the ViTMAE in `folder` predict of two half hidden pictures."""
     from transformers import ViTMAEForPreTraining
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     theirs = ViTMAEForPreTraining.from_pretrained(folder, local_files_only=True, mask_ratio=0.5).eval()
     side, patches = model.encoder.patch_embed.img_size[0], model.encoder.patch_embed.num_patches
     generator = torch.Generator().manual_seed(0)
@@ -194,12 +197,12 @@ class GreyEncoder(nn.Module):
         return self.encoder.forward_features(self.grey_scale.apply(pictures))
 
 
-def to_onnx(folder: Path, place: Path) -> str:
+def to_onnx(folder: Path, place: Path, encoder: VisionTransformer) -> str:
     """Write the encoder with its grey normalisation as ONNX, and compare it with torch before it is put in place.
 
     Raises UltraFMError when it is too large for one file, or when its tokens differ by more than TOLERANCE.
     """
-    network = GreyEncoder(open_encoder(folder), grey_scale_of(folder)).eval()
+    network = GreyEncoder(encoder, grey_scale_of(folder)).eval()
     size = sum(weight.numel() * weight.element_size() for weight in network.state_dict().values())
     if size > ONNX_LIMIT:
         raise UltraFMError(str(folder), f"{size / 1e9:.1f} GB of weights", "at most 2 GB, as one ONNX file may hold",

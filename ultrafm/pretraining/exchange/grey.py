@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ultrafm.errors import UltraFMError
-from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.grey import GreyScale
 
 
 @dataclass(frozen=True)

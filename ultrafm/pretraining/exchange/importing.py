@@ -17,11 +17,11 @@ from ultrafm.pretraining.exchange import autoencoder, grey, layouts
 from ultrafm.pretraining.exchange.beside import EPSILON, Told, told_beside
 from ultrafm.pretraining.exchange.card import write_card
 from ultrafm.pretraining.exchange.layouts import Found
-from ultrafm.pretraining.exchange.places import refuse_full
+from ultrafm.pretraining.exchange.places import open_encoder, refuse_full
 from ultrafm.pretraining.exchange.reading import Checkpoint, read_checkpoint
 from ultrafm.pretraining.exchange.sizes import Problem, Sizes, expected_shapes, problem_error, read_sizes
 from ultrafm.pretraining.exchange.telling import Imported, tell_ignored, tell_matches, tell_new, tell_notes
-from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder, sine_positions
 from ultrafm.pretraining.weights import save_encoder
 
@@ -133,11 +133,11 @@ def check_tensors(tensors: Mapping[str, Found], sizes: Sizes) -> None:
     shapes = expected_shapes(sizes)
     missing, unknown = [name for name in shapes if name not in tensors], sorted(tensors.keys() - shapes.keys())
     if missing:
-        more = f", nor {len(missing) - 1} others" if len(missing) > 1 else ""
+        more = f", nor {len(missing) - 1} more" if len(missing) > 1 else ""
         mend = "fetch the file again, or another one; --layout timm leaves a decoder out"
         raise Problem(missing[0], f"no such tensor{more}", f"one of shape {shapes[missing[0]]}", mend)
     if unknown:
-        more = f", and {len(unknown) - 1} others" if len(unknown) > 1 else ""
+        more = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         mend = "import a plain Vision Transformer: class token, learned or fixed positions, standard blocks"
         raise Problem(unknown[0], f"a tensor that a plain ViT has no place for{more}", "none such", mend)
     for name, shape in shapes.items():
@@ -223,3 +223,4 @@ def write(folder: Path, model: Any, grey_scale: GreyScale, description: dict[str
         if isinstance(model, MaskedAutoencoder):
             autoencoder.save_autoencoder(model, temporary / autoencoder.FILE)
         write_card(temporary)
+        open_encoder(temporary)  # whatever timm cannot load is not put in place

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import struct
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,8 @@ def read_pickle(path: Path) -> Any:
         found = f"a file that begins with {start!r}" if start else "an empty file"
         raise UltraFMError(str(path), found, A_CHECKPOINT, "look for the file that holds the weights")
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that torch did not write; they end in an error anyway
             return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     except OSError:
         raise

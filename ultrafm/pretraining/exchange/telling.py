@@ -11,7 +11,7 @@ from ultrafm.pretraining.exchange.beside import EPSILON, Told
 from ultrafm.pretraining.exchange.grey import Colours
 from ultrafm.pretraining.exchange.layouts import Found
 from ultrafm.pretraining.exchange.sizes import Sizes, expected_shapes
-from ultrafm.pretraining.loop import GreyScale
+from ultrafm.pretraining.grey import GreyScale
 
 
 @dataclass(frozen=True)
