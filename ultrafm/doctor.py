@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from ultrafm.processor import processor_has_bf16
 from ultrafm.study import REPOSITORY
 
 FIXED_PACKAGES = (
@@ -72,10 +73,8 @@ def check_processor() -> Finding:
     """Cores, a GPU if there is one, and the precisions that this processor computes in."""
     import torch
 
-    from ultrafm.pretraining.precision import choose_precision
-
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU (none is needed for laptop and smoke)"
-    precision = "fp32 and bf16" if choose_precision("auto") == "bf16" else "fp32"
+    precision = "fp32 and bf16" if processor_has_bf16() else "fp32"
     return Finding("Processor", True, f"{os.cpu_count()} cores, {gpu}, computes in {precision}")
 
 

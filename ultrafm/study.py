@@ -26,6 +26,7 @@ COMMON_CODE = (
     "__init__.py",
     "errors.py",
     "files.py",
+    "processor.py",
     "progress.py",
     "seeds.py",
     "spreadsheet.py",

@@ -40,7 +40,7 @@ RECORDS = [
 ]
 RUN = {
     "profile": "<smoke>", "seed": 0, "git_commit": "c" * 40, "manifests": {"site_01_a": "1", "vocabulary": "2"},
-    "parameters": {"image_size": 64, "width": 128, "depth": 6, "rounds": 40},
+    "parameters": {"image_size": 64, "size": "laptop", "rounds": 40},
     "steps": {
         "10_curate": {"status": "finished", "seconds": 3.6, "peak_memory_bytes": 5 * 2**28},
         "30_diagnosis": {"status": "failed", "error": "ValueError: <b>few</b>", "seconds": 1.0, "peak_memory_bytes": 0},
@@ -95,7 +95,7 @@ def test_setting_says_what_differs(page: BeautifulSoup) -> None:
     (setting,) = find_tables(page, "differs from the paper")
     rows = {row.td.get_text(): row.find_all("td")[2].get_text() for row in setting.find_all("tr")[1:]}
     assert rows["Institutions"] == "1 site" and rows["Picture size"] == "64 x 64 pixels"
-    assert rows["Encoder"] == "ViT: width 128, 6 blocks" and rows["Kind of images"] == "real and simulated"
+    assert rows["Encoder"] == "ViT of size laptop" and rows["Kind of images"] == "real and simulated"
     assert rows["Readers"] == "simulated"
 
 

@@ -29,6 +29,9 @@ from ultrafm.federation.vector import WEIGHTS, as_views, load_vector
 from ultrafm.files import write_json
 from ultrafm.pretraining.central import newest, pretrain_centrally, trained_model
 from ultrafm.pretraining.checkpoint import newest_facts, part_of
+from ultrafm.pretraining.exchange.autoencoder import FILE as AUTOENCODER
+from ultrafm.pretraining.exchange.autoencoder import save_autoencoder
+from ultrafm.pretraining.exchange.card import write_card
 from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.loop import image_losses
 from ultrafm.pretraining.model import MaskedAutoencoder
@@ -80,15 +83,40 @@ def largest_site(counts: dict[str, int]) -> str:
     return min(counts, key=lambda site: (-counts[site], site))
 
 
-def keep_encoder(place: Workplace, arm: str, model: MaskedAutoencoder, grey_scale: GreyScale, sites: list[str]) -> Path:
-    """Write an arm's encoder as a timm folder with a description of how it came about."""
+def keep_encoder(
+    place: Workplace,
+    arm: str,
+    model: MaskedAutoencoder,
+    grey_scale: GreyScale,
+    sites: list[str],
+    numbers: dict[str, dict[str, float]] | None = None,
+) -> Path:
+    """Write an arm's encoder as a timm folder, with a model card, and beside it the whole autoencoder.
+
+    `numbers`: what is known of each site, such as {"images": 116, "validation_loss": 0.7}.
+    """
     description: dict[str, Any] = {
         "arm": arm, "sites": sites, "recipe": place.recipe.settings(), "federation": asdict(place.federation),
-        "seed": place.seed, "licences": carried(licences(place.curated, sites)),
+        "seed": place.seed, "licences": carried(licences(place.curated, sites)), "numbers": numbers or {},
     }  # fmt: skip
+    if sites:
+        description["images"] = image_origin(place.curated, sites)
     target = place.folder / "encoders" / arm
     save_encoder(model, target, grey_scale, description)
+    save_autoencoder(model, target / AUTOENCODER)
+    write_card(target)
     return target
+
+
+def site_numbers(place: Workplace, sites: list[str], history: list[dict] | None = None) -> dict[str, dict[str, float]]:
+    """Training images of each site, and with the federation's log its validation loss after the last pass."""
+    numbers: dict[str, dict[str, float]] = {
+        site: {"images": len(site_scans(str(place.curated), site, "train"))} for site in sites
+    }
+    for row in history or []:
+        if row["pass"] == place.federation.passes and row["validation_loss"] is not None:
+            numbers[row["site"]]["validation_loss"] = round(row["validation_loss"], 4)
+    return numbers
 
 
 def agree_on_grey_scale(place: Workplace, sites: list[str]) -> GreyScale:
@@ -127,7 +155,7 @@ def pretrain_federated(place: Workplace, sites: list[str], workers: int) -> list
     model, grey_scale, history = federate(
         place.curated, sites, place.folder / "federated", place.recipe, place.federation, place.seed, workers
     )
-    keep_encoder(place, "federated", model, grey_scale, sites)
+    keep_encoder(place, "federated", model, grey_scale, sites, site_numbers(place, sites, history))
     return history
 
 
@@ -145,7 +173,7 @@ def pretrain_arm(
         arm, place.folder / arm, place.recipe, training, held_out, grey_scale, place.federation.passes, pictures,
         place.seed,
     )  # fmt: skip
-    keep_encoder(place, arm, model, grey_scale, sites)
+    keep_encoder(place, arm, model, grey_scale, sites, site_numbers(place, sites))
     return [{"pass": row["round"], **row} for row in history]
 
 

@@ -106,14 +106,15 @@ def prepare(model: MaskedAutoencoder, recipe: Recipe, device: torch.device) -> s
     """Set the model up for this device; the precision that it will be trained in."""
     chosen = exactness.choose_precision(recipe.precision, device, recipe.step_numbers)
     exactness.choose_attention(model, chosen, device)
-    exactness.compile_model(model, recipe.compiled, device, equal_numbers=recipe.masking != "sector")
+    exactness.compile_model(model, recipe.compiled, device, recipe.step_numbers, recipe.masking != "sector")
     return chosen
 
 
 def accumulate_gradients(model: MaskedAutoencoder, view: View, grey_scale: GreyScale, recipe: Recipe) -> float:
     """Gradients of the view's mean loss, added up over `recipe.accumulate` parts of it; the loss.
 
-    Every scored patch of the view counts the same, whatever part it is in, so parts do not change the result.
+    Every scored patch of the view counts the same, whatever part it is in, so parts do not change the result. A model
+    that is compiled is compiled for the usual number of pictures only; the few of an epoch's end go uncompiled.
     """
     device = view.shown.device
     chosen = exactness.choose_precision(recipe.precision, device, recipe.step_numbers)
@@ -122,8 +123,9 @@ def accumulate_gradients(model: MaskedAutoencoder, view: View, grey_scale: GreyS
     for start in range(0, len(view.shown), size):
         part = view.part(slice(start, start + size))
         clean = grey_scale.apply(part.clean)
+        compute = model if len(part.shown) == recipe.part_size else model.forward
         with exactness.computing_in(chosen, device):
-            predicted = model(grey_scale.apply(part.shown), part.keep, part.wanted, part.acquisition)
+            predicted = compute(grey_scale.apply(part.shown), part.keep, part.wanted, part.acquisition)
         errors = reconstruction_errors(predicted, clean, part.wanted, model.patch_size)
         loss = (errors * part.scored).sum() / scored
         loss.backward()
@@ -164,7 +166,7 @@ def image_losses(
         view = plain_view(batch, model.patch_size, recipe.mask_ratio, generator)
         pictures = grey_scale.apply(view.clean)
         with exactness.computing_in(chosen, device):
-            predicted = model(pictures, view.keep, view.wanted, view.acquisition)
+            predicted = model.forward(pictures, view.keep, view.wanted, view.acquisition)
         errors = reconstruction_errors(predicted, pictures, view.wanted, model.patch_size)
         losses += mean_where(errors, view.scored, dim=(1,)).tolist()
     return np.array(losses)

@@ -5,27 +5,19 @@ from __future__ import annotations
 import contextlib
 import shutil
 import warnings
-from functools import lru_cache
-from pathlib import Path
 
 import torch
 
 from ultrafm.pretraining.model import MaskedAutoencoder
+from ultrafm.processor import processor_has_bf16
 
 LEAST_BF16 = 1 << 16  # numbers in all patches of a step; below, on a processor, casting costs what bf16 saves
+LEAST_COMPILED = 1 << 20
 
 
 def pick_device() -> torch.device:
     """The graphics card when torch sees one, else the processor."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@lru_cache(maxsize=1)
-def processor_has_bf16() -> bool:
-    """Does this processor multiply matrices in bf16?"""
-    facts = Path("/proc/cpuinfo")
-    flags = facts.read_text() if facts.exists() else ""
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def choose_precision(wanted: str, device: torch.device | None = None, numbers: int = LEAST_BF16) -> str:
@@ -67,13 +59,16 @@ def can_compile(device: torch.device) -> bool:
     return any(shutil.which(name) for name in ("g++", "clang++", "c++"))
 
 
-def compile_model(model: MaskedAutoencoder, wanted: str, device: torch.device, equal_numbers: bool) -> bool:
+def compile_model(
+    model: MaskedAutoencoder, wanted: str, device: torch.device, numbers: int, equal_numbers: bool
+) -> bool:
     """Compile the model in place, once, where it pays; says whether it is compiled.
 
-    'auto' compiles on a graphics card. On a processor it takes about a minute and saves a few percent, so only 'on'
-    does it there. Policies that keep unequal numbers of patches are not compiled. Without a compiler a warning says so.
+    'auto' compiles on a graphics card, and on a processor from `numbers` (patches of a step times width) on at which a
+    step takes about a second: compiling takes a minute and saves a tenth. Policies that keep unequal numbers of patches
+    are not compiled. Where 'on' is asked for and there is no compiler, a warning says so.
     """
-    if wanted == "off" or (wanted == "auto" and device.type != "cuda"):
+    if wanted == "off" or (wanted == "auto" and device.type != "cuda" and numbers < LEAST_COMPILED):
         return False
     if not equal_numbers or not can_compile(device):
         why = "pictures keep unequal numbers of patches" if not equal_numbers else f"no compiler for {device.type}"

@@ -9,6 +9,7 @@ import torch
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.pretraining.masking import kept_count, policy_named
 from ultrafm.pretraining.model import MaskedAutoencoder
+from ultrafm.pretraining.precision import choose_precision
 from ultrafm.seeds import spawn_integer
 
 CONVERSIONS = ("none", "correct", "published")
@@ -79,10 +80,14 @@ class Recipe:
         return self.learning_rate * (self.batch_size / RATE_BATCH if self.scale_rate else 1.0)
 
     @property
+    def part_size(self) -> int:
+        """Pictures that go through the model at once."""
+        return -(-self.batch_size // self.accumulate)
+
+    @property
     def step_numbers(self) -> int:
         """Patches that go through the model at once, times its width: how much there is to compute in a step."""
-        pictures = -(-self.batch_size // self.accumulate)
-        return pictures * (self.image_size // self.patch_size) ** 2 * self.width
+        return self.part_size * (self.image_size // self.patch_size) ** 2 * self.width
 
     def settings(self) -> dict[str, int | float | str | bool]:
         """The recipe as plain values, in a fixed order."""
@@ -99,6 +104,14 @@ SIZES = {
 }
 
 
+AUGMENTATIONS: dict[str, dict[str, str | float]] = {
+    "plain": {},
+    "conversion": {"scan_conversion": "correct"},
+    "degradation": {"degraded_share": 0.5},
+    "both": {"scan_conversion": "correct", "degraded_share": 0.5},
+}
+
+
 def recipe_of_size(size: str, **changes: int | float | str | bool) -> Recipe:
     """A recipe with the sizes of SIZES: "micro" for tests, "base" is the paper's (at 224 pixels, patches of 16)."""
     if size not in SIZES:
@@ -110,6 +123,11 @@ def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     """Raises UltraFMError, with the nearest known word, unless `value` is a known one."""
     if value not in known:
         raise UltraFMError(f"recipe, {name}", repr(value), f"one of {', '.join(known)}{nearest(value, known)}")
+
+
+def decide_precision(recipe: Recipe, device: torch.device) -> Recipe:
+    """The recipe with its precision in so many words, as it is for this device: "fp32" or "bf16", no longer "auto"."""
+    return replace(recipe, precision=choose_precision(recipe.precision, device, recipe.step_numbers))
 
 
 def build_model(recipe: Recipe, seed: int) -> MaskedAutoencoder:

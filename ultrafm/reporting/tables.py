@@ -248,13 +248,12 @@ def _our_setting(records: Sequence[Record], parameters: Mapping[str, Any], sites
     kinds = sorted({found["images"] for found in records})
     readers = sorted({found["readers"] for found in records if found["readers"]})
     size, curated = parameters.get("image_size"), _curated_images(records)
-    width, depth = parameters.get("width"), parameters.get("depth")
     return {
         "sites": _site_words(sites) + (", fictional" if kinds == ["simulated"] else ""),
         "images": f"{curated:,} after curation, all folds" if curated else "see step 10",
         "organs": "see step 00",
         "kind": " and ".join(kinds) or "none yet",
-        "encoder": f"ViT: width {width}, {depth} blocks" if width and depth else "see step 20",
+        "encoder": f"ViT of size {parameters['size']}" if "size" in parameters else "see step 20",
         "image_size": f"{size} x {size} pixels" if size else "see step 10",
         "rounds": _round_words(parameters),
         "readers": " and ".join(readers) or "none",
