@@ -16,11 +16,10 @@ import numpy as np
 import torch
 
 from tests.bench_phantom import bench_phantom
+from tests.bench_pretraining import bench_pretraining
 from ultrafm.files import write_json
-from ultrafm.pretraining.grey import GreyScale
-from ultrafm.pretraining.loop import epoch_batches, make_optimizer, train
 from ultrafm.pretraining.recipe import Recipe, build_model
-from ultrafm.seeds import spawn, spawn_torch
+from ultrafm.seeds import spawn
 from ultrafm.study import REPOSITORY
 
 if TYPE_CHECKING:
@@ -43,52 +42,6 @@ def side_by_side(
         second()
         pairs.append((middle - start, time.perf_counter() - middle))
     return (*(statistics.median(column) for column in zip(*pairs)), statistics.median(a / b for a, b in pairs))
-
-
-def pictures(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random pictures of the laptop profile's size."""
-    return spawn(0, "bench").integers(0, 256, (count, 64, 64), dtype=np.uint8), np.ones((count, 64, 64), bool)
-
-
-def matrix_work(recipe: Recipe, images: int) -> float:
-    """Multiply-adds of forward and backward over `images`: the arithmetic that no implementation can leave out."""
-    patches = (recipe.image_size // recipe.patch_size) ** 2
-    seen = 1 + round(patches * (1 - recipe.mask_ratio))
-    block = lambda tokens, width: tokens * 12 * width**2 + 2 * tokens**2 * width  # noqa: E731
-    forward = recipe.depth * block(seen, recipe.width) + recipe.decoder_depth * block(patches, recipe.decoder_width)
-    return 3.0 * forward * images
-
-
-def bench_pretraining() -> dict:
-    """Training pictures per second on one thread, beside the time of bare matrix products of the same arithmetic."""
-    recipe, count = Recipe(batch_size=16), 128
-    images, sectors = pictures(count)
-    model = build_model(recipe, 0)
-    optimizer = make_optimizer(model, 0.05)
-    square = torch.randn(512, 512)
-    products = max(round(matrix_work(recipe, count) / 512**3), 1)
-
-    def one_epoch() -> None:
-        batches = epoch_batches(count, recipe.batch_size, 1, spawn(0, "batches"))
-        train(
-            model,
-            optimizer,
-            images,
-            sectors,
-            batches,
-            lambda step: 1e-4,
-            GreyScale(0.5, 0.3),
-            0.75,
-            "fp32",
-            spawn_torch(0, "t"),
-        )
-
-    def bare_products() -> None:
-        for _ in range(products):
-            square @ square
-
-    ours, limit, ratio = side_by_side(one_epoch, bare_products)
-    return {"pictures_per_second": count / ours, "seconds": ours, "matrix_product_limit_seconds": limit, "ratio": ratio}
 
 
 def bench_federation() -> dict:

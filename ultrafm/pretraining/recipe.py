@@ -13,6 +13,7 @@ from ultrafm.pretraining.precision import choose_precision
 from ultrafm.seeds import spawn_integer
 
 CONVERSIONS = ("none", "correct", "published")
+FINE = 128
 RATE_BATCH = 256  # pictures of a step that a base rate is for (Goyal et al. 2017, linear scaling)
 
 
@@ -113,10 +114,14 @@ AUGMENTATIONS: dict[str, dict[str, str | float]] = {
 
 
 def recipe_of_size(size: str, **changes: int | float | str | bool) -> Recipe:
-    """A recipe with the sizes of SIZES: "micro" for tests, "base" is the paper's (at 224 pixels, patches of 16)."""
+    """A recipe with the sizes of SIZES: "micro" for tests, "base" is the paper's, at 224 pixels.
+
+    Unless they are told, patches have 8 pixels in pictures below FINE pixels and 16 in others.
+    """
     if size not in SIZES:
         raise UltraFMError("size", repr(size), f"one of {', '.join(SIZES)}{nearest(size, SIZES)}")
-    return replace(Recipe(**SIZES[size]), **changes)
+    pixels = changes.get("image_size", Recipe.image_size)
+    return Recipe(**SIZES[size] | {"patch_size": 8 if pixels < FINE else 16} | changes)
 
 
 def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
