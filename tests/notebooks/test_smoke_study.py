@@ -97,6 +97,21 @@ def test_an_experiment_runs_on_top_of_the_study(smoke):
     assert hash_file(smoke / "results.json") == before
 
 
+@pytest.mark.slow
+def test_the_ablation_of_pretraining_runs_and_goes_on(smoke):
+    command = ["study", "--profile", "smoke", "--out", str(smoke), "--only", "pretraining_choices"]
+    assert main(command) == 0
+    folder = smoke / "pretraining_choices"
+    records = read_json(folder / "records.json")
+    assert {one["section"] for one in records} == {"ablation", "ablation_repeats"}
+    assert {one["fold"] for one in records} == {"validation"}, "no test fold"
+    first = (folder / "screening.csv").read_text()
+    shutil.rmtree(smoke / "pretraining_choices" / "arms" / "texture_correct_clean_seed-0")
+    (folder / "records.json").unlink()
+    assert main(command) == 0 and (folder / "screening.csv").read_text() == first
+    shutil.rmtree(folder)
+
+
 def test_encoders_of_one_study_are_tested_on_the_pictures_of_another(smoke, tmp_path):
     shutil.copytree(smoke / "10_curate", tmp_path / "other" / "10_curate")
     parameters = {"out": str(tmp_path / "other"), "profile": "smoke", "bootstrap": 50, "workers": 1}

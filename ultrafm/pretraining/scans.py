@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,21 +82,14 @@ class Batch:
     frames: ScanFrames
     acquisition: Acquisition
 
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
-        made = Acquisition(self.acquisition.scan_mode.to(device), self.acquisition.pixel_mm.to(device))
-        pictures, inside = (one.to(device, non_blocking=True) for one in (self.pictures, self.inside))
-        return replace(self, pictures=pictures, inside=inside, frames=self.frames.to(device), acquisition=made)
 
-
-def as_batch(scans: Scans, rows: np.ndarray) -> Batch:
-    """The pictures in `rows` as tensors on the processor."""
+def as_batch(scans: Scans, rows: np.ndarray, device: torch.device | None = None) -> Batch:
+    """The pictures in `rows` as tensors on a device, the processor unless told; bytes travel, not floats."""
     some = scans.rows(rows)
-    pictures = torch.from_numpy(some.images).float().div(255)[:, None]
-    inside = torch.from_numpy(some.sectors).float()[:, None]
-    frames = ScanFrames(torch.from_numpy(some.curved), torch.from_numpy(some.numbers))
-    made = Acquisition(torch.from_numpy(some.scan_mode), torch.from_numpy(some.pixel_mm))
-    return Batch(np.asarray(rows), pictures, inside, frames, made)
+    there = {name: torch.from_numpy(getattr(some, name)).to(device) for name in some.__dataclass_fields__}
+    pictures, inside = there["images"].float().div(255)[:, None], there["sectors"].float()[:, None]
+    frames = ScanFrames(there["curved"], there["numbers"])
+    return Batch(np.asarray(rows), pictures, inside, frames, Acquisition(there["scan_mode"], there["pixel_mm"]))
 
 
 def load_batches(scans: Scans, batches: Iterable[np.ndarray], device: torch.device) -> Iterator[Batch]:
@@ -111,7 +104,7 @@ def load_batches(scans: Scans, batches: Iterable[np.ndarray], device: torch.devi
     with ThreadPoolExecutor(1) as thread:
         ahead = None
         for rows in batches:
-            following = thread.submit(lambda rows=rows: as_batch(scans, rows).to(device))
+            following = thread.submit(lambda rows=rows: as_batch(scans, rows, device))
             if ahead is not None:
                 yield ahead.result()
             ahead = following

@@ -1,0 +1,131 @@
+"""The ablation of pre-training: which arms there are, that no test fold is read, and hand-computed tables."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.downstream.made_tasks import made_diagnosis
+from ultrafm.downstream.ablation import (
+    RANDOM,
+    ablation_table,
+    all_arms,
+    repeat_best,
+    seeds_table,
+    validation_turns,
+)
+from ultrafm.downstream.ablation_figures import (
+    ablation_figure,
+    ablation_style,
+    main_effects,
+    main_effects_figure,
+    seeds_style,
+)
+from ultrafm.downstream.records import diagnosis_records
+from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS
+from ultrafm.errors import UltraFMError
+from ultrafm.pretraining.recipe import Recipe
+
+ARMS = all_arms(["uniform", "texture"], ["none", "correct"], [0.0, 0.5], seed=0)
+
+
+def screening():
+    """Two choices, known numbers."""
+    rows = [(arm.choices, 0.6 + 0.01 * number) for number, arm in enumerate(ARMS)]
+    table = pd.DataFrame(rows, columns=["choices", "estimate"])
+    table = table.assign(ci_low=table.estimate - 0.1, ci_high=table.estimate + 0.1, difference=table.estimate - 0.6)
+    table = table.assign(difference_low=table.difference - 0.05, difference_high=table.difference + 0.05)
+    return table.assign(images="simulated", fold="validation", seed=0)
+
+
+def test_every_combination_is_an_arm_and_the_first_is_plain():
+    assert len({arm.folder for arm in ARMS}) == 8 and ARMS[0].choices == "uniform, none, clean"
+    recipe = ARMS[-1].recipe(Recipe())
+    assert (recipe.masking, recipe.scan_conversion, recipe.degraded_share) == ("texture", "correct", 0.5)
+    assert ARMS[0].recipe(Recipe()) == Recipe()
+
+
+def test_the_best_are_repeated_beside_the_reference():
+    again = repeat_best(screening(), ARMS, 2, [0, 1])
+    assert [arm.choices for arm in again[::2]] == [ARMS[0].choices, ARMS[7].choices, ARMS[6].choices]
+    assert [arm.seed for arm in again] == [0, 1] * 3
+
+
+def test_no_picture_of_the_test_fold_is_read():
+    data = made_diagnosis(np.random.default_rng(0), FIXED_FOLDS, patients=48)
+    (turn,) = validation_turns(data, np.random.default_rng(1))
+    fold = data.table["fold"].to_numpy()
+    assert set(fold[turn.predict]) == {"validation"} and turn.fold == "validation"
+    assert set(fold[turn.train]) == {"train"}
+    for fit, held in turn.selection:
+        assert set(fold[fit]) | set(fold[held]) == {"train"}
+        assert not set(data.patients[fit]) & set(data.patients[held])
+
+
+def test_sets_without_folds_are_cross_validated():
+    data = made_diagnosis(np.random.default_rng(0), CROSS_VALIDATION)
+    found = validation_turns(data, np.random.default_rng(1))
+    assert sorted(np.concatenate([turn.predict for turn in found])) == list(range(len(data.table)))
+    assert {turn.fold for turn in found} == {"cross-validation"}
+
+
+def test_the_table_holds_differences_from_the_reference():
+    generator = np.random.default_rng(0)
+    names = [ARMS[0].name, ARMS[1].name, RANDOM]
+    truth = np.arange(40) % 2
+    base = pd.DataFrame({"image_id": range(40), "site": "s", "patient": [f"p{one}" for one in range(40)]})
+    scores = pd.concat(
+        [
+            base.assign(
+                task="t", method="linear_probe", encoder=name, fold="validation", truth=truth,
+                score=truth * strength + generator.normal(size=40),
+            )
+            for name, strength in zip(names, (1.0, 3.0, 0.0))
+        ]
+    )  # fmt: skip
+    records = diagnosis_records(
+        scores, {"t": {"images": "simulated"}}, np.random.default_rng(1), 50, "ablation", ARMS[0].name
+    )
+    table = ablation_table(records, ARMS).set_index("choices")
+    assert list(table.index) == [ARMS[1].choices, ARMS[0].choices, RANDOM], "best first"
+    for choices in (ARMS[1].choices, RANDOM):
+        row = table.loc[choices]
+        assert row["difference"] == pytest.approx(row["estimate"] - table.loc[ARMS[0].choices, "estimate"])
+        assert row["difference_low"] < row["difference"] < row["difference_high"]
+    assert np.isnan(table.loc[ARMS[0].choices, "difference"])
+    with pytest.raises(UltraFMError, match="no macro average"):
+        ablation_table([], ARMS)
+
+
+def test_repeats_are_paired_by_seed():
+    rows = [("plain", 0, 0.60), ("plain", 1, 0.70), ("better", 0, 0.64), ("better", 1, 0.72)]
+    found = seeds_table(pd.DataFrame(rows, columns=["choices", "seed", "estimate"]), "plain").set_index("choices")
+    better = found.loc["better"]
+    assert better["mean"] == pytest.approx(0.68) and (better["lowest"], better["highest"]) == (0.64, 0.72)
+    # differences 0.04 and 0.02: mean 0.03, deviation 0.01414, Student's t with one degree of freedom 12.706
+    assert better["difference"] == pytest.approx(0.03)
+    assert better["difference_high"] == pytest.approx(0.03 + 12.706 * 0.01414 / 2**0.5, abs=1e-4)
+    assert np.isnan(found.loc["plain", "difference"])
+
+
+def test_one_seed_has_no_interval():
+    rows = [("plain", 0, 0.60), ("better", 0, 0.64)]
+    found = seeds_table(pd.DataFrame(rows, columns=["choices", "seed", "estimate"]), "plain")
+    assert found["difference_low"].isna().all()
+
+
+def test_a_main_effect_is_the_mean_over_the_other_choices():
+    found = main_effects(screening()).set_index("option")
+    assert found.loc["uniform", "mean"] == pytest.approx(0.615) and found.loc["texture", "mean"] == pytest.approx(0.655)
+    assert found.loc["degraded", "mean"] - found.loc["clean", "mean"] == pytest.approx(0.01)
+    assert set(found["arms"]) == {4}
+
+
+def test_figures_and_tables_can_be_drawn():
+    untrained = screening().iloc[[0]].assign(choices=RANDOM)
+    table = pd.concat([screening(), untrained], ignore_index=True)
+    assert "simulated" in ablation_figure(table).axes[0].get_title(loc="left")
+    assert len(main_effects_figure(table).axes) == 3
+    assert "uniform, none, clean" in ablation_style(table).to_html()
+    rows = [("plain", 0, 0.60), ("plain", 1, 0.70), ("better", 0, 0.64), ("better", 1, 0.72)]
+    by_seed = seeds_table(pd.DataFrame(rows, columns=["choices", "seed", "estimate"]), "plain")
+    assert "0.030 [−0.097, 0.157]" in seeds_style(by_seed).to_html()
