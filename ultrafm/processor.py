@@ -14,6 +14,15 @@ def processor_has_bf16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+def describe_device() -> str:
+    """What models are trained on: "cpu", or the name of the graphics card that torch sees."""
+    if not any(Path("/dev").glob("nvidia[0-9]*")):
+        return "cpu"
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
 def describe_precision(wanted: str) -> str:
     """A precision as a run's facts tell it: 'auto' with what it comes to on this processor."""
     if wanted != "auto":

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ultrafm.files import hash_file
-from ultrafm.processor import describe_precision
+from ultrafm.processor import describe_device, describe_precision
 from ultrafm.study import REPOSITORY
 
 PACKAGES = ("torch", "timm", "flwr", "datasets", "scikit-learn", "numpy", "scipy", "statsmodels", "papermill")
@@ -38,5 +38,5 @@ def describe_run(profile: str, seed: int, source: str, precision: str) -> dict[s
         "lock_sha256": hash_file(lock) if lock.exists() else "unknown",
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
-        "device": "cpu", "precision": describe_precision(precision), "torch_threads": 1,
+        "device": describe_device(), "precision": describe_precision(precision), "torch_threads": 1,
     }  # fmt: skip

@@ -7,17 +7,20 @@ import pytest
 from tests.downstream.made_tasks import made_diagnosis
 from ultrafm.downstream.ablation import (
     RANDOM,
+    Arm,
     ablation_table,
     all_arms,
+    main_effects,
     repeat_best,
+    repeat_records,
     seeds_table,
     validation_turns,
 )
 from ultrafm.downstream.ablation_figures import (
     ablation_figure,
     ablation_style,
-    main_effects,
     main_effects_figure,
+    main_effects_style,
     seeds_style,
 )
 from ultrafm.downstream.records import diagnosis_records
@@ -45,9 +48,19 @@ def test_every_combination_is_an_arm_and_the_first_is_plain():
 
 
 def test_the_best_are_repeated_beside_the_reference():
-    again = repeat_best(screening(), ARMS, 2, [0, 1])
+    untrained = screening().iloc[[0]].assign(choices=RANDOM, estimate=0.99)
+    again = repeat_best(pd.concat([screening(), untrained]), ARMS, 2, [1, 2])
     assert [arm.choices for arm in again[::2]] == [ARMS[0].choices, ARMS[7].choices, ARMS[6].choices]
-    assert [arm.seed for arm in again] == [0, 1] * 3
+    assert [arm.seed for arm in again] == [1, 2] * 3
+    with pytest.raises(UltraFMError, match="other seeds"):
+        repeat_best(screening(), ARMS, 2, [0, 1])
+
+
+def test_options_have_names_of_their_own():
+    many = all_arms(["uniform", "uniform"], ["none"], [0.0, 0.25, 0.5], seed=0)
+    assert [arm.choices for arm in many] == [
+        "uniform, none, clean", "uniform, none, degraded 0.25", "uniform, none, degraded 0.5",
+    ]  # fmt: skip
 
 
 def test_no_picture_of_the_test_fold_is_read():
@@ -69,19 +82,7 @@ def test_sets_without_folds_are_cross_validated():
 
 
 def test_the_table_holds_differences_from_the_reference():
-    generator = np.random.default_rng(0)
-    names = [ARMS[0].name, ARMS[1].name, RANDOM]
-    truth = np.arange(40) % 2
-    base = pd.DataFrame({"image_id": range(40), "site": "s", "patient": [f"p{one}" for one in range(40)]})
-    scores = pd.concat(
-        [
-            base.assign(
-                task="t", method="linear_probe", encoder=name, fold="validation", truth=truth,
-                score=truth * strength + generator.normal(size=40),
-            )
-            for name, strength in zip(names, (1.0, 3.0, 0.0))
-        ]
-    )  # fmt: skip
+    scores = made_scores({ARMS[0].name: 1.0, ARMS[1].name: 3.0, RANDOM: 0.0})
     records = diagnosis_records(
         scores, {"t": {"images": "simulated"}}, np.random.default_rng(1), 50, "ablation", ARMS[0].name
     )
@@ -113,11 +114,40 @@ def test_one_seed_has_no_interval():
     assert found["difference_low"].isna().all()
 
 
+def made_scores(strengths):
+    """Scores of a task of 40 patients by each named encoder, the better the stronger."""
+    generator, truth = np.random.default_rng(0), np.arange(40) % 2
+    base = pd.DataFrame({"image_id": range(40), "site": "s", "patient": [f"p{one}" for one in range(40)]})
+    return pd.concat(
+        [
+            base.assign(
+                task="t", method="linear_probe", encoder=name, fold="validation", truth=truth,
+                score=truth * strength + generator.normal(size=40),
+            )
+            for name, strength in strengths.items()
+        ]
+    )  # fmt: skip
+
+
 def test_a_main_effect_is_the_mean_over_the_other_choices():
-    found = main_effects(screening()).set_index("option")
-    assert found.loc["uniform", "mean"] == pytest.approx(0.615) and found.loc["texture", "mean"] == pytest.approx(0.655)
-    assert found.loc["degraded", "mean"] - found.loc["clean", "mean"] == pytest.approx(0.01)
+    scores = made_scores({arm.name: 2.0 if arm.masking == "texture" else 0.5 for arm in ARMS} | {RANDOM: 0.0})
+    found = main_effects(scores, {"t": {"images": "simulated"}}, ARMS).set_index("option")
+    texture, uniform = found.loc["texture"], found.loc["uniform"]
+    assert texture["difference"] == pytest.approx(texture["mean"] - uniform["mean"]) and np.isnan(uniform["difference"])
+    assert 0 < texture["low"] < texture["difference"] < texture["high"]
+    assert found.loc["degraded 0.5", "low"] < 0 < found.loc["degraded 0.5", "high"]
     assert set(found["arms"]) == {4}
+
+
+def test_repeats_are_compared_with_the_reference_of_their_seed():
+    arms = [Arm(masking, "none", 0.0, seed) for masking in ("uniform", "texture") for seed in (1, 2)]
+    scores = made_scores({arm.name: 1.0 for arm in arms})
+    records = repeat_records(scores, {"t": {"images": "simulated"}}, arms, np.random.default_rng(0))
+    pairs = {(row["method"], row["comparator"]) for row in records if row["comparator"]}
+    assert pairs == {
+        (f"linear_probe/texture, none, clean, seed {seed}", f"linear_probe/uniform, none, clean, seed {seed}")
+        for seed in (1, 2)
+    }
 
 
 def test_figures_and_tables_can_be_drawn():
@@ -125,6 +155,8 @@ def test_figures_and_tables_can_be_drawn():
     table = pd.concat([screening(), untrained], ignore_index=True)
     assert "simulated" in ablation_figure(table).axes[0].get_title(loc="left")
     assert len(main_effects_figure(table).axes) == 3
+    effects = main_effects(made_scores({arm.name: 1.0 for arm in ARMS}), {"t": {"images": "simulated"}}, ARMS)
+    assert "degraded 0.5" in main_effects_style(effects).to_html()
     assert "uniform, none, clean" in ablation_style(table).to_html()
     rows = [("plain", 0, 0.60), ("plain", 1, 0.70), ("better", 0, 0.64), ("better", 1, 0.72)]
     by_seed = seeds_table(pd.DataFrame(rows, columns=["choices", "seed", "estimate"]), "plain")

@@ -104,7 +104,9 @@ def test_biases_norms_tokens_and_positions_are_not_decayed():
     names = {id(weight): name for name, weight in model.named_parameters()}
     spared = {names[id(weight)] for weight in spared["params"]}
     assert {"encoder.pos_embed", "encoder.cls_token", "encoder.reg_token", "mask_token"} <= spared
-    assert all(name.endswith("bias") or "norm" in name for name in spared if name.count(".") > 1)
+    others = {name for name in spared if name.count(".") > 1 and not name.startswith("acquisition.")}
+    assert others and all(name.endswith("bias") or "norm" in name for name in others)
+    assert {name for name in names.values() if name.startswith("acquisition.")} <= spared
     assert "encoder.patch_embed.proj.weight" in {names[id(weight)] for weight in decayed["params"]}
 
 
@@ -153,6 +155,12 @@ def test_sizes_are_those_of_known_networks(size):
         ({"degraded_share": 1.5}, "degraded_share"),
         ({"accumulate": 5}, "at most one a picture"),
         ({"image_size": 30}, "a multiple of patch_size"),
+        ({"warmup": 1.0}, "warmup"),
+        ({"clip": 0.0}, "clip"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"depth": 0}, "depth: found 0"),
+        ({"width": 30}, "multiple of 4 x heads"),
+        ({"positions": "rotary"}, "positions"),
     ],
 )
 def test_a_recipe_that_cannot_work_is_refused(changes, says):
@@ -205,6 +213,7 @@ def test_clipping_clips(stripes, monkeypatch):
         honest(parameters, largest)
         grads = [one.grad for one in parameters if one.grad is not None]
         norms.append(torch.cat([grad.flatten() for grad in grads]).norm().item())
+        return torch.tensor(1.0)
 
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", spy)
     run(stripes, tiny(clip=0.01))
@@ -216,6 +225,20 @@ def test_a_loss_that_is_not_finite_stops_before_any_weight_takes_harm(stripes, m
     before = model.to_pixels.weight.clone()
     monkeypatch.setattr(loop_room, "accumulate_gradients", lambda *_: float("nan"))
     with pytest.raises(UltraFMError, match=r"step 1, pictures \d+, \d+, \d+, \d+: found a loss of nan"):
+        run(stripes, model=model)
+    assert torch.equal(before, model.to_pixels.weight)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_any_weight_takes_harm(stripes, monkeypatch):
+    model = build_model(TINY, 0)
+    before = model.to_pixels.weight.clone()
+
+    def poison(model, *_):
+        model.to_pixels.bias.grad = torch.full_like(model.to_pixels.bias, torch.inf)
+        return 1.0
+
+    monkeypatch.setattr(loop_room, "accumulate_gradients", poison)
+    with pytest.raises(UltraFMError, match=r"found a gradient of (inf|nan); expected a gradient that is finite"):
         run(stripes, model=model)
     assert torch.equal(before, model.to_pixels.weight)
 
@@ -248,7 +271,7 @@ def test_batches_come_in_order_from_the_thread_too(stripes):
 
 
 def test_registers_are_told_and_change_what_is_learnt(stripes):
-    recipe = tiny(registers=True)
+    recipe = tiny(registers=True, batch_size=12)
     known = as_scans(stripes.images, stripes.sectors)
     known.scan_mode[:] = 1
     unknown, _ = run(stripes, recipe)

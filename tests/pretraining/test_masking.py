@@ -191,33 +191,61 @@ def test_polar_blocks_follow_depth_and_line_not_rows():
     assert (back[:, 1:] == back[:, :-1]).float().mean() > 0.7
 
 
+def test_polar_blocks_keep_their_size_when_less_of_the_scan_is_seen():
+    """A crop to a quarter of the scan shows the same patches with half the steps in depth and line."""
+    whole = patches_with(np.ones(196), 400)
+    part = Patches(whole.pixels, whole.content, whole.depth / 2 + 0.2, whole.line / 2 + 0.3)
+
+    def shared(patches):
+        _keep, mask = polar_blocks(patches, 0.75, seeded())
+        grid = mask.reshape(-1, 14, 14)
+        return (grid[:, 1:] == grid[:, :-1]).float().mean().item()
+
+    assert shared(part) == pytest.approx(shared(whole), abs=0.02)
+
+
+def test_polar_blocks_hide_what_is_outside_patch_by_patch():
+    content = torch.ones(400, 196, dtype=torch.bool)
+    content[:, 98:] = False
+    _keep, mask = polar_blocks(patches_with(np.ones(196), 400, content), 0.75, seeded())
+    assert mask[:, 98:].float().mean() == pytest.approx(0.75, abs=0.03)
+    grid = mask.reshape(-1, 14, 14)[:, 7:]
+    assert (grid[:, 1:] == grid[:, :-1]).float().mean() == pytest.approx(0.75**2 + 0.25**2, abs=0.03)
+
+
+def test_patches_too_small_for_a_texture_are_told():
+    with pytest.raises(UltraFMError, match="patches of 2 pixels"):
+        texture(torch.zeros(1, 4, 4))
+
+
 def test_wanted_are_hidden_patches_with_content_first():
     content = torch.ones(2, 16, dtype=torch.bool)
     content[1, 6:] = False
     keep, mask = uniform(patches_with(np.ones(16), 2, content), 0.75, seeded())
-    everything, scored = choose_wanted(keep, mask, content, 1.0, seeded())
+    everything, scored = choose_wanted(mask, content, 1.0, seeded())
     assert everything.shape == (2, 12)
     for row in range(2):
         assert sorted([*everything[row].tolist(), *keep[row].tolist()]) == list(range(16))
         assert scored[row].sum() == (mask[row] & content[row]).sum()
-    half, scored = choose_wanted(keep, mask, content, 0.5, seeded())
+    half, scored = choose_wanted(mask, content, 0.5, seeded())
     assert half.shape == (2, 6)
     assert scored[0].all() and scored[1].sum() == min(int((mask[1] & content[1]).sum()), 6)
 
 
 def test_every_hidden_patch_has_its_turn_to_be_wanted():
     patches = patches_with(np.ones(16), DRAWS)
-    keep, mask = uniform(patches, 0.75, seeded())
-    wanted, _scored = choose_wanted(keep, mask, patches.content, 0.5, seeded(1))
+    _keep, mask = uniform(patches, 0.75, seeded())
+    wanted, _scored = choose_wanted(mask, patches.content, 0.5, seeded(1))
     share = torch.bincount(wanted.reshape(-1), minlength=16) / DRAWS
     assert (share - 6 / 16).abs().max() < 0.04
 
 
-def test_wanted_of_a_sector_never_repeats_a_visible_patch():
+def test_wanted_of_a_sector_are_its_hidden_patches_and_nothing_else():
     content = torch.zeros(2, 16, dtype=torch.bool)
     content[0, :12], content[1, :4] = True, True
     keep, mask = sector(patches_with(np.ones(16), 2, content), 0.75, seeded())
-    wanted, scored = choose_wanted(keep, mask, content, 1.0, seeded())
+    wanted, scored = choose_wanted(mask, content, 1.0, seeded())
+    assert torch.equal(scored, wanted != ABSENT)
     for row in range(2):
-        assert not set(wanted[row].tolist()) & set(keep[row][keep[row] != ABSENT].tolist())
-        assert set(wanted[row][scored[row]].tolist()) == set(mask[row].nonzero()[:, 0].tolist())
+        assert not set(wanted[row][scored[row]].tolist()) & set(keep[row][keep[row] != ABSENT].tolist())
+        assert wanted[row][scored[row]].tolist() == mask[row].nonzero()[:, 0].tolist()

@@ -65,10 +65,10 @@ def test_a_patch_is_placed_where_it_was(model):
 def test_a_place_without_patch_takes_no_part(model):
     pictures = torch.randn(2, 1, 32, 32)
     keep = torch.tensor([[0, 5, 9, ABSENT, ABSENT], [1, 2, 3, 4, 8]])
-    wanted = torch.tensor([[1, 15], [0, 9]])
+    wanted = torch.tensor([[1, 15, ABSENT], [0, 9, 10]])
     both = model(pictures, keep, wanted)
-    alone = model(pictures[:1], keep[:1, :3], wanted[:1])
-    assert torch.allclose(both[:1], alone, atol=1e-5)
+    alone = model(pictures[:1], keep[:1, :3], wanted[:1, :2])
+    assert torch.allclose(both[:1, :2], alone, atol=1e-5)
 
 
 def test_the_order_of_patches_does_not_matter(model):

@@ -29,7 +29,7 @@ def test_a_recipe_says_in_what_precision_it_is_trained(monkeypatch):
     assert decide_precision(paper, CPU).precision == "bf16" and decide_precision(small, CPU).precision == "fp32"
     has_bf16(monkeypatch, False)
     assert decide_precision(paper, CPU).precision == "fp32"
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: not including_emulation)
     assert decide_precision(small, CARD).precision == "bf16"
     assert decide_precision(Recipe(precision="fp32"), CARD).precision == "fp32"
 
@@ -82,7 +82,8 @@ def test_what_is_compiled(monkeypatch):
     with pytest.warns(UserWarning, match="unequal numbers"):
         ask(model, "on", CPU, 1000, False)
     monkeypatch.setattr(precision, "can_compile", lambda device: False)
-    assert not ask(model, "auto", CPU, 1 << 20, True), "falls back without a word"
+    with pytest.warns(UserWarning, match="no compiler for cpu"):
+        assert not ask(model, "auto", CPU, 1 << 20, True)
     with pytest.warns(UserWarning, match="no compiler for cpu; training goes on uncompiled"):
         assert not ask(model, "on", CPU, 1000, True)
     assert compiled == [False, False]

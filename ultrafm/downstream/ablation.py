@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
+from ultrafm.downstream.metrics import auroc, interval
+from ultrafm.downstream.records import diagnosis_records, macro_comparison
 from ultrafm.downstream.tasks import FIXED_FOLDS, TaskData, Turn, turns
 from ultrafm.errors import UltraFMError
 from ultrafm.pretraining.recipe import Recipe
@@ -26,6 +28,7 @@ from ultrafm.workers import worker_pool
 ROUNDS = 10  # checkpoints and validation losses of a run
 INNER_GROUPS = 4  # of the training fold's patients, to choose the probe's penalty on
 RANDOM = "random"
+CHOICES = ("masking", "scan conversion", "degradation")
 DRAWS = 200  # of patients, for the intervals of AUPRC
 
 
@@ -40,8 +43,8 @@ class Arm:
 
     @property
     def choices(self) -> str:
-        """The combination in words, without the seed: "texture, correct, degraded"."""
-        return f"{self.masking}, {self.conversion}, {'degraded' if self.degraded else 'clean'}"
+        """The combination in words, without the seed: "texture, correct, degraded 0.5"."""
+        return f"{self.masking}, {self.conversion}, {f'degraded {self.degraded:g}' if self.degraded else 'clean'}"
 
     @property
     def name(self) -> str:
@@ -60,13 +63,19 @@ class Arm:
 
 
 def all_arms(maskings: Sequence[str], conversions: Sequence[str], degraded: Sequence[float], seed: int) -> list[Arm]:
-    """Every combination; the first of each kind together are the reference."""
-    return [Arm(*choices, seed) for choices in itertools.product(maskings, conversions, degraded)]
+    """Every combination; the first of each kind together are the reference. A word that is given twice counts once."""
+    kinds = (dict.fromkeys(maskings), dict.fromkeys(conversions), dict.fromkeys(degraded))
+    return [Arm(*choices, seed) for choices in itertools.product(*kinds)]
 
 
 def repeat_best(screened: pd.DataFrame, arms: Sequence[Arm], count: int, seeds: Sequence[int]) -> list[Arm]:
-    """The reference and the `count` arms best by AUROC of the screening, from each of the seeds."""
-    best = screened.sort_values("estimate", ascending=False)["choices"]
+    """The reference and the `count` arms best by AUROC of the screening, from each of the `seeds`.
+
+    The seeds are others than the screening's: an arm is chosen there for its luck too, which must not count again.
+    """
+    if {arm.seed for arm in arms} & set(seeds):
+        raise UltraFMError("ablation, seeds", f"{[*seeds]}", "other seeds than the screening's")
+    best = screened[screened["choices"] != RANDOM].sort_values("estimate", ascending=False)["choices"]
     chosen = [arms[0].choices, *[name for name in best if name != arms[0].choices][:count]]
     by_choices = {arm.choices: arm for arm in arms}
     return [replace(by_choices[name], seed=seed) for name in chosen for seed in seeds]
@@ -152,8 +161,11 @@ def probe_arms(tasks: Mapping[str, TaskData], encoders: Mapping[str, Path], seed
         for name, folder in progress(encoders.items(), total=len(encoders), title="probe", unit="encoder"):
             encoder = load_encoder(folder)
             for task, data in asked:
-                features = extract_features(encoder, data.images, data.sectors)
-                for turn in validation_turns(data, spawn(seed, "penalty groups", task)):
+                asked_turns = validation_turns(data, spawn(seed, "penalty groups", task))
+                used = np.unique(np.concatenate([rows for turn in asked_turns for rows in (turn.train, turn.predict)]))
+                features = np.zeros((len(data.images), 2 * encoder.embed_dim), np.float32)
+                features[used] = extract_features(encoder, data.images[used], data.sectors[used])
+                for turn in asked_turns:
                     score = probe_turn(features, data.truth, turn).score(features[turn.predict])
                     kept = data.table.loc[turn.predict, ["image_id", "site", "patient"]]
                     rows.append(
@@ -185,7 +197,51 @@ def ablation_table(records: Sequence[Mapping[str, Any]], arms: Sequence[Arm]) ->
         here |= dict(zip(names, (row["estimate"], row["ci_low"], row["ci_high"])))
     if not rows:
         raise UltraFMError("ablation", "no macro average", "a task that can be evaluated")
+    if len({images for _name, images in rows}) > 1:
+        raise UltraFMError("ablation", "tasks of real and of simulated images", "one kind", "use a study of one kind")
     return pd.DataFrame(rows.values()).sort_values("estimate", ascending=False).reset_index(drop=True)
+
+
+def repeat_records(
+    scores: pd.DataFrame,
+    described: Mapping[str, Mapping[str, Any]],
+    arms: Sequence[Arm],
+    generator: np.random.Generator,
+) -> list[dict[str, Any]]:
+    """Records of the repeats: every arm, and its difference from the reference of the same seed (the first arm's)."""
+    records = []
+    for seed in dict.fromkeys(arm.seed for arm in arms):
+        names = [arm.name for arm in arms if arm.seed == seed]
+        rows = scores[scores["encoder"].isin(names)]
+        records += diagnosis_records(rows, described, generator, DRAWS, "ablation_repeats", names[0])
+    return records
+
+
+def main_effects(scores: pd.DataFrame, described: Mapping[str, Mapping[str, Any]], arms: Sequence[Arm]) -> pd.DataFrame:
+    """Each choice alone: mean AUROC of the arms that share an option, and its difference from the first option's.
+
+    Paired over patients, with 95 % intervals clustered by patient. Columns choice, option, arms, mean, difference, low,
+    high; the first option of each choice has no difference.
+    """
+    words = {arm.name: dict(zip(CHOICES, arm.choices.split(", "))) for arm in arms}
+    kept = scores[scores["encoder"].isin(words)]
+    compared = macro_comparison(kept, described)
+    estimates = auroc(compared.cases)
+    rows = []
+    for choice in CHOICES:
+        options = list(dict.fromkeys(words[arm.name][choice] for arm in arms))
+        means = {
+            option: np.array([words[name][choice] == option for name in compared.encoders], float) for option in options
+        }
+        means = {option: share / share.sum() for option, share in means.items()}
+        for option in options:
+            row = {"choice": choice, "option": option, "arms": int((means[option] > 0).sum())}
+            row["mean"] = float(means[option] @ estimates.values)
+            if option != options[0]:
+                found = interval(estimates, means[option] - means[options[0]])
+                row |= {"difference": found.estimate, "low": found.low, "high": found.high}
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def seeds_table(table: pd.DataFrame, reference: str) -> pd.DataFrame:

@@ -6,10 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from ultrafm.downstream.ablation import RANDOM
+from ultrafm.downstream.ablation import CHOICES, RANDOM
 from ultrafm.reporting.figures import PALETTE, QUIET, interval_plot, new_figure
-
-CHOICES = ("masking", "scan conversion", "degradation")
 
 
 def ablation_figure(table: pd.DataFrame) -> Figure:
@@ -34,16 +32,18 @@ def ablation_style(table: pd.DataFrame) -> Styler:
     return shown.style.hide(axis="index")
 
 
-def main_effects(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean AUROC of the arms that share one choice: columns choice, option, mean, arms, in the order of the choices."""
-    rows = table[table["choices"] != RANDOM]
-    words = rows["choices"].str.split(", ", expand=True).set_axis(CHOICES, axis=1)
-    parts = [
-        rows.groupby(words[choice].rename("option"))["estimate"].agg(["mean", "size"]).reset_index()
-        .assign(choice=choice)
-        for choice in CHOICES
-    ]  # fmt: skip
-    return pd.concat(parts, ignore_index=True).rename(columns={"size": "arms"})
+def main_effects_style(effects: pd.DataFrame) -> Styler:
+    """The main effects as a table for reading."""
+    shown = pd.DataFrame(
+        {
+            "choice": effects["choice"],
+            "option": effects["option"],
+            "arms": effects["arms"],
+            "mean AUROC": [f"{value:.3f}" for value in effects["mean"]],
+            "difference from the first": _with_interval(effects, "difference", "low", "high"),
+        }
+    )
+    return shown.style.hide(axis="index")
 
 
 def main_effects_figure(table: pd.DataFrame) -> Figure:

@@ -24,8 +24,8 @@ def coverage(sectors: torch.Tensor, patch: int) -> torch.Tensor:
 
 
 def pool_tokens(tokens: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """(B, 1 + T, D) tokens and (B, T) weights -> (B, 2 D): the class token beside the mean patch of the scan sector."""
-    mean = torch.einsum("bt,btd->bd", weights.to(tokens.dtype), tokens[:, 1:])
+    """(B, prefix + T, D) tokens and (B, T) weights -> (B, 2 D): the class token beside the scan sector's mean patch."""
+    mean = torch.einsum("bt,btd->bd", weights.to(tokens.dtype), tokens[:, -weights.shape[1] :])
     return torch.cat([tokens[:, 0], mean], dim=1)
 
 

@@ -75,6 +75,14 @@ def segmentation_records(
     ]
 
 
+def macro_comparison(predictions: pd.DataFrame, described: Mapping[str, Mapping[str, Any]]) -> Comparison:
+    """All encoders on all tasks together, for one method and one kind of images. Raises UltraFMError for several."""
+    found = [one for one in _comparisons(predictions, "score", described) if one.task == MACRO_AVERAGE]
+    if len(found) != 1:
+        raise UltraFMError("macro average", f"{len(found)} of them", "one method, and images of one kind")
+    return found[0]
+
+
 def records_table(records: Sequence[Mapping[str, Any]], metric: str, differences: bool) -> pd.DataFrame:
     """Records of one metric as a table for reading and drawing, either of values or of differences.
 

@@ -1,7 +1,8 @@
 """Pre-training on images that lie in one place: the comparison arms 'one site' and 'pooled'.
 
 Training is cut into rounds as in federation, so that every arm sees the same number of pictures per round and has the
-same schedule. It resumes anywhere, in the middle of a round too, and ends with the same bits.
+same schedule. It resumes anywhere, in the middle of a round too; on a processor it ends with the same bits (on a
+graphics card the order of sums is not fixed, and so the last bits are not).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_text
 from ultrafm.pretraining.checkpoint import load_checkpoint, part_of, save_checkpoint
 from ultrafm.pretraining.grey import GreyScale
@@ -50,8 +52,9 @@ def describe_settings(
     arm: str, recipe: Recipe, scans: Scans, grey_scale: GreyScale, rounds: int, pictures: int, seed: int
 ) -> str:
     """A fingerprint of everything that the weights depend on; a state with another one is not continued."""
-    data = describe_scans(scans)
-    return hash_text(json.dumps([arm, recipe.settings(), data, asdict(grey_scale), rounds, pictures, seed]))
+    data, device = describe_scans(scans), pick_device().type
+    facts = [arm, recipe.settings(), data, asdict(grey_scale), rounds, pictures, seed]
+    return hash_text(json.dumps(facts + ([device] if device != "cpu" else [])))
 
 
 def pretrain_centrally(
@@ -96,12 +99,17 @@ def pretrain_centrally(
         generator = spawn_torch(seed, "training", arm, number)
         if drawn is not None:
             generator.set_state(drawn)
-        loss = train(
-            model, optimizer, scans,
-            [*round_batches(len(scans), recipe.batch_size, pictures_per_round, spawn(seed, "batches", arm, number))],
-            lambda step, number=number: rate.at((number - 1 + step / steps) / rounds),
-            grey_scale, recipe, generator, tally, every(saved_every, lambda done, now=generator: save(done, now)),
-        )  # fmt: skip
+        drawn_batches = spawn(seed, "batches", arm, number)
+        try:
+            loss = train(
+                model, optimizer, scans,
+                [*round_batches(len(scans), recipe.batch_size, pictures_per_round, drawn_batches)],
+                lambda step, number=number: rate.at((number - 1 + step / steps) / rounds),
+                grey_scale, recipe, generator, tally, every(saved_every, lambda done, now=generator: save(done, now)),
+            )  # fmt: skip
+        except UltraFMError as problem:
+            where = f"{arm}, round {number}, {problem.where}"
+            raise UltraFMError(where, problem.found, problem.expected, problem.mend) from problem
         tally, drawn = Tally(), None
         history.append({"round": number, "loss": loss, "validation_loss": held_out()})
         save(tally)

@@ -322,7 +322,7 @@ def degrade(
 
     `inside` (B, 1, S, S) is the share of each pixel inside the scan sector, 0 to 1; outside nothing changes. `line` and
     `depth` (B, 1, S, S) as at the top of this module. `generator` moves on by the same number of draws whatever the
-    pictures and `share`, so that runs with different shares draw the same crops and masks.
+    pictures and `share`.
     """
     kinds = draw_kinds(len(pictures), share, generator)
     settings = draw_settings(len(pictures), generator)

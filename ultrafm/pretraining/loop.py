@@ -49,7 +49,8 @@ def make_optimizer(model: MaskedAutoencoder, weight_decay: float) -> torch.optim
     """AdamW as masked autoencoders use it (beta 0.9, 0.95); biases, norms, tokens and positions are not decayed."""
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     kernel = model.encoder.patch_embed.proj.weight
-    decays = [weight.ndim == 2 or weight is kernel for weight in trained]
+    told = {id(weight) for weight in model.acquisition.parameters()} if model.acquisition is not None else set()
+    decays = [(weight.ndim == 2 or weight is kernel) and id(weight) not in told for weight in trained]
     groups = [
         {"params": [weight for weight, decay in zip(trained, decays) if decay], "weight_decay": weight_decay},
         {"params": [weight for weight, decay in zip(trained, decays) if not decay], "weight_decay": 0.0},
@@ -90,10 +91,11 @@ def train(
         view = training_view(batch, recipe, generator)
         optimizer.zero_grad()
         loss = accumulate_gradients(model, view, grey_scale, recipe)
-        require_finite(loss, tally.step, batch.rows)
+        require_finite(loss, tally.step, batch.rows, "a loss")
         for group in optimizer.param_groups:
             group["lr"] = rate(tally.step)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip).item()
+        require_finite(norm, tally.step, batch.rows, "a gradient")
         optimizer.step()
         tally.total += loss * len(batch.rows)
         tally.pictures, tally.step = tally.pictures + len(batch.rows), tally.step + 1
@@ -133,12 +135,12 @@ def accumulate_gradients(model: MaskedAutoencoder, view: View, grey_scale: GreyS
     return total
 
 
-def require_finite(loss: float, step: int, rows: np.ndarray) -> None:
-    """Raises UltraFMError, which names the batch, when a loss is not a finite number."""
-    if not math.isfinite(loss):
+def require_finite(value: float, step: int, rows: np.ndarray, what: str) -> None:
+    """Raises UltraFMError, which names the batch, when a loss, or the length of a gradient, is not finite."""
+    if not math.isfinite(value):
         some = ", ".join(map(str, rows[:8])) + (", ..." if len(rows) > 8 else "")
         raise UltraFMError(
-            f"step {step + 1}, pictures {some}", f"a loss of {loss}", "a finite loss",
+            f"step {step + 1}, pictures {some}", f"{what} of {value}", f"{what} that is finite",
             "look at these pictures; if they are sound, lower the learning rate or train in fp32",
         )  # fmt: skip
 

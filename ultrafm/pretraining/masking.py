@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
 
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.pretraining.model import ABSENT
@@ -93,18 +92,26 @@ def sector(patches: Patches, ratio: float, generator: torch.Generator) -> tuple[
 def polar_blocks(patches: Patches, ratio: float, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Whole blocks are hidden, cut along scan lines and depth; so a hidden patch's neighbours tend to be hidden too.
 
-    Blocks are about `BLOCK` patches wide and deep; where they begin is drawn for each picture.
+    Blocks are about `BLOCK` patches wide and deep, however much of the scan is seen; where they begin is drawn for each
+    picture. Patches outside the scan are hidden one by one.
     """
     batch, count = patches.content.shape
-    blocks = max(round(count**0.5 / BLOCK), 1)
+    side = round(count**0.5)
     start = torch.rand(2, batch, 1, generator=generator).to(patches.depth.device)
     row, column = (
-        (place.clamp(0, 1) * blocks + shift).floor().clamp(0, blocks).long()
-        for place, shift in zip((patches.depth, patches.line), start)
+        (place / (BLOCK * pitch(place, side, axis)) + shift).floor().long() % side
+        for place, axis, shift in zip((patches.depth, patches.line), (1, 2), start)
     )
-    of_blocks = torch.rand(batch, (blocks + 1) ** 2, generator=generator).to(row.device)
-    shared = of_blocks.gather(1, row * (blocks + 1) + column)
-    return keep_lowest(shared + 1e-3 * draw(patches, generator), ratio)  # the small part orders patches of one block
+    of_blocks = torch.rand(batch, count, generator=generator).to(row.device)
+    alone = draw(patches, generator)
+    shared = of_blocks.gather(1, row * side + column) + 1e-3 * alone  # the small part orders patches of one block
+    return keep_lowest(torch.where(patches.content, shared, alone), ratio)
+
+
+def pitch(places: torch.Tensor, side: int, axis: int) -> torch.Tensor:
+    """How far neighbouring patches lie apart in depth (axis 1) or line (axis 2) of the scan: (B, T) -> (B, 1)."""
+    steps = places.unflatten(1, (side, side)).diff(dim=axis).abs().flatten(1)
+    return steps.median(dim=1, keepdim=True).values.clamp(min=1e-3)
 
 
 POLICIES: dict[str, Policy] = {
@@ -134,6 +141,8 @@ def keep_lowest(keys: torch.Tensor, ratio: float) -> tuple[torch.Tensor, torch.T
 def texture(pixels: torch.Tensor) -> torch.Tensor:
     """Mean absolute Laplacian inside each patch: (B, T, P * P) -> (B, T), in grey values a pixel squared."""
     side = round(pixels.shape[-1] ** 0.5)
+    if side < 3:
+        raise UltraFMError("masking by texture", f"patches of {side} pixels", "3 or more, to have an inside")
     tiles = pixels.float().unflatten(-1, (side, side))
     inner = tiles[..., 1:-1, 1:-1]
     around = tiles[..., :-2, 1:-1] + tiles[..., 2:, 1:-1] + tiles[..., 1:-1, :-2] + tiles[..., 1:-1, 2:]
@@ -148,17 +157,17 @@ def weighted_order(patches: Patches, generator: torch.Generator) -> torch.Tensor
 
 
 def choose_wanted(
-    keep: torch.Tensor, mask: torch.Tensor, content: torch.Tensor, share: float, generator: torch.Generator
+    mask: torch.Tensor, content: torch.Tensor, share: float, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Which hidden patches the decoder is to predict, and which of them are scored: (B, W) indices and (B, W) bool.
 
-    A random `share` (0 to 1) of the hidden ones, those with content first; at 1 all of them. Every picture gets the
-    same number W; where it has fewer hidden patches, others fill up, and are not scored.
+    A random `share` (0 to 1) of the hidden ones, those with content first; at 1 all of them. Where a picture has fewer
+    hidden patches than others, the rest of its row is ABSENT.
     """
     scored = mask & content
     count = max(round(share * int((mask.sum(dim=1)).max())), 1)
     keys = torch.zeros(mask.shape) if share >= 1 else torch.rand(mask.shape, generator=generator)
-    seen = functional.pad(torch.zeros_like(mask), (0, 1)).scatter(1, keep % (mask.shape[1] + 1), True)[:, :-1]
-    keys = keys.to(mask.device) + 2.0 * ~scored + 4.0 * ~mask + 8.0 * seen
-    wanted = keys.argsort(dim=1, stable=True)[:, :count].sort(dim=1).values
-    return wanted, scored.gather(1, wanted)
+    order = (keys.to(mask.device) + 2.0 * ~scored + 4.0 * ~mask).argsort(dim=1, stable=True)[:, :count]
+    places = torch.where(mask.gather(1, order), order, mask.shape[1]).sort(dim=1).values
+    absent = places == mask.shape[1]
+    return torch.where(absent, ABSENT, places), scored.gather(1, places.masked_fill(absent, 0)) & ~absent

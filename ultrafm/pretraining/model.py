@@ -178,15 +178,15 @@ class MaskedAutoencoder(nn.Module):
     def decode(self, tokens: torch.Tensor, keep: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         """Predicted pixels of the `wanted` (B, W) hidden patches, in units of their own deviation: (B, W, P * P).
 
-        A hidden patch that is not wanted is not decoded at all (Wang et al. 2023, VideoMAE V2, section 3.2); with all
-        of them wanted, this is the paper's decoder.
+        Places of `wanted` that are ABSENT take no part. A hidden patch that is not wanted is not decoded at all (Wang
+        et al. 2023, VideoMAE V2, section 3.2); with all of them wanted, this is the paper's decoder.
         """
         places, prefix = self.decoder_positions[0], self.encoder.num_prefix_tokens
         known = self.to_decoder(torch.cat([tokens[:, :1], tokens[:, prefix:]], dim=1))  # registers stay behind
         visible = known[:, 1:] + take(places[1:], keep)
         unknown = self.mask_token + take(places[1:], wanted)
         tokens = torch.cat([known[:, :1] + places[:1], visible, unknown.to(visible.dtype)], dim=1)
-        attended = attention_mask(keep, 1, wanted.shape[1])
+        attended = attention_mask(torch.cat([keep, wanted], dim=1), 1)
         for block in self.decoder:
             tokens = block(tokens, attn_mask=attended)
         return self.to_pixels(self.decoder_norm(tokens[:, -wanted.shape[1] :]))
@@ -202,14 +202,14 @@ class MaskedAutoencoder(nn.Module):
         return self.decode(self.encode(pictures, keep, acquisition), keep, wanted)
 
 
-def attention_mask(keep: torch.Tensor, before: int, after: int = 0) -> torch.Tensor | None:
-    """Which tokens may be attended to: (B, 1, 1, before + K + after) bool; None when no place of `keep` is ABSENT.
+def attention_mask(chosen: torch.Tensor, before: int) -> torch.Tensor | None:
+    """Which tokens may be attended to: (B, 1, 1, before + K) bool for (B, K) patches; None when none is ABSENT.
 
     A compiled model is only given pictures that keep equal numbers of patches: looking would end its graph.
     """
-    if torch.compiler.is_compiling() or (present := keep >= 0).all():
+    if torch.compiler.is_compiling() or (present := chosen >= 0).all():
         return None
-    return functional.pad(present, (before, after), value=True)[:, None, None]
+    return functional.pad(present, (before, 0), value=True)[:, None, None]
 
 
 def reconstruction_errors(

@@ -30,7 +30,7 @@ def choose_precision(wanted: str, device: torch.device | None = None, numbers: i
     if wanted != "auto":
         return wanted
     if device is not None and device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if processor_has_bf16() and numbers >= LEAST_BF16 else "fp32"
 
 
@@ -51,11 +51,11 @@ def choose_attention(model: MaskedAutoencoder, precision: str, device: torch.dev
 
 
 def can_compile(device: torch.device) -> bool:
-    """Is there what torch.compile needs: a C++ compiler for a processor, Triton for a graphics card?"""
+    """Is there what torch.compile needs: a C++ compiler for a processor, a C compiler and Triton for a card?"""
     if device.type == "cuda":
         from torch.utils._triton import has_triton
 
-        return has_triton()
+        return has_triton() and any(shutil.which(name) for name in ("gcc", "clang", "cc"))
     return any(shutil.which(name) for name in ("g++", "clang++", "c++"))
 
 
@@ -66,15 +66,16 @@ def compile_model(
 
     'auto' compiles on a graphics card, and on a processor from `numbers` (patches of a step times width) on at which a
     step takes about a second: compiling takes a minute and saves a tenth. Policies that keep unequal numbers of patches
-    are not compiled. Where 'on' is asked for and there is no compiler, a warning says so.
+    are not compiled. Where there is no compiler, a warning says so; where compiling fails, torch says so and goes on.
     """
     if wanted == "off" or (wanted == "auto" and device.type != "cuda" and numbers < LEAST_COMPILED):
         return False
     if not equal_numbers or not can_compile(device):
         why = "pictures keep unequal numbers of patches" if not equal_numbers else f"no compiler for {device.type}"
-        if wanted == "on":
+        if wanted == "on" or equal_numbers:
             warnings.warn(f"not compiled: {why}; training goes on uncompiled", stacklevel=2)
         return False
     if model._compiled_call_impl is None:
+        torch._dynamo.config.suppress_errors = True  # a compiler that is there but fails must not end training
         model.compile(dynamic=False)
     return True

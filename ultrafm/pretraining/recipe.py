@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -71,6 +72,18 @@ class Recipe:
         for name in ("conversion_share", "degraded_share", "gain_spread"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UltraFMError(f"recipe, {name}", f"{getattr(self, name):g}", "a share from 0 to 1")
+        if not 0 <= self.warmup < 1:
+            raise UltraFMError("recipe, warmup", f"{self.warmup:g}", "a share of training from 0 to below 1")
+        for name in ("learning_rate", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UltraFMError(f"recipe, {name}", f"{getattr(self, name):g}", "a finite number above 0")
+        for name in ("depth", "heads", "decoder_depth", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UltraFMError(f"recipe, {name}", f"{getattr(self, name)}", "1 or more")
+        if self.width % (4 * self.heads) or self.decoder_width % 4:
+            found = f"{self.width} for {self.heads} heads, decoder {self.decoder_width}"
+            raise UltraFMError("recipe, width", found, "a multiple of 4 x heads; the decoder's, of 4")
+        one_of("positions", self.positions, ("sine", "learned"))
         if not 1 <= self.accumulate <= self.batch_size:
             found = f"{self.accumulate} parts of {self.batch_size} pictures"
             raise UltraFMError("recipe, accumulate", found, "at least 1 part, at most one a picture")
@@ -103,6 +116,7 @@ SIZES = {
     "base": {"width": 768, "depth": 12, "heads": 12, "decoder_width": 512, "decoder_depth": 8},
     "large": {"width": 1024, "depth": 24, "heads": 16, "decoder_width": 512, "decoder_depth": 8},
 }
+HALF_DECODED = ("small", "base", "large")  # sizes whose steps gain by decoding half of the hidden patches
 
 
 AUGMENTATIONS: dict[str, dict[str, str | float]] = {
@@ -116,12 +130,14 @@ AUGMENTATIONS: dict[str, dict[str, str | float]] = {
 def recipe_of_size(size: str, **changes: int | float | str | bool) -> Recipe:
     """A recipe with the sizes of SIZES: "micro" for tests, "base" is the paper's, at 224 pixels.
 
-    Unless they are told, patches have 8 pixels in pictures below FINE pixels and 16 in others.
+    Large ones decode half of the hidden patches, which is where their decoder's time goes. Unless they are told,
+    patches have 8 pixels in pictures below FINE pixels and 16 in others.
     """
     if size not in SIZES:
         raise UltraFMError("size", repr(size), f"one of {', '.join(SIZES)}{nearest(size, SIZES)}")
     pixels = changes.get("image_size", Recipe.image_size)
-    return Recipe(**SIZES[size] | {"patch_size": 8 if pixels < FINE else 16} | changes)
+    usual = {"patch_size": 8 if pixels < FINE else 16, "decoded_share": 0.5 if size in HALF_DECODED else 1.0}
+    return Recipe(**SIZES[size] | usual | changes)
 
 
 def one_of(name: str, value: str, known: tuple[str, ...]) -> None:

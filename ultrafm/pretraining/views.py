@@ -15,6 +15,8 @@ from ultrafm.pretraining.model import SCAN_MODES, Acquisition, patchify
 from ultrafm.pretraining.recipe import Recipe
 from ultrafm.pretraining.scans import Batch
 
+UNTOLD = 0.1
+
 
 @dataclass(frozen=True)
 class View:
@@ -47,11 +49,13 @@ def training_view(batch: Batch, recipe: Recipe, generator: torch.Generator) -> V
     clean = shown = random_gain(pictures, recipe.gain_spread, generator)
     patches = patches_of(clean, inside, frames, recipe.patch_size)
     keep, mask = policy_named(recipe.masking)(patches, recipe.mask_ratio, generator)
-    wanted, scored = choose_wanted(keep, mask, patches.content, recipe.decoded_share, generator)
+    wanted, scored = choose_wanted(mask, patches.content, recipe.decoded_share, generator)
     if recipe.degraded_share > 0:
         line, depth = picture_places(frames, clean.shape[-1])
         shown = degrade(clean, inside, generator, recipe.degraded_share, line, depth)
     made = acquisition_after(batch.acquisition, batch.frames.curved, frames.curved, zoom)
+    if recipe.registers:
+        made = forget_some(made, generator)
     return View(shown, clean, keep, wanted, scored, made)
 
 
@@ -63,11 +67,17 @@ def acquisition_after(
     return Acquisition(torch.where(is_curved == was_curved, made.scan_mode, modes), made.pixel_mm / zoom)
 
 
+def forget_some(made: Acquisition, generator: torch.Generator) -> Acquisition:
+    """The same, of a random UNTOLD share of the pictures unknown, so that models learn to do without it too."""
+    told = (torch.rand(len(made.pixel_mm), generator=generator) >= UNTOLD).to(made.pixel_mm.device)
+    return Acquisition(made.scan_mode * told, made.pixel_mm * told)
+
+
 def plain_view(batch: Batch, patch: int, mask_ratio: float, generator: torch.Generator) -> View:
     """The batch as it is, uniformly masked, all hidden patches wanted: what losses of any recipe are compared by."""
     patches = patches_of(batch.pictures, batch.inside, batch.frames, patch)
     keep, mask = uniform(patches, mask_ratio, generator)
-    wanted, scored = choose_wanted(keep, mask, patches.content, 1.0, generator)
+    wanted, scored = choose_wanted(mask, patches.content, 1.0, generator)
     return View(batch.pictures, batch.pictures, keep, wanted, scored, batch.acquisition)
 
 

@@ -209,6 +209,7 @@ def to_onnx(folder: Path, place: Path, encoder: VisionTransformer) -> str:
                            "export as timm")  # fmt: skip
     card = model_card(read_json(folder / "config.json"), "onnx")
     if place.suffix == ".onnx":
+        refuse_full(place.with_suffix(".md"))
         with replacing(place) as temporary:
             difference = write_onnx(network, temporary, place)
         write_text(place.with_suffix(".md"), card)

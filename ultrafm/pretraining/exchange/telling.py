@@ -73,7 +73,7 @@ def tell_new(sizes: Sizes) -> list[str]:
     """What the file did not hold."""
     if sizes.decoder_width:
         return []
-    return ["a decoder: the file has none, so training on begins with a fresh one"]
+    return ["no decoder: the file has none, and none is made up"]
 
 
 def tell_notes(sizes: Sizes, told: Told, colours: Colours, grey_scale: GreyScale) -> list[str]:
