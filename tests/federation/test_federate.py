@@ -132,7 +132,9 @@ def test_a_site_without_training_images_is_named(tmp_path, monkeypatch):
 
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 12))
 def test_the_shares_of_a_pass_hold_a_sites_images_once(images, batch_size, count):
-    plans = [site_room.RoundPlan(5, 1, 9, 0, 2, share, count, "kept", 0.1, 0.5, 0.2) for share in range(1, count + 1)]
+    plans = [
+        site_room.RoundPlan(5, 1, 9, 0, [0], 2, share, count, "kept", 0.1, 0.5, 0.2) for share in range(1, count + 1)
+    ]
     shares = [site_room.batches_of_round(images, batch_size, plan, "site_01_a") for plan in plans]
     assert sorted(np.concatenate([rows for share in shares for rows in share])) == list(range(images))
     sizes = [len(share) for share in shares]
@@ -158,6 +160,43 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_continued(tmp_path, 
     with pytest.warns(UserWarning, match=r"checkpoint_.*_000000003.*before it"):
         again, _, _ = run(tmp_path, rounds=3)
     assert torch.equal(weights(whole), weights(again))
+
+
+def test_with_kept_moments_the_round_before_damage_can_be_repeated(tmp_path, images):
+    """Two passes of two rounds, then a third that is cut short; the newest checkpoint is damaged."""
+
+    class Killed(Exception):
+        pass
+
+    def kill(number, _loss):
+        if number == 5:
+            raise Killed
+
+    whole, _, _ = run(tmp_path / "whole", rounds=3, shares=2)
+    with pytest.raises(Killed):
+        run(tmp_path / "cut", rounds=3, shares=2, on_round=kill)
+    (newest,) = (tmp_path / "cut").glob("passing_*.safetensors")
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match="before it"):
+        again, _, _ = run(tmp_path / "cut", rounds=3, shares=2)
+    assert torch.equal(weights(whole), weights(again))
+
+
+def test_damaged_moments_are_named(tmp_path, images):
+    class Killed(Exception):
+        pass
+
+    def kill(number, _loss):
+        raise Killed
+
+    with pytest.raises(Killed):
+        run(tmp_path, rounds=2, on_round=kill)
+    path = tmp_path / "sites" / "site_02_b" / "moments_0001.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UltraFMError, match=r"site_02_b.*moments_0001.*checksum"):
+        run(tmp_path, rounds=2)
 
 
 def test_a_loss_that_is_not_finite_names_site_round_and_pictures(tmp_path, images):

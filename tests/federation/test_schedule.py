@@ -55,3 +55,20 @@ def test_the_last_round_of_a_site_is_one_in_which_it_took_part(schedule, number)
 def test_impossible_numbers_are_refused(wrong):
     with pytest.raises(UltraFMError, match=next(iter(wrong))):
         Schedule(**{"sites": 4, "passes": 2} | wrong)
+
+
+def test_state_is_kept_for_the_rounds_that_the_coordinator_may_return_to():
+    """3 shares of a pass, all sites in every round: passes end after rounds 3, 6, 9."""
+    schedule = Schedule(sites=4, passes=5, shares=3)
+    assert schedule.rounds_to_keep(0, 1) == [0]
+    assert schedule.rounds_to_keep(0, 3) == [2]
+    assert schedule.rounds_to_keep(0, 4) == [3]
+    assert schedule.rounds_to_keep(0, 8) == [3, 6, 7]
+
+
+def test_a_site_that_sat_out_keeps_what_it_had_when_a_pass_ended():
+    schedule = Schedule(sites=4, passes=5, shares=2, sites_per_round=2, seed=3)
+    for site in range(4):
+        kept = schedule.rounds_to_keep(site, 10)  # passes end after rounds 4 and 8
+        assert kept == sorted({schedule.last_round_of(site, end) for end in (5, 9, 10)})
+        assert all(site in schedule.sites_of(number) for number in kept)

@@ -59,7 +59,8 @@ def test_every_message_carries_recipe_plan_and_round():
     messages = list(strategy.configure_train(5, record(0), ConfigRecord({"recipe/width": 8, "plan/seed": 3}), None))
     assert [message.metadata.dst_node_id for message in messages] == [2, 3, 4]
     assert dict(messages[0].content["recipe"]) == {"width": 8}
-    assert dict(messages[0].content["plan"]) == {"seed": 3, "round": 5, "last_round": 4, "pass_number": 5, "share": 1}
+    expected = {"seed": 3, "round": 5, "last_round": 4, "kept_rounds": [3, 4], "pass_number": 5, "share": 1}
+    assert dict(messages[0].content["plan"]) == expected
 
 
 def test_a_failed_site_is_named():

@@ -40,7 +40,7 @@ def examples_of_both_shapes(place: Workplace, sites: Sequence[str]) -> tuple[Sca
 
 
 def masks_figure(place: Workplace, sites: Sequence[str], ratio: float, images: str) -> Figure:
-    """What every masking policy hides of example pictures: hidden patches are tinted blue, all from the same draw.
+    """What every masking policy hides of example pictures: hidden patches are tinted blue.
 
     `ratio`, 0 to 1, is the share of the whole picture, but for "sector", where it is that of the scan. A title tells
     which share of the scan's pixels is hidden. `images`: real or simulated.

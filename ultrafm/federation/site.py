@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from ultrafm.curation import load_pictures
 from ultrafm.errors import UltraFMError
+from ultrafm.pretraining.checkpoint import checksum
 from ultrafm.pretraining.grey import GreyScale, grey_sums
 from ultrafm.pretraining.loop import LearningRate, epoch_batches, image_losses, make_optimizer, train
 from ultrafm.pretraining.model import MaskedAutoencoder
@@ -24,7 +26,8 @@ from ultrafm.seeds import spawn, spawn_torch
 class RoundPlan:
     """What the coordinator asks of a site in round `round` of `rounds`: train on share `share` of `shares` of a pass.
 
-    `last_round` is the last one in which the site took part, 0 for none. `adaptive` says where the adaptive optimizer
+    `last_round` is the last one in which the site took part, 0 for none; `kept_rounds` those after which it keeps its
+    moments. `adaptive` says where the adaptive optimizer
     is: AdamW at the site, its moments "kept" or "reset" between rounds, with the recipe's rate rising and falling over
     all rounds; or at the "server", and the site takes plain gradient steps of size `site_step`.
     """
@@ -33,6 +36,7 @@ class RoundPlan:
     round: int
     rounds: int
     last_round: int
+    kept_rounds: list[int]
     pass_number: int
     share: int
     shares: int
@@ -91,8 +95,10 @@ def train_site(
     generator = spawn_torch(plan.seed, "training", site, plan.round)
     loss = train(model, optimizer, scans, batches, rate, grey_scale, recipe, generator)
     if kept:
-        save_state(moments_path(folder, plan.round), optimizer_tensors(optimizer), {"round": plan.round})
-        forget_before(folder, plan.last_round)
+        moments = optimizer_tensors(optimizer)
+        facts = {"round": plan.round, "checksum": checksum(moments)}
+        save_state(moments_path(folder, plan.round), moments, facts)
+        forget_all_but(folder, [*plan.kept_rounds, plan.round])
     seen = sum(len(rows) for rows in batches)
     return RoundOutcome(seen, loss)
 
@@ -123,11 +129,11 @@ def make_site_optimizer(model: MaskedAutoencoder, recipe: Recipe, adaptive: str)
     return make_optimizer(model, recipe.weight_decay)
 
 
-def forget_before(folder: Path, number: int) -> None:
-    """Delete moments older than those of round `number`, from which a repeated round would start."""
-    for path in folder.glob("moments_*.safetensors"):
-        if path.name < moments_path(folder, number).name:
-            path.unlink()
+def forget_all_but(folder: Path, rounds: Sequence[int]) -> None:
+    """Delete the moments of all rounds but these, from which a repeated round would start."""
+    kept = {moments_path(folder, number) for number in rounds}
+    for path in set(folder.glob("moments_*.safetensors")) - kept:
+        path.unlink()
 
 
 def kept_moments(folder: Path, number: int, site: str) -> dict:
@@ -138,4 +144,10 @@ def kept_moments(folder: Path, number: int, site: str) -> dict:
             f"site {site}, {path.name}", "no such file", f"the optimizer's moments after round {number}",
             "delete the step's folder to begin again, or choose adaptive 'reset'",
         )  # fmt: skip
-    return load_state(path)[0]
+    moments, facts = load_state(path)
+    if facts.get("checksum") != checksum(moments):
+        mend = "delete the step's folder to begin again, or choose adaptive 'reset'"
+        raise UltraFMError(
+            f"site {site}, {path.name}", "contents that do not match their checksum", "a sound file", mend
+        )
+    return moments

@@ -7,6 +7,7 @@ number of sites, and the sum does not depend on who answers first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -56,11 +57,12 @@ class StreamingAverage(Strategy):
         for site in self.schedule.sites_of(server_round):
             last = self.schedule.last_round_of(site, server_round)
             plan = {"round": server_round, "pass_number": number, "share": share, "last_round": last}
+            plan["kept_rounds"] = self.schedule.rounds_to_keep(site, server_round)
             records = self._records(arrays, config, plan)
             messages.append(Message(records, nodes[site], "train", group_id=str(server_round)))
         return messages
 
-    def _records(self, arrays: ArrayRecord, config: ConfigRecord, plan: Mapping[str, int]) -> RecordDict:
+    def _records(self, arrays: ArrayRecord, config: ConfigRecord, plan: Mapping[str, Any]) -> RecordDict:
         """What a site is sent: weights, recipe, layout of the weights, and the plan of the run and of the round."""
         recipe = {key[7:]: value for key, value in config.items() if key.startswith("recipe/")}
         layout = {key[7:]: value for key, value in config.items() if key.startswith("layout/")}
