@@ -29,8 +29,8 @@ test: setup ## run the tests, under 10 minutes
 test-all: setup ## run the slow tests too
 	$(BIN)/python -m pytest -m "slow or not slow"
 
-experiments: setup ## longer studies on top of a study's curated images: where the adaptive optimizer belongs
-	@$(BIN)/ultrafm study --profile $(PROFILE) --only 10_curate,optimizer_state $(ARGS)
+experiments: setup ## longer studies on curated images: federation's optimizer, and choices of pre-training (an hour)
+	@$(BIN)/ultrafm study --profile $(PROFILE) --only 10_curate,optimizer_state,pretraining_choices $(ARGS)
 
 lint: setup ## check the style
 	$(BIN)/ruff check ultrafm tests

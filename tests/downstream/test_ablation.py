@@ -1,10 +1,10 @@
 """The ablation of pre-training: which arms there are, that no test fold is read, and hand-computed tables."""
 
+import made_tasks
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.downstream.made_tasks import made_diagnosis
 from ultrafm.downstream.ablation import (
     RANDOM,
     Arm,
@@ -64,7 +64,7 @@ def test_options_have_names_of_their_own():
 
 
 def test_no_picture_of_the_test_fold_is_read():
-    data = made_diagnosis(np.random.default_rng(0), FIXED_FOLDS, patients=48)
+    data = made_tasks.made_diagnosis(np.random.default_rng(0), FIXED_FOLDS, patients=48)
     (turn,) = validation_turns(data, np.random.default_rng(1))
     fold = data.table["fold"].to_numpy()
     assert set(fold[turn.predict]) == {"validation"} and turn.fold == "validation"
@@ -75,7 +75,7 @@ def test_no_picture_of_the_test_fold_is_read():
 
 
 def test_sets_without_folds_are_cross_validated():
-    data = made_diagnosis(np.random.default_rng(0), CROSS_VALIDATION)
+    data = made_tasks.made_diagnosis(np.random.default_rng(0), CROSS_VALIDATION)
     found = validation_turns(data, np.random.default_rng(1))
     assert sorted(np.concatenate([turn.predict for turn in found])) == list(range(len(data.table)))
     assert {turn.fold for turn in found} == {"cross-validation"}

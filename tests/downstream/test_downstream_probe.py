@@ -11,6 +11,9 @@ from ultrafm.downstream.finetune import fine_tune, head_from, predict
 from ultrafm.downstream.metrics import Cases, auroc, interval
 from ultrafm.downstream.probe import DEFAULT_PENALTY, PENALTIES, choose_penalty, fit_probe, probe_turn, steady_probe
 from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS, Turn, turns
+from ultrafm.pretraining.grey import GreyScale
+from ultrafm.pretraining.recipe import Recipe, build_model
+from ultrafm.pretraining.weights import load_encoder, save_encoder
 
 
 def test_mean_patch_counts_only_the_scan_sector():
@@ -156,3 +159,17 @@ def test_fine_tuning_never_starts_from_a_weakly_penalised_probe():
     features, (turn,) = np.random.default_rng(0).normal(size=(48, 4)), turns(data)
     assert steady_probe(features, data.truth, turn, 10.0).penalty == DEFAULT_PENALTY
     assert steady_probe(features, data.truth, turn, 1e-5).penalty == 1e-5
+
+
+def test_registers_of_an_encoder_are_no_patches(tmp_path):
+    sizes = {"image_size": 32, "width": 32, "depth": 2, "heads": 2, "decoder_width": 16, "decoder_depth": 1}
+    model = build_model(Recipe(**sizes, registers=True), 0)
+    save_encoder(model, tmp_path / "encoder", GreyScale(0.3, 0.2), {})
+    encoder = load_encoder(tmp_path / "encoder")
+    images = np.random.default_rng(0).integers(0, 255, (3, 32, 32), dtype=np.uint8)
+    features = extract_features(encoder, images, np.ones(images.shape, bool))
+    tokens = encoder.forward_features((torch.from_numpy(images).float()[:, None] / 255 - 0.3) / 0.2)
+    assert tokens.shape[1] == 3 + 16
+    expected = torch.cat([tokens[:, 0], tokens[:, 3:].mean(dim=1)], dim=1)
+    assert np.allclose(features, expected.detach().numpy(), atol=1e-5)
+    assert extract_patch_features(encoder, images).shape == (3, 16, 64)
