@@ -17,6 +17,20 @@ RECIPE = Recipe(image_size=32, width=32, depth=1, heads=1, decoder_width=32, dec
 SITES = ["site_01_a", "site_02_b", "site_03_c"]
 
 
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def kill_after(last):
+    """Ends a run when its round `last` is saved."""
+
+    def on_round(number, _loss):
+        if number == last:
+            raise Killed
+
+    return on_round
+
+
 @pytest.fixture
 def images(monkeypatch):
     """Stripes of another angle at each site; 6, 8, 10 training images, 2 for validation (c: none)."""
@@ -61,16 +75,9 @@ def test_training_together_lowers_the_loss(tmp_path, images, adaptive):
     ],
 )
 def test_a_killed_run_ends_with_the_same_weights(tmp_path, images, changes):
-    class Killed(Exception):
-        pass
-
-    def kill(number, _loss):
-        if number == 3:
-            raise Killed
-
     whole, _, history = run(tmp_path / "whole", rounds=4, **changes)
     with pytest.raises(Killed):
-        run(tmp_path / "cut", rounds=4, on_round=kill, **changes)
+        run(tmp_path / "cut", rounds=4, on_round=kill_after(3), **changes)
     assert max(load_facts(path)["round"] for path in (tmp_path / "cut").glob("*.safetensors")) == 3
     resumed, _, again = run(tmp_path / "cut", rounds=4, **changes)
     assert torch.equal(weights(whole), weights(resumed)) and history == again
@@ -109,14 +116,8 @@ def test_a_state_of_other_settings_is_not_continued(tmp_path, images):
 
 
 def test_lost_moments_are_named_and_not_made_up(tmp_path, images):
-    class Killed(Exception):
-        pass
-
-    def kill(number, _loss):
-        raise Killed
-
     with pytest.raises(Killed):
-        run(tmp_path, rounds=2, on_round=kill)
+        run(tmp_path, rounds=2, on_round=kill_after(1))
     (tmp_path / "sites" / "site_02_b" / "moments_0001.safetensors").unlink()
     with pytest.raises(UltraFMError, match=r"site_02_b.*moments_0001"):
         run(tmp_path, rounds=2)
@@ -165,16 +166,9 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_continued(tmp_path, 
 def test_with_kept_moments_the_round_before_damage_can_be_repeated(tmp_path, images):
     """Two passes of two rounds, then a third that is cut short; the newest checkpoint is damaged."""
 
-    class Killed(Exception):
-        pass
-
-    def kill(number, _loss):
-        if number == 5:
-            raise Killed
-
     whole, _, _ = run(tmp_path / "whole", rounds=3, shares=2)
     with pytest.raises(Killed):
-        run(tmp_path / "cut", rounds=3, shares=2, on_round=kill)
+        run(tmp_path / "cut", rounds=3, shares=2, on_round=kill_after(5))
     (newest,) = (tmp_path / "cut").glob("passing_*.safetensors")
     newest.write_bytes(newest.read_bytes()[:1000])
     with pytest.warns(UserWarning, match="before it"):
@@ -183,14 +177,8 @@ def test_with_kept_moments_the_round_before_damage_can_be_repeated(tmp_path, ima
 
 
 def test_damaged_moments_are_named(tmp_path, images):
-    class Killed(Exception):
-        pass
-
-    def kill(number, _loss):
-        raise Killed
-
     with pytest.raises(Killed):
-        run(tmp_path, rounds=2, on_round=kill)
+        run(tmp_path, rounds=2, on_round=kill_after(1))
     path = tmp_path / "sites" / "site_02_b" / "moments_0001.safetensors"
     data = bytearray(path.read_bytes())
     data[-3] ^= 1
@@ -217,17 +205,10 @@ def test_the_log_holds_the_loss_of_the_models_that_it_speaks_of(tmp_path, images
 
 
 def test_a_run_that_was_cut_in_its_first_pass_goes_on_beside_a_longer_run_of_other_settings(tmp_path, images):
-    class Killed(Exception):
-        pass
-
-    def kill(number, _loss):
-        if number == 1:
-            raise Killed
-
     whole, _, _ = run(tmp_path / "whole", rounds=1, shares=2)
     run(tmp_path / "cut", rounds=3, weighting="equal")  # leaves the state of its third round
     with pytest.raises(Killed):
-        run(tmp_path / "cut", rounds=1, shares=2, on_round=kill)
+        run(tmp_path / "cut", rounds=1, shares=2, on_round=kill_after(1))
     seen = []
     resumed, _, _ = run(tmp_path / "cut", rounds=1, shares=2, on_round=lambda number, _loss: seen.append(number))
     assert seen == [2] and torch.equal(weights(whole), weights(resumed))
