@@ -17,6 +17,7 @@ from ultrafm.pretraining.masking import (
     texture,
     texture_guided,
     uniform,
+    wanted_in_turn,
     weighted_order,
 )
 from ultrafm.pretraining.model import ABSENT
@@ -230,6 +231,18 @@ def test_wanted_are_hidden_patches_with_content_first():
     half, scored = choose_wanted(mask, content, 0.5, seeded())
     assert half.shape == (2, 6)
     assert scored[0].all() and scored[1].sum() == min(int((mask[1] & content[1]).sum()), 6)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.3])
+def test_in_turn_every_hidden_patch_is_wanted_once(share):
+    content = torch.ones(2, 16, dtype=torch.bool)
+    content[1, 6:] = False
+    _keep, mask = uniform(patches_with(np.ones(16), 2, content), 0.75, seeded())
+    parts = wanted_in_turn(mask, content, share, seeded())
+    for row in range(2):
+        wanted = torch.cat([wanted[row] for wanted, _scored in parts]).tolist()
+        assert sorted(wanted) == mask[row].nonzero()[:, 0].tolist()
+        assert sum(int(scored[row].sum()) for _wanted, scored in parts) == int((mask[row] & content[row]).sum())
 
 
 def test_every_hidden_patch_has_its_turn_to_be_wanted():

@@ -15,7 +15,7 @@ from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder, mean_where, reconstruction_errors
 from ultrafm.pretraining.recipe import Recipe
 from ultrafm.pretraining.scans import Scans, load_batches, require_size
-from ultrafm.pretraining.views import View, plain_view, training_view
+from ultrafm.pretraining.views import View, plain_views, training_view
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ def image_losses(
 ) -> np.ndarray:
     """Reconstruction loss of each image, (N,), without augmentation, under uniform masks drawn from `generator`.
 
-    All hidden patches of the scan sector are scored, whatever policy and decoded share the recipe trains with.
+    All hidden patches of the scan sector are scored, whatever policy the recipe trains with; they are decoded a share
+    at a time, as in training.
     """
     device = model.mask_token.device
     chosen = exactness.choose_precision(recipe.precision, device, recipe.step_numbers)
@@ -165,10 +166,14 @@ def image_losses(
     starts = range(0, len(scans), batch_size)
     losses = []
     for batch in load_batches(scans, [np.arange(len(scans))[start : start + batch_size] for start in starts], device):
-        view = plain_view(batch, model.patch_size, recipe.mask_ratio, generator)
-        pictures = grey_scale.apply(view.clean)
+        views = plain_views(batch, model.patch_size, recipe.mask_ratio, recipe.decoded_share, generator)
+        pictures = grey_scale.apply(batch.pictures)
         with exactness.computing_in(chosen, device):
-            predicted = model.forward(pictures, view.keep, view.wanted, view.acquisition)
-        errors = reconstruction_errors(predicted, pictures, view.wanted, model.patch_size)
-        losses += mean_where(errors, view.scored, dim=(1,)).tolist()
+            tokens = model.encode(pictures, views[0].keep, batch.acquisition)
+            predicted = [model.decode(tokens, view.keep, view.wanted) for view in views]
+        errors = [
+            reconstruction_errors(one, pictures, view.wanted, model.patch_size) for one, view in zip(predicted, views)
+        ]
+        scored = torch.cat([view.scored for view in views], dim=1)
+        losses += mean_where(torch.cat(errors, dim=1), scored, dim=(1,)).tolist()
     return np.array(losses)

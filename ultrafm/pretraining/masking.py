@@ -164,10 +164,23 @@ def choose_wanted(
     A random `share` (0 to 1) of the hidden ones, those with content first; at 1 all of them. Where a picture has fewer
     hidden patches than others, the rest of its row is ABSENT.
     """
-    scored = mask & content
-    count = max(round(share * int((mask.sum(dim=1)).max())), 1)
+    return wanted_in_turn(mask, content, share, generator)[0]
+
+
+def wanted_in_turn(
+    mask: torch.Tensor, content: torch.Tensor, share: float, generator: torch.Generator
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """All hidden patches, dealt at random into parts of a `share` of them each, those with content first.
+
+    A decoder that is trained on a share at a time is to be measured so too: more at once is new to it.
+    """
+    scored, count = mask & content, int(mask.sum(dim=1).max())
     keys = torch.zeros(mask.shape) if share >= 1 else torch.rand(mask.shape, generator=generator)
     order = (keys.to(mask.device) + 2.0 * ~scored + 4.0 * ~mask).argsort(dim=1, stable=True)[:, :count]
-    places = torch.where(mask.gather(1, order), order, mask.shape[1]).sort(dim=1).values
+    return [_sorted_part(part, mask, scored) for part in order.split(max(round(share * count), 1), dim=1)]
+
+
+def _sorted_part(part: torch.Tensor, mask: torch.Tensor, scored: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    places = torch.where(mask.gather(1, part), part, mask.shape[1]).sort(dim=1).values
     absent = places == mask.shape[1]
     return torch.where(absent, ABSENT, places), scored.gather(1, places.masked_fill(absent, 0)) & ~absent

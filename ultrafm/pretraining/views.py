@@ -10,7 +10,7 @@ from torch.nn import functional
 from ultrafm.geometry.frames import ScanFrames
 from ultrafm.pretraining.augmentation import augment, random_gain
 from ultrafm.pretraining.degradation import degrade
-from ultrafm.pretraining.masking import Patches, choose_wanted, policy_named, uniform
+from ultrafm.pretraining.masking import Patches, choose_wanted, policy_named, uniform, wanted_in_turn
 from ultrafm.pretraining.model import SCAN_MODES, Acquisition, patchify
 from ultrafm.pretraining.recipe import Recipe
 from ultrafm.pretraining.scans import Batch
@@ -73,12 +73,14 @@ def forget_some(made: Acquisition, generator: torch.Generator) -> Acquisition:
     return Acquisition(made.scan_mode * told, made.pixel_mm * told)
 
 
-def plain_view(batch: Batch, patch: int, mask_ratio: float, generator: torch.Generator) -> View:
-    """The batch as it is, uniformly masked, all hidden patches wanted: what losses of any recipe are compared by."""
+def plain_views(
+    batch: Batch, patch: int, mask_ratio: float, decoded_share: float, generator: torch.Generator
+) -> list[View]:
+    """The batch as it is, uniformly masked, its hidden patches wanted a share at a time: losses are measured by it."""
     patches = patches_of(batch.pictures, batch.inside, batch.frames, patch)
     keep, mask = uniform(patches, mask_ratio, generator)
-    wanted, scored = choose_wanted(mask, patches.content, 1.0, generator)
-    return View(batch.pictures, batch.pictures, keep, wanted, scored, batch.acquisition)
+    parts = wanted_in_turn(mask, patches.content, decoded_share, generator)
+    return [View(batch.pictures, batch.pictures, keep, *part, batch.acquisition) for part in parts]
 
 
 def patches_of(pictures: torch.Tensor, inside: torch.Tensor, frames: ScanFrames, patch: int) -> Patches:
