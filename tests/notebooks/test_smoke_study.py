@@ -99,7 +99,9 @@ def test_an_experiment_runs_on_top_of_the_study(smoke):
 
 @pytest.mark.slow
 def test_the_ablation_of_pretraining_runs_and_goes_on(smoke):
-    command = ["study", "--profile", "smoke", "--out", str(smoke), "--only", "pretraining_choices"]
+    before = hash_file(smoke / "results.json")
+    study = ["study", "--profile", "smoke", "--out", str(smoke), "--only"]
+    command = [*study, "pretraining_choices"]
     assert main(command) == 0
     folder = smoke / "pretraining_choices"
     records = read_json(folder / "records.json")
@@ -110,6 +112,8 @@ def test_the_ablation_of_pretraining_runs_and_goes_on(smoke):
     (folder / "records.json").unlink()
     assert main(command) == 0 and (folder / "screening.csv").read_text() == first
     shutil.rmtree(folder)
+    assert main([*study, "00_start_here"]) == 0
+    assert hash_file(smoke / "results.json") == before
 
 
 def test_encoders_of_one_study_are_tested_on_the_pictures_of_another(smoke, tmp_path):
