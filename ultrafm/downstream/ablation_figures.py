@@ -13,10 +13,9 @@ from ultrafm.reporting.figures import PALETTE, QUIET, interval_plot, new_figure
 def ablation_figure(table: pd.DataFrame) -> Figure:
     """Difference of every arm's macro AUROC from the reference, with its interval, best first."""
     rows = table.dropna(subset=["difference"])
-    title = f"Macro AUROC on validation, difference from plain masked autoencoding ({_images(table)} images)"
-    return interval_plot(
-        rows, "difference", "difference_low", "difference_high", "choices", None, title, "difference of AUROC", 0.0
-    )
+    title = f"Difference from plain ({_images(table)} images)"
+    limits = ("difference", "difference_low", "difference_high")
+    return interval_plot(rows, *limits, "choices", None, title, "difference of macro AUROC", 0.0)
 
 
 def ablation_style(table: pd.DataFrame) -> Styler:
@@ -60,10 +59,10 @@ def main_effects_figure(table: pd.DataFrame) -> Figure:
         if (table["choices"] == RANDOM).any():
             untrained = table.loc[table["choices"] == RANDOM, "estimate"].iloc[0]
             axes.axhline(untrained, color=QUIET, linestyle="--", linewidth=1)
-        axes.set_xticks(range(len(options)), options, rotation=20)
+        axes.set_xticks(range(len(options)), options, rotation=35, ha="right", fontsize="small")
         axes.set_xlim(-0.6, len(options) - 0.4)
         axes.set_title(choice)
-    figure.axes[0].set_ylabel("macro AUROC on validation")
+    figure.axes[0].set_ylabel("macro AUROC")
     figure.suptitle(f"Every arm a dot, means as lines; dashed: untrained ({_images(table)} images)", x=0.01, ha="left")
     return figure
 
