@@ -54,3 +54,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """The known word most like `word`, as a hint (" (did you mean 'liver'?)"), or nothing when none is near."""
     match = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
     return f" (did you mean {match[0]!r}?)" if match else ""
+
+
+def one_of(where: str, value: str, known: Iterable[str]) -> str:
+    """`value`, if it is one of the known words; else an error that names them and the nearest."""
+    if value not in known:
+        raise UltraFMError(where, repr(value), f"one of {', '.join(known)}{nearest(value, known)}")
+    return value

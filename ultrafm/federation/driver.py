@@ -13,13 +13,13 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from ultrafm.errors import UltraFMError
+from ultrafm.errors import UltraFMError, one_of
 from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.client_app import REFERENCE
 from ultrafm.federation.grid import LocalGrid, PoolGrid
 from ultrafm.federation.schedule import Schedule
 from ultrafm.federation.server_optimizer import ServerOptimizer, State, adam, average
-from ultrafm.federation.strategy import StreamingAverage, one_of
+from ultrafm.federation.strategy import StreamingAverage
 from ultrafm.federation.vector import WEIGHTS, as_views, layout, load_vector, to_vector
 from ultrafm.files import hash_text
 from ultrafm.pretraining.checkpoint import load_checkpoint, part_of, save_checkpoint

@@ -14,7 +14,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from ultrafm.errors import UltraFMError, nearest
+from ultrafm.errors import UltraFMError, one_of
 from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.schedule import Schedule
 from ultrafm.federation.server_optimizer import Arrays, ServerOptimizer, State, average
@@ -141,13 +141,6 @@ def metrics_of(reply: Message, where: str, expected: str) -> MetricRecord:
         mend = "mend the site and run the same command again; it continues from the last finished round"
         raise UltraFMError(where, reply.error.reason, expected, mend)
     return reply.content["metrics"]
-
-
-def one_of(name: str, value: str, known: Iterable[str]) -> str:
-    """`value`, if it is one of the known words; else an error that names them and the nearest."""
-    if value not in known:
-        raise UltraFMError(name, repr(value), f"one of {', '.join(known)}{nearest(value, known)}")
-    return value
 
 
 def mean_loss(site_metrics: Mapping[str, MetricRecord]) -> MetricRecord:

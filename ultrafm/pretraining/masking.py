@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ultrafm.errors import UltraFMError, nearest
+from ultrafm.errors import UltraFMError, one_of
 from ultrafm.pretraining.model import ABSENT
 
 BLOCK = 2.0  # side of a polar block, in patches
@@ -121,9 +121,7 @@ POLICIES: dict[str, Policy] = {
 
 def policy_named(name: str) -> Policy:
     """The policy of this name; an unknown one is an error that says the nearest known one."""
-    if name not in POLICIES:
-        raise UltraFMError("masking", repr(name), f"one of {', '.join(POLICIES)}{nearest(name, POLICIES)}")
-    return POLICIES[name]
+    return POLICIES[one_of("masking", name, POLICIES)]
 
 
 def draw(patches: Patches, generator: torch.Generator) -> torch.Tensor:

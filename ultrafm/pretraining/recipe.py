@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from ultrafm.errors import UltraFMError, nearest
+from ultrafm.errors import UltraFMError, one_of
 from ultrafm.pretraining.masking import kept_count, policy_named
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.precision import choose_precision
@@ -63,9 +63,9 @@ class Recipe:
             found = f"{self.image_size} pixels in patches of {self.patch_size}"
             raise UltraFMError("recipe, image_size", found, "a multiple of patch_size")
         kept_count((self.image_size // self.patch_size) ** 2, self.mask_ratio)
-        one_of("scan_conversion", self.scan_conversion, CONVERSIONS)
-        one_of("precision", self.precision, ("auto", "fp32", "bf16"))
-        one_of("compiled", self.compiled, ("auto", "on", "off"))
+        one_of("recipe, scan_conversion", self.scan_conversion, CONVERSIONS)
+        one_of("recipe, precision", self.precision, ("auto", "fp32", "bf16"))
+        one_of("recipe, compiled", self.compiled, ("auto", "on", "off"))
         for name in ("decoded_share", "smallest_crop"):
             if not 0 < getattr(self, name) <= 1:
                 raise UltraFMError(f"recipe, {name}", f"{getattr(self, name):g}", "a share above 0, at most 1")
@@ -83,7 +83,7 @@ class Recipe:
         if self.width % (4 * self.heads) or self.decoder_width % 4:
             found = f"{self.width} for {self.heads} heads, decoder {self.decoder_width}"
             raise UltraFMError("recipe, width", found, "a multiple of 4 x heads; the decoder's, of 4")
-        one_of("positions", self.positions, ("sine", "learned"))
+        one_of("recipe, positions", self.positions, ("sine", "learned"))
         if not 1 <= self.accumulate <= self.batch_size:
             found = f"{self.accumulate} parts of {self.batch_size} pictures"
             raise UltraFMError("recipe, accumulate", found, "at least 1 part, at most one a picture")
@@ -133,17 +133,10 @@ def recipe_of_size(size: str, **changes: int | float | str | bool) -> Recipe:
     Large ones decode half of the hidden patches, which is where their decoder's time goes. Unless they are told,
     patches have 8 pixels in pictures below FINE pixels and 16 in others.
     """
-    if size not in SIZES:
-        raise UltraFMError("size", repr(size), f"one of {', '.join(SIZES)}{nearest(size, SIZES)}")
+    one_of("size", size, SIZES)
     pixels = changes.get("image_size", Recipe.image_size)
     usual = {"patch_size": 8 if pixels < FINE else 16, "decoded_share": 0.5 if size in HALF_DECODED else 1.0}
     return Recipe(**SIZES[size] | usual | changes)
-
-
-def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raises UltraFMError, with the nearest known word, unless `value` is a known one."""
-    if value not in known:
-        raise UltraFMError(f"recipe, {name}", repr(value), f"one of {', '.join(known)}{nearest(value, known)}")
 
 
 def decide_precision(recipe: Recipe, device: torch.device) -> Recipe:

@@ -36,7 +36,7 @@ def autoencoder_settings(model: MaskedAutoencoder) -> dict[str, Any]:
 
 def save_autoencoder(model: MaskedAutoencoder, path: Path) -> None:
     """Write all weights of `model` to `path`, with its settings as metadata, or nothing."""
-    told = {"settings": autoencoder_settings(model), "decoder_norm_epsilon": model.decoder_norm.eps}
+    told = {"settings": autoencoder_settings(model)}
     tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     write_bytes(path, save(tensors, metadata={"format": "pt", "ultrafm": json.dumps(told)}))
 
@@ -55,7 +55,6 @@ def load_autoencoder(path: Path) -> MaskedAutoencoder:
         with torch.random.fork_rng(devices=[]):
             model = MaskedAutoencoder(**told["settings"])
         model.load_state_dict(load_file(path))
-        model.decoder_norm.eps = told["decoder_norm_epsilon"]
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         found = f"a file that cannot be read as one ({error})"
         raise UltraFMError(str(path), found, "a masked autoencoder", "write it again with save_autoencoder") from error

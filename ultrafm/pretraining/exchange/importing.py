@@ -14,7 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from ultrafm.files import replacing
 from ultrafm.pretraining.exchange import autoencoder, grey, layouts
-from ultrafm.pretraining.exchange.beside import EPSILON, Told, told_beside
+from ultrafm.pretraining.exchange.beside import Told, told_beside
 from ultrafm.pretraining.exchange.card import write_card
 from ultrafm.pretraining.exchange.layouts import Found
 from ultrafm.pretraining.exchange.places import open_encoder, refuse_full
@@ -207,13 +207,11 @@ def build_autoencoder(sizes: Sizes, places: torch.Tensor) -> MaskedAutoencoder:
     sines = sine_positions(sizes.width, sizes.image_size // sizes.patch_size)
     swapped = sines.roll(sizes.width // 2, dims=1)  # columns before rows, as in the paper's code
     fixed = any(torch.allclose(places, known, atol=1e-4) for known in (sines, swapped))
-    model = MaskedAutoencoder(
+    return MaskedAutoencoder(
         image_size=sizes.image_size, patch_size=sizes.patch_size, width=sizes.width, depth=sizes.depth,
         heads=sizes.heads, decoder_width=sizes.decoder_width, decoder_depth=sizes.decoder_depth,
         decoder_heads=sizes.decoder_heads, positions="sine" if fixed else "learned",
     )  # fmt: skip
-    model.decoder_norm.eps = EPSILON
-    return model
 
 
 def write(folder: Path, model: Any, grey_scale: GreyScale, description: dict[str, Any]) -> None:
