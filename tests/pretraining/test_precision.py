@@ -27,6 +27,10 @@ def test_a_recipe_says_in_what_precision_it_is_trained(monkeypatch):
     small = recipe_of_size("laptop", batch_size=4, precision="auto")
     has_bf16(monkeypatch, True)
     assert decide_precision(paper, CPU).precision == "bf16" and decide_precision(small, CPU).precision == "fp32"
+    pooled = recipe_of_size("laptop", batch_size=16, precision="auto")
+    assert decide_precision(pooled, CPU).precision == "bf16"
+    assert decide_precision(pooled, CPU, smallest_step=4).precision == "fp32"
+    assert decide_precision(pooled, CPU, smallest_step=4).batch_size == 16
     has_bf16(monkeypatch, False)
     assert decide_precision(paper, CPU).precision == "fp32"
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: not including_emulation)

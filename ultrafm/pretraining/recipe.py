@@ -139,9 +139,14 @@ def recipe_of_size(size: str, **changes: int | float | str | bool) -> Recipe:
     return Recipe(**SIZES[size] | usual | changes)
 
 
-def decide_precision(recipe: Recipe, device: torch.device) -> Recipe:
-    """The recipe with its precision in so many words, as it is for this device: "fp32" or "bf16", no longer "auto"."""
-    return replace(recipe, precision=choose_precision(recipe.precision, device, recipe.step_numbers))
+def decide_precision(recipe: Recipe, device: torch.device, smallest_step: int | None = None) -> Recipe:
+    """The recipe with its precision in so many words, as it is for this device: "fp32" or "bf16", no longer "auto".
+
+    `smallest_step`: pictures in the smallest step that is trained with it; None means the recipe's own batch size.
+    Arms that are compared share one precision, and bf16 costs time where a step is too small to gain by it.
+    """
+    step = replace(recipe, batch_size=smallest_step) if smallest_step else recipe
+    return replace(recipe, precision=choose_precision(recipe.precision, device, step.step_numbers))
 
 
 def build_model(recipe: Recipe, seed: int) -> MaskedAutoencoder:
