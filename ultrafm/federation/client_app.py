@@ -12,7 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import torch
-from flwr.app import Context, Message, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from ultrafm.federation.arrays import from_record, to_record
@@ -61,10 +61,8 @@ def describe(message: Message, context: Context) -> Message:
     """Which site this node is, how many training images it holds, and their grey sums."""
     site = str(context.node_config["site"])
     images, grey, squares = describe_site(str(context.node_config["curated"]), site)
-    metrics = MetricRecord(
-        {"number": int(context.node_config["number"]), "images": images, "grey": grey, "squares": squares}
-    )
-    return Message(RecordDict({"metrics": metrics}), reply_to=message)
+    metrics = MetricRecord({"images": images, "grey": grey, "squares": squares})
+    return Message(RecordDict({"metrics": metrics, "names": ConfigRecord({"site": site})}), reply_to=message)
 
 
 @app.train()

@@ -68,10 +68,7 @@ class SiteDescription:
 
 def open_grid(curated: Path, sites: list[str], folder: Path, workers: int) -> LocalGrid:
     """A grid over the stores of `sites` below `curated`; state that a site keeps goes to `folder`/<site>."""
-    nodes = [
-        {"site": site, "number": number, "curated": str(curated), "folder": str(folder / site)}
-        for number, site in enumerate(sites)
-    ]
+    nodes = [{"site": site, "curated": str(curated), "folder": str(folder / site)} for site in sites]
     return LocalGrid(REFERENCE, nodes) if workers <= 1 else PoolGrid(REFERENCE, nodes, workers)
 
 
@@ -90,22 +87,31 @@ def in_order(grid: Grid, messages: Iterable[Message], timeout: float) -> Iterato
 
 
 def describe_sites(grid: Grid, sites: list[str], timeout: float) -> dict[int, SiteDescription]:
-    """Ask every node which site it is and how much it holds: node id -> description, in the order of `sites`."""
+    """Ask every node which site it is and how much it holds: node id -> description, in the order of `sites`.
+
+    Raises UltraFMError for a site that is not expected, that two nodes claim to be, that no node is, or that holds no
+    training image.
+    """
     nodes = list(grid.get_node_ids())
     messages = [Message(RecordDict({"config": ConfigRecord({})}), node, "query.describe") for node in nodes]
-    found: dict[int, tuple[int, SiteDescription]] = {}
+    found: dict[str, tuple[int, SiteDescription]] = {}
     for node, reply in zip(nodes, in_order(grid, messages, timeout)):
         if reply.has_error():
             raise UltraFMError(
                 f"node {node}", reply.error.reason, "a description of the site", "mend the site, run again"
             )
-        metrics = reply.content["metrics"]
-        number = int(metrics["number"])
-        description = SiteDescription(sites[number], int(metrics["images"]), metrics["grey"], metrics["squares"])
+        metrics, site = reply.content["metrics"], str(reply.content["names"]["site"])
+        one_of(f"node {node}, site", site, sites)
+        if site in found:
+            mend = "give every node the name of its own site"
+            raise UltraFMError(f"site {site}", "two nodes of this name", "one node a site", mend)
+        description = SiteDescription(site, int(metrics["images"]), metrics["grey"], metrics["squares"])
         if description.images == 0:
-            raise UltraFMError(f"site {description.site}", "no training image", "at least one", "leave the site out")
-        found[node] = (number, description)
-    return {node: description for node, (_number, description) in sorted(found.items(), key=lambda item: item[1][0])}
+            raise UltraFMError(f"site {site}", "no training image", "at least one", "leave the site out")
+        found[site] = (node, description)
+    if missing := [site for site in sites if site not in found]:
+        raise UltraFMError(f"site {missing[0]}", "no node of this name", "a node for every site", "start the site")
+    return dict(found[site] for site in sites)
 
 
 def common_grey_scale(descriptions: Mapping[int, SiteDescription]) -> GreyScale:
@@ -124,44 +130,57 @@ def federate(
     timeout: float = 3600.0,
     on_round: Callable[[int, float], None] | None = None,
 ) -> tuple[MaskedAutoencoder, GreyScale, list[dict[str, float | str | None]]]:
-    """Pre-train one model over `sites` without an image leaving its store; resumes from the checkpoints in `folder`.
-
-    Returns the model, the grey normalisation that the sites agreed on, and one row per pass and site: pass, site,
-    images, loss (of training), validation_images, validation_loss (after the pass; None without validation images).
-    Pass 0 is before training.
-    `workers` processes change the speed only.
-    """
-    schedule = federation.schedule(len(sites), seed)
+    """`drive` over the stores of `sites` below `curated` on this machine; `workers` processes change the speed only."""
     grid = open_grid(curated, sites, folder / "sites", workers)
     try:
-        descriptions = describe_sites(grid, sites, timeout)
-        grey_scale = common_grey_scale(descriptions)
-        names = {node: description.site for node, description in descriptions.items()}
-        strategy = StreamingAverage(names, schedule, federation.weighting, *server_side(recipe, federation, schedule))
-        model = build_model(recipe, seed)
-        arrays = to_record({WEIGHTS: to_vector(model)})
-        history: list[dict[str, float | str | None]] = []
-        finished = 0
-        config = round_config(recipe, federation, schedule.rounds, grey_scale, layout(model), seed)
-        settings = describe_settings(config, federation, descriptions)
-        if (found := load_round(folder, settings)) is not None:
-            arrays, strategy.state, finished, history = found
-        if not finished:
-            validate(grid, strategy, 0, arrays, config, timeout)
-            history = add_validation([], 0, strategy.site_validation)
-        for number in range(finished + 1, schedule.rounds + 1):
-            messages = strategy.configure_train(number, arrays, config, grid)
-            arrays, losses = strategy.aggregate_train(number, in_order(grid, messages, timeout))
-            history = add_round(history, schedule.place(number)[0], strategy.site_metrics)
-            if ends := schedule.ends_pass(number):
-                validate(grid, strategy, number, arrays, config, timeout)
-                history = add_validation(history, schedule.place(number)[0], strategy.site_validation)
-            facts = {"settings": settings, "round": number, "rounds": schedule.rounds, "history": history}
-            save_round(folder, arrays, strategy.state, facts, ends)
-            if on_round:
-                on_round(number, float(losses["loss"]))
+        return drive(grid, sites, folder, recipe, federation, seed, timeout, on_round)
     finally:
         grid.close()
+
+
+def drive(
+    grid: Grid,
+    sites: list[str],
+    folder: Path,
+    recipe: Recipe,
+    federation: Federation,
+    seed: int,
+    timeout: float = 3600.0,
+    on_round: Callable[[int, float], None] | None = None,
+) -> tuple[MaskedAutoencoder, GreyScale, list[dict[str, float | str | None]]]:
+    """Pre-train one model over the `sites` that answer through `grid`, wherever these are.
+
+    Resumes from the checkpoints in `folder`. Returns the model, the grey normalisation that the sites agreed on, and
+    one row per pass and site: pass, site, images, loss (of training), validation_images, validation_loss (after the
+    pass; None without validation images). Pass 0 is before training.
+    """
+    schedule = federation.schedule(len(sites), seed)
+    descriptions = describe_sites(grid, sites, timeout)
+    grey_scale = common_grey_scale(descriptions)
+    names = {node: description.site for node, description in descriptions.items()}
+    strategy = StreamingAverage(names, schedule, federation.weighting, *server_side(recipe, federation, schedule))
+    model = build_model(recipe, seed)
+    arrays = to_record({WEIGHTS: to_vector(model)})
+    history: list[dict[str, float | str | None]] = []
+    finished = 0
+    config = round_config(recipe, federation, schedule.rounds, grey_scale, layout(model), seed)
+    settings = describe_settings(config, federation, descriptions)
+    if (found := load_round(folder, settings)) is not None:
+        arrays, strategy.state, finished, history = found
+    if not finished:
+        validate(grid, strategy, 0, arrays, config, timeout)
+        history = add_validation([], 0, strategy.site_validation)
+    for number in range(finished + 1, schedule.rounds + 1):
+        messages = strategy.configure_train(number, arrays, config, grid)
+        arrays, losses = strategy.aggregate_train(number, in_order(grid, messages, timeout))
+        history = add_round(history, schedule.place(number)[0], strategy.site_metrics)
+        if ends := schedule.ends_pass(number):
+            validate(grid, strategy, number, arrays, config, timeout)
+            history = add_validation(history, schedule.place(number)[0], strategy.site_validation)
+        facts = {"settings": settings, "round": number, "rounds": schedule.rounds, "history": history}
+        save_round(folder, arrays, strategy.state, facts, ends)
+        if on_round:
+            on_round(number, float(losses["loss"]))
     load_vector(as_views(model), from_record(arrays)[WEIGHTS])
     return model, grey_scale, history
 
