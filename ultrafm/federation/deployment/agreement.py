@@ -1,0 +1,124 @@
+"""What a site agrees to before it joins: shown in words and sizes, asked for, and written down with its hash."""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ultrafm import __version__
+from ultrafm.curation.store import read_table
+from ultrafm.errors import UltraFMError
+from ultrafm.federation.deployment.gate import array_length, hash_terms
+from ultrafm.federation.deployment.plans import JoiningSite, Plan
+from ultrafm.federation.driver import round_config
+from ultrafm.federation.vector import layout
+from ultrafm.files import read_json, write_json
+from ultrafm.pretraining.grey import GreyScale
+from ultrafm.pretraining.recipe import Recipe, build_model
+
+FILE = "acceptance.json"
+BYTES_PER_WEIGHT = 4
+
+# Kind of message -> record of the answer -> the names in it. A test holds this against what the ClientApp answers.
+LEAVES = {
+    "query.describe": {"metrics": ["images", "grey", "squares"], "names": ["site"]},
+    "train": {"arrays": ["weights"], "metrics": ["images", "loss"]},
+    "evaluate": {"metrics": ["images", "loss"]},
+}
+MEANING = {
+    "query.describe": "once a run: the site's name; how many training images; sums of their grey values and squares",
+    "train": "after each round of training: the weights below; how many images were seen; their mean loss",
+    "evaluate": "after each pass: how many validation images; their mean loss",
+}
+AGREED_GREY = ("grey_mean", "grey_deviation")  # parts of the plan that are known only when all sites have answered
+
+
+@lru_cache(maxsize=2)
+def layout_of(recipe: Recipe) -> dict[str, list[str]]:
+    """Names and shapes of all tensors of the model of a recipe."""
+    return layout(build_model(recipe, seed=0))
+
+
+def count_weights(recipe: Recipe) -> int:
+    """How many numbers the model of a recipe has."""
+    return sum(array_length(shape_of(text)) for text in layout_of(recipe)["shapes"])
+
+
+def shape_of(text: str) -> tuple[int, ...]:
+    """ "64x1x8x8" as numbers; a single number has the shape ""."""
+    return tuple(int(side) for side in text.split("x") if side)
+
+
+def terms_of(plan: Plan, site: str) -> dict[str, Any]:
+    """All that a site agrees to: who asks, what it may be asked, what it answers."""
+    rounds = plan.federation.schedule(len(plan.sites), plan.file.seed).rounds
+    config = round_config(
+        plan.recipe, plan.federation, rounds, GreyScale(0.0, 1.0), layout_of(plan.recipe), plan.file.seed
+    )
+    asked: dict[str, dict[str, Any]] = {"recipe": {}, "layout": {}, "plan": {}}
+    for key, value in config.items():
+        record, name = key.split("/", 1)
+        if name not in AGREED_GREY:
+            asked[record][name] = value
+    return {
+        "federation": plan.file.name, "site": site, "coordinator": plan.file.address, "ultrafm": __version__,
+        "asked": asked, "leaves": LEAVES, "weights": count_weights(plan.recipe),
+    }  # fmt: skip
+
+
+def describe_terms(terms: dict[str, Any], images: dict[str, int]) -> list[str]:
+    """The terms as lines for a person; `images`: fold -> number of images of the site."""
+    plan, weights = terms["asked"]["plan"], terms["asked"]["layout"]
+    pairs = list(zip(weights["names"], weights["shapes"]))
+    widest = max(len(name) for name, _shape in pairs)
+    rows = [
+        f"    {name:<{widest}}  {shape:>12}  {array_length(shape_of(shape)) * BYTES_PER_WEIGHT:>12,} bytes"
+        for name, shape in pairs
+    ]
+    folds = ", ".join(f"{count} {fold}" for fold, count in sorted(images.items()))
+    return [
+        f"Federation {terms['federation']}, coordinator {terms['coordinator']}, this site: {terms['site']}",
+        f"Images of the site: {folds}. They stay here, with every name, date and path.",
+        f"Up to {plan['rounds']} rounds. In each, this site is sent a model and trains it on its training images.",
+        "What leaves the site:",
+        *(f"  {kind}: {text}" for kind, text in MEANING.items()),
+        f"  the weights, {len(pairs)} tensors, {terms['weights'] * BYTES_PER_WEIGHT:,} bytes each time:",
+        *rows,
+        "Nothing else: a message that asks for more is refused by this site's own program, and written down.",
+        "Weights can tell something of the images that they were trained on: see docs/hospital.md.",
+    ]
+
+
+def count_images(site: JoiningSite) -> dict[str, int]:
+    """Fold -> number of images in the site's store. Raises UltraFMError without a store or a training image."""
+    folds = read_table(site.curated, site.file.site)["fold"].to_pylist()
+    counts = {fold: folds.count(fold) for fold in sorted(set(folds))}
+    if not counts.get("train"):
+        mend = "curate more images, or let the site stay out"
+        raise UltraFMError(site.place("curated"), f"no training image of {site.file.site}", "at least one", mend)
+    return counts
+
+
+def ensure_acceptance(site: JoiningSite, accept: bool, ask: Callable[[str], str], tell: Callable[[str], None]) -> Path:
+    """The file of the acceptance of exactly these terms; shows them and asks when there is none yet.
+
+    Raises UltraFMError when the person at the site does not agree; nothing has been sent then.
+    """
+    terms, path = terms_of(site.plan, site.file.site), site.folder / FILE
+    for line in describe_terms(terms, count_images(site)):
+        tell(line)
+    if path.is_file() and (earlier := read_json(path))["hash"] == hash_terms(terms):
+        tell(f"Accepted on {earlier['on']} by {earlier['by']}: {path}")
+        return path
+    if not accept and ask("Join and let this leave the site? Type yes to accept: ").strip().lower() != "yes":
+        raise UltraFMError(
+            "joining", "no acceptance", "the word yes, or --accept", "nothing was sent; ask again any time"
+        )
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    write_json(path, {"hash": hash_terms(terms), "on": now, "by": getpass.getuser(), "terms": terms})
+    tell(f"Written down: {path}, hash {hash_terms(terms)[:16]}")
+    return path

@@ -1,0 +1,79 @@
+"""What a site's command does: show and ask, knock at the coordinator, then keep a SuperNode running."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ultrafm.federation.deployment.agreement import BYTES_PER_WEIGHT, count_weights, ensure_acceptance
+from ultrafm.federation.deployment.guard import AUDIT, write_commands
+from ultrafm.federation.deployment.keys import read_private_key
+from ultrafm.federation.deployment.knock import knock_until_in
+from ultrafm.federation.deployment.plans import JoiningSite, read_site
+from ultrafm.federation.deployment.processes import (
+    Family,
+    Kept,
+    environment_for,
+    free_port,
+    only_one,
+    program,
+    require_space,
+    stoppable,
+)
+
+LEAST_SPACE = 100_000_000  # bytes
+LOOK_SECONDS = 0.5
+AUDIT_FILE = "audit.jsonl"
+
+
+def run_site(path: Path, accept: bool, ask: Callable[[str], str], tell: Callable[[str], None]) -> None:
+    """Join the federation until interrupted; nothing is left running then. Raises UltraFMError for what to mend."""
+    site = read_site(path)
+    key = read_private_key(site.key, site.place("key"))
+    with only_one(site.folder / "site.lock", f"site {site.file.site}"), stoppable():
+        require_space(site.folder, LEAST_SPACE + 6 * BYTES_PER_WEIGHT * count_weights(site.plan.recipe))
+        acceptance = ensure_acceptance(site, accept, ask, tell)
+        family = Family()
+
+        def start() -> subprocess.Popen[bytes]:
+            knock_until_in(site.plan.file.address, str(site.authority), key, tell)
+            tell(f"joined {site.plan.file.address} as {site.file.site}; log: {site.folder / AUDIT_FILE}")
+            return start_supernode(site, acceptance, family)
+
+        try:
+            node = Kept(start, "SuperNode", tell)
+            while True:
+                node.look()
+                time.sleep(LOOK_SECONDS)
+        except KeyboardInterrupt:
+            tell("leaving")
+        finally:
+            family.end()
+
+
+def node_config(site: JoiningSite, acceptance: Path) -> str:
+    """The node's configuration in Flower's notation, which is TOML."""
+    values = {
+        "site": site.file.site, "curated": str(site.curated), "folder": str(site.folder / "state"),
+        "audit": str(site.folder / AUDIT_FILE), "acceptance": str(acceptance),
+    }  # fmt: skip
+    return "\n".join(f"{name} = {json.dumps(value)}" for name, value in values.items()) + "\n"
+
+
+def start_supernode(site: JoiningSite, acceptance: Path, family: Family) -> subprocess.Popen[bytes]:
+    """Flower's SuperNode, with a home and with task commands of its own; it installs nothing."""
+    home = site.folder / "supernode"
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    configuration = home / "node.toml"
+    configuration.write_text(node_config(site, acceptance), encoding="utf-8")
+    commands = write_commands(home / "commands")
+    command = [
+        program("flower-supernode"), "--superlink", site.plan.file.address, "--root-certificates", str(site.authority),
+        "--auth-supernode-private-key", str(site.key), "--host", "127.0.0.1", "--port", str(free_port()),
+        "--node-config", str(configuration),
+    ]  # fmt: skip
+    environment = environment_for(home, commands) | {AUDIT: str(site.folder / AUDIT_FILE)}
+    return family.start(command, home / "supernode.log", environment)
