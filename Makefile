@@ -5,7 +5,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study test test-all experiments lint lab doctor bench lock clean
+.PHONY: help setup study test test-all experiments federation-demo lint lab doctor bench lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ test-all: setup ## run the slow tests too
 
 experiments: setup ## longer studies on curated images: federation's optimizer, and choices of pre-training (an hour)
 	@$(BIN)/ultrafm study --profile $(PROFILE) --only 10_curate,optimizer_state,pretraining_choices $(ARGS)
+
+federation-demo: setup ## coordinator and four simulated sites on this machine, over TLS (two minutes)
+	@$(BIN)/ultrafm federation demo
 
 lint: setup ## check the style
 	$(BIN)/ruff check ultrafm tests

@@ -126,7 +126,8 @@ def keep_encoder(plan: Plan, model: MaskedAutoencoder, grey_scale: GreyScale, hi
     """
     description = {
         "arm": "federated", "sites": plan.sites, "recipe": plan.recipe.settings(),
-        "federation": asdict(plan.federation), "seed": plan.file.seed, "licences": {"sites": [], **strictest(["licence unclear"])},
+        "federation": asdict(plan.federation), "seed": plan.file.seed,
+        "licences": {"sites": [], **strictest(["licence unclear"])},
         "numbers": site_numbers(plan, history),
     }  # fmt: skip
     save_encoder(model, plan.folder / ENCODER, grey_scale, description)

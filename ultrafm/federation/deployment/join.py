@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ultrafm.federation.deployment.agreement import BYTES_PER_WEIGHT, count_weights, ensure_acceptance
-from ultrafm.federation.deployment.guard import AUDIT, write_commands
+from ultrafm.federation.deployment.guard import AUDIT, task_server, write_commands
 from ultrafm.federation.deployment.keys import read_private_key
 from ultrafm.federation.deployment.knock import knock_until_in
 from ultrafm.federation.deployment.plans import JoiningSite, read_site
@@ -36,16 +36,18 @@ def run_site(path: Path, accept: bool, ask: Callable[[str], str], tell: Callable
     with only_one(site.folder / "site.lock", f"site {site.file.site}"), stoppable():
         require_space(site.folder, LEAST_SPACE + 6 * BYTES_PER_WEIGHT * count_weights(site.plan.recipe))
         acceptance = ensure_acceptance(site, accept, ask, tell)
-        family = Family()
+        family, commands = Family(), write_commands(site.folder / "supernode" / "commands")
 
         def start() -> subprocess.Popen[bytes]:
             knock_until_in(site.plan.file.address, str(site.authority), key, tell)
             tell(f"joined {site.plan.file.address} as {site.file.site}; log: {site.folder / AUDIT_FILE}")
-            return start_supernode(site, acceptance, family)
+            return start_supernode(site, acceptance, commands, family)
 
         try:
+            tasks = Kept(lambda: start_tasks(site, commands, family), "task server", tell)
             node = Kept(start, "SuperNode", tell)
             while True:
+                tasks.look()
                 node.look()
                 time.sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
@@ -63,17 +65,25 @@ def node_config(site: JoiningSite, acceptance: Path) -> str:
     return "\n".join(f"{name} = {json.dumps(value)}" for name, value in values.items()) + "\n"
 
 
-def start_supernode(site: JoiningSite, acceptance: Path, family: Family) -> subprocess.Popen[bytes]:
+def start_tasks(site: JoiningSite, commands: Path, family: Family) -> subprocess.Popen[bytes]:
+    """The process that runs the ClientApp for each message that the SuperNode hands over."""
+    return family.start(task_server(commands), site.folder / "supernode" / "tasks.log", environment_of(site, commands))
+
+
+def environment_of(site: JoiningSite, commands: Path) -> dict[str, str]:
+    """The environment of the site's processes."""
+    return environment_for(site.folder / "supernode", commands) | {AUDIT: str(site.folder / AUDIT_FILE)}
+
+
+def start_supernode(site: JoiningSite, acceptance: Path, commands: Path, family: Family) -> subprocess.Popen[bytes]:
     """Flower's SuperNode, with a home and with task commands of its own; it installs nothing."""
     home = site.folder / "supernode"
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     configuration = home / "node.toml"
     configuration.write_text(node_config(site, acceptance), encoding="utf-8")
-    commands = write_commands(home / "commands")
     command = [
         program("flower-supernode"), "--superlink", site.plan.file.address, "--root-certificates", str(site.authority),
         "--auth-supernode-private-key", str(site.key), "--host", "127.0.0.1", "--port", str(free_port()),
         "--node-config", str(configuration),
     ]  # fmt: skip
-    environment = environment_for(home, commands) | {AUDIT: str(site.folder / AUDIT_FILE)}
-    return family.start(command, home / "supernode.log", environment)
+    return family.start(command, home / "supernode.log", environment_of(site, commands))
