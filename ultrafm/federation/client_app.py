@@ -13,11 +13,9 @@ from pathlib import Path
 
 import torch
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
-from flwr.clientapp import ClientApp
 
 from ultrafm.federation.arrays import from_record, to_record
-from ultrafm.federation.audit import write_audit
-from ultrafm.federation.deployment.gate import keep_agreement
+from ultrafm.federation.deployment.site_app import SiteApp
 from ultrafm.federation.site import RoundPlan, describe_site, train_site, validate_site
 from ultrafm.federation.vector import WEIGHTS, as_views, layout, load_vector
 from ultrafm.pretraining.grey import GreyScale
@@ -26,7 +24,7 @@ from ultrafm.pretraining.precision import pick_device
 from ultrafm.pretraining.recipe import Recipe, build_model
 
 REFERENCE = "ultrafm.federation.client_app:app"
-app = ClientApp(mods=[write_audit, keep_agreement])
+app = SiteApp()
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,11 @@ class Refused(Exception):
     """The coordinator does not let this key in, for now at least."""
 
 
+def now() -> datetime.datetime:
+    """The time of this machine."""
+    return datetime.datetime.now(datetime.UTC)
+
+
 class ServerClock:
     """Takes the time that the coordinator's answers tell: `ahead` is this clock less that one, in seconds."""
 
@@ -51,7 +56,7 @@ class ServerClock:
         response = call_next(context)
         if "date" in response.headers:
             theirs = parsedate_to_datetime(response.headers["date"])
-            self.ahead = (datetime.datetime.now(datetime.UTC) - theirs).total_seconds()
+            self.ahead = (now() - theirs).total_seconds()
         return response
 
 

@@ -1,0 +1,172 @@
+"""A real federation on this machine: TLS, node keys, two sites, nginx where it is installed; nothing of it survives."""
+
+import datetime
+import json
+import os
+import signal
+import time
+
+import httpx
+import psutil
+import pytest
+from flwr.supernode import node_auth_http_interceptor
+
+from ultrafm.errors import UltraFMError
+from ultrafm.federation.deployment import knock as door
+from ultrafm.federation.deployment.coordinate import read_progress
+from ultrafm.federation.deployment.demo import build_stage, run_demonstration
+from ultrafm.federation.deployment.keys import make_coordinator_keys, make_site_keys, read_private_key
+from ultrafm.federation.deployment.knock import Refused, knock, knock_until_in
+from ultrafm.federation.deployment.nginx import PUBLISHED, find_nginx
+from ultrafm.federation.deployment.processes import Family, environment_for, free_port, program
+
+pytestmark = pytest.mark.slow
+NO_NGINX = find_nginx() is None
+PASSES = 5
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    """A coordinator, and two sites that are built and not yet started; ends everything, whatever happens."""
+    stage = build_stage(tmp_path_factory.mktemp("stage"), not NO_NGINX, sites=2, passes=PASSES)
+    try:
+        stage.wait_ready(stage.start_coordinator())
+        yield stage
+    finally:
+        stage.family.end()
+
+
+@pytest.fixture
+def family():
+    """Processes of one test."""
+    family = Family()
+    try:
+        yield family
+    finally:
+        family.end(grace=3.0)
+
+
+def wait_for(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.2)
+    return condition()
+
+
+def key_of(stage, site):
+    return read_private_key(stage.site_folder(site) / f"{site}.key", "here")
+
+
+def test_a_known_key_gets_in_and_out_again(stage):
+    authority = stage.site_folder(stage.sites[0]) / "ca.crt"
+    assert knock(stage.plan.file.address, str(authority), key_of(stage, stage.sites[0])) is None
+    assert stage.online() == 0
+
+
+def test_an_unknown_key_is_refused(stage, tmp_path):
+    private, _public = make_site_keys("site_09_x", tmp_path)
+    authority, key = str(stage.site_folder(stage.sites[0]) / "ca.crt"), read_private_key(private, "here")
+    with pytest.raises(Refused, match="2004"):
+        knock(stage.plan.file.address, authority, key)
+    with pytest.raises(UltraFMError, match="a key that the coordinator registered"):
+        knock_until_in(stage.plan.file.address, authority, key, print, patience=0)
+
+
+def test_another_authority_is_refused(stage, tmp_path):
+    make_coordinator_keys("localhost", tmp_path)
+    with pytest.raises(UltraFMError, match=r"certificate.*ask the coordinator for its ca\.crt"):
+        knock(stage.plan.file.address, str(tmp_path / "ca.crt"), key_of(stage, stage.sites[0]))
+
+
+@pytest.mark.parametrize(("ahead", "words"), [(90, "ahead of"), (-400, "behind")])
+def test_a_wrong_clock_is_told(stage, monkeypatch, ahead, words):
+    def wrong():
+        return datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=ahead)
+
+    monkeypatch.setattr(node_auth_http_interceptor, "now", wrong)
+    monkeypatch.setattr(door, "now", wrong)
+    authority = str(stage.site_folder(stage.sites[0]) / "ca.crt")
+    with pytest.raises(UltraFMError, match=rf"clock (8|9|39|40)\d* s {words} the coordinator's"):
+        knock(stage.plan.file.address, authority, key_of(stage, stage.sites[0]))
+
+
+def test_a_node_without_a_key_is_refused(stage, family, tmp_path):
+    command = [
+        program("flower-supernode"), "--superlink", stage.plan.file.address, "--host", "127.0.0.1", "--port",
+        str(free_port()), "--root-certificates", str(stage.site_folder(stage.sites[0]) / "ca.crt"),
+    ]  # fmt: skip
+    process = family.start(command, tmp_path / "log", environment_for(tmp_path))
+    ended = wait_for(lambda: process.poll() is not None, 60)
+    assert ended and process.returncode != 0
+    assert "SuperNode ID" not in (tmp_path / "log").read_text() and stage.online() == 0
+
+
+@pytest.mark.skipif(NO_NGINX, reason="nginx is not installed (apt-get install nginx-light)")
+def test_through_nginx_only_the_fleet_path_is_reached(stage):
+    """Also with ways around that end at the control path; a 400 or 401 is Flower's own answer to an unsigned call."""
+    with httpx.Client(verify=str(stage.plan.keys / "ca.crt"), base_url=f"https://{stage.plan.file.address}") as public:
+        closed = [
+            "/v1/control/list-runs", "/v1/control/start-run", "/v1/control/list-nodes", "/v1/runtime/acquire-task",
+            "/v1/fleet/register-node", "/v1/fleet/unregister-node", "/v1/fleet/", "/v1/fleet", "/", "/docs", "/health",
+            "/openapi.json", "/v1/fleet/../control/list-runs", "/v1/fleet/%2e%2e/control/list-runs",
+            "/v1/fleet/get-run/../../control/start-run", "//v1/control/list-runs", "/v1/fleet/get-run/",
+        ]  # fmt: skip
+        answers = {path: public.post(path).status_code for path in closed}
+        assert set(answers.values()) == {403}, answers
+        fleet = {name: public.post(f"/v1/fleet/{name}").status_code for name in PUBLISHED}
+        assert 403 not in fleet.values() and 502 not in fleet.values() and 404 not in fleet.values(), fleet
+        assert public.get("/v1/fleet/get-run").status_code == 403
+        assert public.post("/v1/fleet/push-object", content=b"x" * (17 << 20)).status_code == 413
+    assert knock(stage.plan.file.address, str(stage.plan.keys / "ca.crt"), key_of(stage, stage.sites[0])) is None
+
+
+def test_control_is_not_reached_from_other_addresses_of_the_machine(stage):
+    listening = [
+        one.laddr.ip
+        for one in psutil.net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN and one.laddr.port == stage.plan.file.control_port
+    ]
+    assert listening == ["127.0.0.1"]
+
+
+def test_a_run_survives_the_death_of_serverapp_superlink_and_supernode(stage):
+    """kill -9 of each in turn, between rounds; the weights are those of the federation in one process."""
+    for site in stage.sites:
+        stage.start_site(site)
+    run = stage.start_run()
+    killed = []
+    for rounds, victim in ((1, "flwr-serverapp"), (2, "flower-superlink"), (3, "flower-supernode")):
+        reached = wait_for(lambda at=rounds: read_progress(stage.plan).get("round", 0) >= at, 180)
+        assert reached, (victim, stage.said("run")[-3:])
+        process = next(one for one in stage.family.members() if victim in " ".join(one.cmdline()[:3]))
+        os.kill(process.pid, signal.SIGKILL)
+        killed.append(victim)
+    ended = wait_for(lambda: run.poll() is not None, 300)
+    said = stage.said("run")
+    assert ended and run.returncode == 0, said[-5:]
+    assert len(killed) == 3 and read_progress(stage.plan)["digest"] == stage.digest_in_one_process()
+    assert sum("submitted again" in line for line in said) == 2
+    assert any("was started anew" in line or "was lost" in line for line in said)
+
+
+def test_a_site_that_leaves_goes_offline_at_once_and_its_log_tells_all(stage):
+    """After the run above: every message and answer stands in the log."""
+    site = stage.sites[0]
+    log = stage.site_folder(site) / "federation" / "audit.jsonl"
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {event["type"] for event in events} == {"query.describe", "train", "evaluate"}
+    assert log.stat().st_mode & 0o777 == 0o600
+    online = stage.online()
+    leaving = next(one for one in stage.family.members() if str(stage.site_file(site)) in one.cmdline())
+    leaving.terminate()
+    assert online == 2 and wait_for(lambda: stage.online() == 1, 20)
+    assert wait_for(lambda: "leaving" in stage.said(site), 5)
+
+
+def test_the_demonstration_ends_with_the_digest_of_one_process_and_leaves_nothing():
+    mine = psutil.Process()
+    before = {child.pid for child in mine.children(recursive=True)}
+    said = []
+    same = run_demonstration(said.append)
+    assert same and "the same weights" in said, said
+    assert {child.pid for child in mine.children(recursive=True)} <= before
