@@ -101,3 +101,14 @@ def test_a_port_that_is_taken_is_told():
 def test_times_and_processes_in_words():
     assert [describe_seconds(one) for one in (40, 600, 9000)] == ["40 s", "10 min", "2.5 h"]
     assert lives(os.getpid()) and not lives(2**22 + 1)
+
+
+def test_a_process_that_ended_and_was_not_fetched_does_not_live():
+    """Flower leaves its ended tasks so."""
+    ended = os.fork()
+    if ended == 0:
+        os._exit(0)
+    try:
+        assert wait_for(lambda: not lives(ended))
+    finally:
+        os.waitpid(ended, 0)

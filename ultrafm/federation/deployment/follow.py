@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.deployment.control import Control, SuperLinkAway
@@ -119,14 +120,11 @@ class Follower:
 
 
 def lives(process: int) -> bool:
-    """Is there a process of this number on this machine?"""
+    """Is there a process of this number on this machine? One that ended and was not fetched yet does not count."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
-        return True
-    return True
 
 
 def describe_seconds(seconds: float) -> str:
