@@ -3,7 +3,11 @@
 import datetime
 import json
 import os
+import select
 import signal
+import socket
+import socketserver
+import threading
 import time
 
 import httpx
@@ -23,6 +27,7 @@ from ultrafm.federation.deployment.processes import Family, environment_for, fre
 pytestmark = pytest.mark.slow
 NO_NGINX = find_nginx() is None
 PASSES = 5
+TUNNELLED: set[str] = set()  # where the proxy was asked to tunnel to
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +39,35 @@ def stage(tmp_path_factory):
         yield stage
     finally:
         stage.family.end()
+
+
+class Tunnel(socketserver.StreamRequestHandler):
+    """An outgoing proxy of a house: tunnels what asks for CONNECT, and nothing else."""
+
+    def handle(self):
+        words = self.rfile.readline().split()
+        while self.rfile.readline().strip():
+            pass
+        TUNNELLED.add(words[1].decode())
+        host, port = words[1].decode().rsplit(":", 1)
+        with socket.create_connection((host, int(port))) as there:
+            self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            ends = {self.connection: there, there: self.connection}
+            while True:
+                for end in select.select(list(ends), [], [])[0]:
+                    if not (data := end.recv(1 << 16)):
+                        return
+                    ends[end].sendall(data)
+
+
+@pytest.fixture(scope="module")
+def proxy():
+    """The address of a proxy that tunnels."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
 
 
 @pytest.fixture
@@ -95,10 +129,11 @@ def test_a_node_without_a_key_is_refused(stage, family, tmp_path):
         program("flower-supernode"), "--superlink", stage.plan.file.address, "--host", "127.0.0.1", "--port",
         str(free_port()), "--root-certificates", str(stage.site_folder(stage.sites[0]) / "ca.crt"),
     ]  # fmt: skip
-    process = family.start(command, tmp_path / "log", environment_for(tmp_path))
-    ended = wait_for(lambda: process.poll() is not None, 60)
-    assert ended and process.returncode != 0
-    assert "SuperNode ID" not in (tmp_path / "log").read_text() and stage.online() == 0
+    family.start(command, tmp_path / "log", environment_for(tmp_path))
+    refused = wait_for(lambda: "RunNotRunning" in (tmp_path / "log").read_text(), 60)
+    log = (tmp_path / "log").read_text()
+    assert refused, log[-2000:]
+    assert "SuperNode ID" not in log and stage.online() == 0
 
 
 @pytest.mark.skipif(NO_NGINX, reason="nginx is not installed (apt-get install nginx-light)")
@@ -129,10 +164,14 @@ def test_control_is_not_reached_from_other_addresses_of_the_machine(stage):
     assert listening == ["127.0.0.1"]
 
 
-def test_a_run_survives_the_death_of_serverapp_superlink_and_supernode(stage):
-    """kill -9 of each in turn, between rounds; the weights are those of the federation in one process."""
-    for site in stage.sites:
-        stage.start_site(site)
+def test_a_run_survives_the_death_of_serverapp_superlink_and_supernode(stage, proxy):
+    """kill -9 of each in turn, between rounds; the weights are those of the federation in one process.
+
+    One of the sites sits behind an outgoing proxy, which all its words with the coordinator go through.
+    """
+    direct, behind = stage.sites
+    stage.start_site(direct)
+    stage.start_site(behind, HTTPS_PROXY=proxy, HTTP_PROXY=proxy)
     run = stage.start_run()
     killed = []
     for rounds, victim in ((1, "flwr-serverapp"), (2, "flower-superlink"), (3, "flower-supernode")):
@@ -145,6 +184,7 @@ def test_a_run_survives_the_death_of_serverapp_superlink_and_supernode(stage):
     said = stage.said("run")
     assert ended and run.returncode == 0, said[-5:]
     assert len(killed) == 3 and read_progress(stage.plan)["digest"] == stage.digest_in_one_process()
+    assert {stage.plan.file.address} == TUNNELLED
     assert sum("submitted again" in line for line in said) == 2
     assert any("was started anew" in line or "was lost" in line for line in said)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import os
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -30,6 +31,7 @@ from ultrafm.errors import UltraFMError
 from ultrafm.federation.deployment.bundle import make_bundle
 from ultrafm.federation.deployment.keys import AUTHORITY
 from ultrafm.federation.deployment.plans import Plan
+from ultrafm.federation.deployment.processes import without_proxy
 
 GONE = "unregistered"
 
@@ -60,6 +62,8 @@ class Control:
     """A connection to the SuperLink of a plan; every method raises SuperLinkAway when it does not answer."""
 
     def __init__(self, plan: Plan) -> None:
+        for name in ("NO_PROXY", "no_proxy"):  # a proxy of the house must not get to see the control
+            os.environ[name] = without_proxy(os.environ.get(name, ""))
         self._client = ControlHttpClient.from_server_address(
             plan.control, insecure=False, root_certificates=str(plan.keys / AUTHORITY),
             interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr CLI")],

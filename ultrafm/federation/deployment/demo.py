@@ -70,18 +70,18 @@ class Stage:
         """What a command printed: that of "coordinator", "run" or a site."""
         return self.folder / f"{name}.log"
 
-    def command(self, name: str, *words: str) -> subprocess.Popen[bytes]:
+    def command(self, name: str, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start `ultrafm federation WORDS`; what it prints goes to its log."""
         command = [sys.executable, "-m", "ultrafm", "federation", *words]
-        return self.family.start(command, self.log(name), {**environment_for(self.folder / "home")})
+        return self.family.start(command, self.log(name), environment_for(self.folder / "home") | environment)
 
     def start_coordinator(self) -> subprocess.Popen[bytes]:
         """Start the coordinator, with nginx if this stage has one."""
         return self.command("coordinator", "coordinator", str(self.plan_file), *["--nginx"] * self.through_nginx)
 
-    def start_site(self, site: str) -> subprocess.Popen[bytes]:
-        """Start a site, unattended."""
-        return self.command(site, "site", str(self.site_file(site)), "--accept")
+    def start_site(self, site: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a site, unattended, with some variables more in its environment."""
+        return self.command(site, "site", str(self.site_file(site)), "--accept", **environment)
 
     def start_run(self) -> subprocess.Popen[bytes]:
         """Submit a run and follow it."""

@@ -106,12 +106,18 @@ def environment_for(home: Path, commands: Path | None = None) -> dict[str, str]:
     """The environment of Flower's processes: a home of their own, no telemetry, no update check, one thread."""
     programs = Path(sys.executable).parent
     path = [str(folder) for folder in (commands, programs) if folder] + [os.environ.get("PATH", "")]
-    own = {
+    loopback = {name: without_proxy(os.environ.get(name, "")) for name in ("NO_PROXY", "no_proxy")}
+    own = loopback | {
         "PATH": os.pathsep.join(path), "FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
         "ARROW_DEFAULT_MEMORY_POOL": "system", "PYTHONUNBUFFERED": "1",
     }  # fmt: skip
     return {**os.environ, **own}
+
+
+def without_proxy(named: str) -> str:
+    """Hosts that are reached without a proxy, with the loopback, where Flower's own processes meet."""
+    return ",".join(dict.fromkeys([*filter(None, named.split(",")), "127.0.0.1"]))
 
 
 def program(name: str) -> str:
