@@ -62,6 +62,14 @@ def tell(line: str) -> None:
     print(line, flush=True)
 
 
+def ask(question: str) -> str:
+    """The answer of the person at the terminal; nothing where there is none."""
+    try:
+        return input(question)
+    except EOFError:
+        return ""
+
+
 def run_keys_coordinator(options: argparse.Namespace) -> int:
     """Make the coordinator's keys and say which file goes where."""
     from ultrafm.federation.deployment.keys import make_coordinator_keys
@@ -98,7 +106,7 @@ def run_site_command(options: argparse.Namespace) -> int:
     """Join until interrupted."""
     from ultrafm.federation.deployment.join import run_site
 
-    run_site(options.site, options.accept, input, tell)
+    run_site(options.site, options.accept, ask, tell)
     return 0
 
 

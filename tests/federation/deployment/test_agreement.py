@@ -3,16 +3,18 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import yaml
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
+from ultrafm.curation.store import encode_png
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.arrays import to_record
 from ultrafm.federation.client_app import REFERENCE
 from ultrafm.federation.deployment import agreement
-from ultrafm.federation.deployment.agreement import LEAVES, describe_terms, ensure_acceptance, terms_of
+from ultrafm.federation.deployment.agreement import LEAVES, count_images, describe_terms, ensure_acceptance, terms_of
 from ultrafm.federation.deployment.gate import accepted_terms, check_answer
 from ultrafm.federation.deployment.plans import read_plan, read_site
 from ultrafm.federation.driver import drive, federate
@@ -176,3 +178,34 @@ def test_what_cannot_be_logged_does_not_leave(nodes, images):
     configurations[0]["audit"] = "/dev/full"
     reply = ask_site(configurations, "query.describe", RecordDict({"config": ConfigRecord({})}))
     assert reply.has_error() and "No space left" in reply.error.reason
+
+
+@pytest.fixture
+def store(joined, monkeypatch):
+    """The site's store as a table that a test sets; it is signed for."""
+    monkeypatch.undo()
+    monkeypatch.setattr(agreement, "require_release", lambda curated, site: None)
+
+    def hold(folds, side):
+        picture = {"bytes": encode_png(np.zeros((side, side), np.uint8)), "path": None}
+        table = pa.table({"fold": pa.array(folds, pa.string()), "image": [picture] * len(folds)})
+        monkeypatch.setattr(agreement, "read_table", lambda curated, site: table)
+
+    return hold
+
+
+def test_a_store_is_counted_and_one_that_cannot_train_is_told(joined, store):
+    store(["train", "test", "train"], 32)
+    assert count_images(joined) == {"train": 2, "test": 1}
+    store(["test"], 32)
+    with pytest.raises(UltraFMError, match=r"site.yaml, line 2, field curated: found no training image of site_01_a"):
+        count_images(joined)
+    store(["train"], 64)
+    with pytest.raises(UltraFMError, match=r"found pictures of 64 pixels; expected the plan's 32.*--image-size 32"):
+        count_images(joined)
+
+
+def test_a_folder_without_a_store_is_told(joined, monkeypatch):
+    monkeypatch.undo()
+    with pytest.raises(UltraFMError, match="no curated store"):
+        count_images(joined)

@@ -7,22 +7,29 @@ import select
 import signal
 import socket
 import socketserver
+import sys
 import threading
 import time
 
 import httpx
 import psutil
 import pytest
+from flwr.cli.build import build_fab_from_files
 from flwr.supernode import node_auth_http_interceptor
 
 from ultrafm.errors import UltraFMError
+from ultrafm.federation.deployment import control
 from ultrafm.federation.deployment import knock as door
+from ultrafm.federation.deployment.bundle import PYPROJECT
 from ultrafm.federation.deployment.coordinate import read_progress
 from ultrafm.federation.deployment.demo import build_stage, run_demonstration
+from ultrafm.federation.deployment.follow import describe_status
 from ultrafm.federation.deployment.keys import make_coordinator_keys, make_site_keys, read_private_key
 from ultrafm.federation.deployment.knock import Refused, knock, knock_until_in
 from ultrafm.federation.deployment.nginx import PUBLISHED, find_nginx
 from ultrafm.federation.deployment.processes import Family, environment_for, free_port, program
+from ultrafm.files import read_json
+from ultrafm.pretraining.weights import load_encoder
 
 pytestmark = pytest.mark.slow
 NO_NGINX = find_nginx() is None
@@ -68,6 +75,15 @@ def proxy():
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def joined(stage, proxy):
+    """The stage with both sites started; one of them behind an outgoing proxy."""
+    direct, behind = stage.sites
+    stage.start_site(direct)
+    stage.start_site(behind, HTTPS_PROXY=proxy, HTTP_PROXY=proxy)
+    return stage
 
 
 @pytest.fixture
@@ -164,14 +180,12 @@ def test_control_is_not_reached_from_other_addresses_of_the_machine(stage):
     assert listening == ["127.0.0.1"]
 
 
-def test_a_run_survives_the_death_of_serverapp_superlink_and_supernode(stage, proxy):
+def test_a_run_survives_the_death_of_serverapp_superlink_and_supernode(joined):
     """kill -9 of each in turn, between rounds; the weights are those of the federation in one process.
 
     One of the sites sits behind an outgoing proxy, which all its words with the coordinator go through.
     """
-    direct, behind = stage.sites
-    stage.start_site(direct)
-    stage.start_site(behind, HTTPS_PROXY=proxy, HTTP_PROXY=proxy)
+    stage = joined
     run = stage.start_run()
     killed = []
     for rounds, victim in ((1, "flwr-serverapp"), (2, "flower-superlink"), (3, "flower-supernode")):
@@ -189,12 +203,41 @@ def test_a_run_survives_the_death_of_serverapp_superlink_and_supernode(stage, pr
     assert any("was started anew" in line or "was lost" in line for line in said)
 
 
-def test_a_site_that_leaves_goes_offline_at_once_and_its_log_tells_all(stage):
+def test_what_the_run_left_is_an_encoder_a_history_and_a_status(joined):
+    """After the run above."""
+    lines, complete = describe_status(joined.plan_file)
+    assert complete and lines[:2] == [f"{site}: online" for site in joined.sites]
+    assert f"run: finished, round {PASSES} of {PASSES}" in lines
+    encoder = load_encoder(joined.plan.folder / "encoder")
+    assert encoder.num_features == 64 and (joined.plan.folder / "encoder" / "README.md").is_file()
+    history = read_json(joined.plan.folder / "history.json")
+    assert [row["site"] for row in history if row["pass"] == PASSES] == joined.sites
+
+
+def test_a_bundle_with_code_is_refused_by_the_sites_and_its_code_never_runs(joined, monkeypatch, tmp_path):
+    """Somebody reached the control path after all, and ships a module beside the names of our apps."""
+    ran = tmp_path / "ran"
+    files = {"pyproject.toml": PYPROJECT.encode(), "torch.py": f"open({str(ran)!r}, 'w')".encode()}
+    monkeypatch.setattr(control, "make_bundle", lambda: build_fab_from_files(files)[0])
+    (joined.plan.folder / "progress.json").unlink()
+    with control.Control(joined.plan) as connection:
+        wait_for(lambda: joined.online() == 2, 90)
+        connection.start_run(joined.plan)
+    failed = wait_for(lambda: read_progress(joined.plan).get("state") == "failed", 90)
+    assert failed and "app bundle: found the files pyproject.toml, torch.py" in read_progress(joined.plan)["error"]
+    logs = [(joined.site_folder(site) / "federation" / "audit.jsonl").read_text() for site in joined.sites]
+    assert all('"type": "app bundle", "error": "app bundle: found the files' in log for log in logs)
+    unpacked = [path for site in joined.sites for path in joined.site_folder(site).rglob("torch.py")]
+    assert unpacked == []
+
+
+def test_a_site_that_leaves_goes_offline_at_once_and_its_log_tells_all(joined):
     """After the run above: every message and answer stands in the log."""
+    stage = joined
     site = stage.sites[0]
     log = stage.site_folder(site) / "federation" / "audit.jsonl"
     events = [json.loads(line) for line in log.read_text().splitlines()]
-    assert {event["type"] for event in events} == {"query.describe", "train", "evaluate"}
+    assert {event["type"] for event in events} == {"query.describe", "train", "evaluate", "app bundle"}
     assert log.stat().st_mode & 0o777 == 0o600
     online = stage.online()
     leaving = next(one for one in stage.family.members() if str(stage.site_file(site)) in one.cmdline())
@@ -210,3 +253,16 @@ def test_the_demonstration_ends_with_the_digest_of_one_process_and_leaves_nothin
     same = run_demonstration(said.append)
     assert same and "the same weights" in said, said
     assert {child.pid for child in mine.children(recursive=True)} <= before
+
+
+def test_an_interrupted_demonstration_leaves_nothing(family, tmp_path):
+    """Interrupted while its sites start."""
+    command = [sys.executable, "-m", "ultrafm", "federation", "demo"]
+    process = family.start(command, tmp_path / "log", {**os.environ, "TMPDIR": str(tmp_path / "files")})
+    (tmp_path / "files").mkdir()
+    started = wait_for(lambda: "sites start" in (tmp_path / "log").read_text(), 120)
+    time.sleep(3)
+    os.kill(process.pid, signal.SIGINT)
+    ended = wait_for(lambda: process.poll() is not None, 40)
+    assert started and ended, (tmp_path / "log").read_text()
+    assert process.returncode == 130 and family.members() == [] and list((tmp_path / "files").iterdir()) == []

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ultrafm import __version__
-from ultrafm.curation.store import read_table
+from ultrafm.curation.identity.release import require_release
+from ultrafm.curation.store import decode_png, read_table
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.deployment.gate import array_length, hash_terms
 from ultrafm.federation.deployment.plans import JoiningSite, Plan
@@ -94,12 +95,21 @@ def describe_terms(terms: dict[str, Any], images: dict[str, int]) -> list[str]:
 
 
 def count_images(site: JoiningSite) -> dict[str, int]:
-    """Fold -> number of images in the site's store. Raises UltraFMError without a store or a training image."""
-    folds = read_table(site.curated, site.file.site)["fold"].to_pylist()
+    """Fold -> number of images in the site's store.
+
+    Raises UltraFMError without a store, a signature for it or a training image, or when its pictures have another size
+    than the plan's.
+    """
+    require_release(site.curated, site.file.site)
+    table, pixels = read_table(site.curated, site.file.site), site.plan.recipe.image_size
+    folds = table["fold"].to_pylist()
     counts = {fold: folds.count(fold) for fold in sorted(set(folds))}
     if not counts.get("train"):
         mend = "curate more images, or let the site stay out"
         raise UltraFMError(site.place("curated"), f"no training image of {site.file.site}", "at least one", mend)
+    if (side := len(decode_png(table["image"][0].as_py()["bytes"]))) != pixels:
+        mend = f"curate again with --image-size {pixels}"
+        raise UltraFMError(site.place("curated"), f"pictures of {side} pixels", f"the plan's {pixels}", mend)
     return counts
 
 

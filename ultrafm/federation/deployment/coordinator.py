@@ -13,6 +13,7 @@ from ultrafm.federation.deployment.keys import AUTHORITY, SERVER, SERVER_KEY
 from ultrafm.federation.deployment.nginx import nginx_command, nginx_folder, write_nginx
 from ultrafm.federation.deployment.plans import Plan, allowed_keys, check_certificates, read_plan
 from ultrafm.federation.deployment.processes import (
+    COORDINATOR_LOCK,
     Family,
     Kept,
     environment_for,
@@ -32,7 +33,7 @@ def run_coordinator(path: Path, with_nginx: bool, tell: Callable[[str], None]) -
     plan = read_plan(path)
     keys = allowed_keys(plan)
     check_certificates(plan)
-    with only_one(plan.folder / "coordinator.lock", "coordinator"), stoppable():
+    with only_one(plan.folder / COORDINATOR_LOCK, "coordinator"), stoppable():
         require_space(plan.folder, space_needed(plan))
         require_free_port(plan.file.control_port, plan.document.place(("control_port",)))
         configuration = write_nginx(plan)

@@ -13,6 +13,7 @@ from ultrafm.errors import UltraFMError
 from ultrafm.federation.deployment.control import Control, SuperLinkAway
 from ultrafm.federation.deployment.coordinate import ENCODER, PROGRESS, incidents, read_progress
 from ultrafm.federation.deployment.plans import Plan, allowed_keys, check_certificates, read_plan
+from ultrafm.federation.deployment.processes import COORDINATOR_LOCK, is_held, stoppable
 
 LOOK_SECONDS = 1.0
 START_SECONDS = 120.0  # for a ServerApp to show that it runs
@@ -22,15 +23,21 @@ AWAY_SECONDS = 300.0  # for a SuperLink to come back
 def run_plan(path: Path, restarts: int, tell: Callable[[str], None]) -> bool:
     """Submit a run of a plan and follow it; when its process dies, submit again, at most `restarts` times.
 
-    Returns whether the model is finished. Raises UltraFMError when the coordinator's command does not run.
+    Returns whether the model is finished; an interrupt stops the run, which keeps its checkpoint. Raises UltraFMError
+    when the coordinator's command does not run.
     """
     plan = read_plan(path)
     allowed_keys(plan)
     check_certificates(plan)
-    with Control(plan) as control:
+    with Control(plan) as control, stoppable():
         for attempt in range(restarts + 1):
             follower = Follower(plan, control, submit(plan, control), tell)
-            if (ending := follower.follow()) != "died":
+            try:
+                ending = follower.follow()
+            except KeyboardInterrupt:
+                follower.stop()
+                raise
+            if ending != "died":
                 return ending == "finished"
             if attempt < restarts:
                 tell(f"the run's process died; submitted again ({attempt + 1} of {restarts}), from its checkpoint")
@@ -46,7 +53,7 @@ def submit(plan: Plan, control: Control) -> int:
         try:
             return control.start_run(plan)
         except SuperLinkAway:
-            if time.monotonic() > deadline or not (plan.folder / "coordinator.lock").exists():
+            if time.monotonic() > deadline or not is_held(plan.folder / COORDINATOR_LOCK):
                 mend = f"`ultrafm federation coordinator {plan.path}` in another terminal, or as a service"
                 raise UltraFMError("SuperLink", f"nobody at {plan.control}", "a running coordinator", mend) from None
             time.sleep(LOOK_SECONDS)
@@ -73,7 +80,7 @@ class Follower:
                 return "failed"
             if reason := self._death(progress):
                 self._once(f"{reason}")
-                self._stop()
+                self.stop()
                 return "died"
             time.sleep(LOOK_SECONDS)
 
@@ -111,7 +118,7 @@ class Follower:
             return f"the run ended before it began: {state.details or state.ending}"
         return "" if time.monotonic() - self._begun < START_SECONDS else "the ServerApp did not start"
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         """Stop what may be left of the run, so that Flower gives its sites free."""
         try:
             self._control.stop_run(self._run)

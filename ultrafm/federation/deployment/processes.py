@@ -21,6 +21,7 @@ import psutil
 from ultrafm.errors import UltraFMError
 
 MARK = "ULTRAFM_FEDERATION"
+COORDINATOR_LOCK = "coordinator.lock"
 GRACE_SECONDS = 15.0
 LOWEST_RESTART_SECONDS, HIGHEST_RESTART_SECONDS = 1.0, 60.0
 PARENT_DEATH_SIGNAL = 1  # of Linux's prctl
@@ -138,6 +139,15 @@ def only_one(path: Path, what: str) -> Iterator[None]:
         except OSError:
             raise UltraFMError(what, "one that runs already", "one at a time", f"end it first ({path})") from None
         yield
+
+
+def is_held(path: Path) -> bool:
+    """Does a process hold this lock file now?"""
+    try:
+        with only_one(path, str(path)):
+            return False
+    except UltraFMError:
+        return True
 
 
 @contextmanager
