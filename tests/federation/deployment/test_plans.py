@@ -1,13 +1,17 @@
 """PLAN.yaml and SITE.yaml: what is wrong is told with file, line and field."""
 
+import re
+
 import pytest
 import yaml
 
 from ultrafm import __version__
+from ultrafm.cli import main
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.deployment.plans import allowed_keys, check_certificates, read_plan, read_site
 from ultrafm.federation.driver import Federation
 from ultrafm.pretraining.recipe import recipe_of_size
+from ultrafm.study import REPOSITORY
 
 
 def test_a_plan_gives_recipe_federation_and_places(write_plan, keys):
@@ -81,3 +85,24 @@ def test_what_is_wrong_in_a_sites_file_is_told(write_plan, tmp_path, keys, chang
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(values | changes))
     with pytest.raises(UltraFMError, match=expected):
         read_site(tmp_path / "site.yaml")
+
+
+def test_the_examples_of_the_data_managers_page_are_read(tmp_path, keys):
+    text = (REPOSITORY / "docs" / "hospital.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    plan = next(block for block in blocks if "sites:" in block)
+    (tmp_path / "plan.yaml").write_text(plan)
+    (tmp_path / "ca.crt").write_bytes((keys / "ca.crt").read_bytes())
+    (tmp_path / "site.yaml").write_text(next(block for block in blocks if "curated:" in block))
+    site = read_site(tmp_path / "site.yaml")
+    assert site.file.site in site.plan.sites and site.curated == tmp_path.parent / "curated"
+
+
+def test_every_command_of_the_data_managers_page_exists(capsys):
+    text = (REPOSITORY / "docs" / "hospital.md").read_text()
+    commands = {match.split()[0] for match in re.findall(r"ultrafm federation ([a-z]+ ?[a-z]*)", text)}
+    assert commands >= {"keys", "site", "coordinator", "run", "status"}
+    for command in commands:
+        with pytest.raises(SystemExit) as ended:
+            main(["federation", command, "--help"])
+        assert ended.value.code == 0

@@ -1,5 +1,6 @@
 """The coordinator's grid: only the plan's keys, in its order; a node that was started anew is asked again."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -92,6 +93,24 @@ def test_a_site_that_is_lost_every_time_becomes_an_error(grid):
     grid.answers = {str(number): error(message, ErrorCode.CLIENT_APP_CRASHED) for number in range(99)}
     replies = [reply for _try in range(RESENDINGS + 1) for reply in sites.pull_messages([name])]
     assert len(replies) == 1 and replies[0].has_error() and len(grid.sent) == 1 + RESENDINGS
+
+
+def test_a_node_that_is_away_is_not_asked_again_before_it_is_back(grid, monkeypatch):
+    """Flower says at once that a node is away, for every message; what was known of it before does not count."""
+    sites = SitesGrid(grid, KEYS, lambda note: None)
+    message, name = ask(sites)
+    monkeypatch.setattr(sites_grid, "LOOK_SECONDS", 0.05)
+    gone = grid.nodes.pop(2)
+    grid.answers = {str(number): error(message, ErrorCode.NODE_UNAVAILABLE) for number in range(9)}
+    for _look in range(20):
+        assert list(sites.pull_messages([name])) == []
+    assert len(grid.sent) == 1
+    grid.start(2, gone.public_key, "2")
+    time.sleep(0.1)
+    assert list(sites.pull_messages([name])) == [] and len(grid.sent) == 2
+    for _look in range(20):
+        assert list(sites.pull_messages([name])) == []
+    assert len(grid.sent) == 2
 
 
 def test_an_error_of_the_app_itself_is_not_asked_again(grid):

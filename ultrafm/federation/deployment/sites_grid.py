@@ -89,6 +89,7 @@ class SitesGrid(Grid):
                 return self._own_name(sent, reply)
             sent.lost = reply
             if reply is not None:
+                self._activations = {}  # what was known of nodes no longer holds: look again, in a while
                 self._tell(f"{self._site(sent)} was lost ({reply.error.reason}); it is asked again when it is back")
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self.look()
