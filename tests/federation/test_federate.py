@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from ultrafm.errors import UltraFMError
 from ultrafm.federation import site as site_room
-from ultrafm.federation.driver import Federation, federate
+from ultrafm.federation.driver import federate
+from ultrafm.federation.plan import Federation
+from ultrafm.federation.vector import load_vector, to_vector
 from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.pretraining.scans import as_scans
 from ultrafm.pretraining.weights import load_facts
@@ -48,7 +50,8 @@ def images(monkeypatch):
 
 def run(folder, rounds=3, on_round=None, **changes):
     federation = Federation(passes=rounds, **{"adaptive": "kept"} | changes)
-    return federate(folder, SITES, folder, RECIPE, federation, seed=5, on_round=on_round)
+    made = federate(folder, SITES, folder, RECIPE, federation, seed=5, on_round=on_round)
+    return made.model, made.grey_scale, made.history
 
 
 def weights(model):
@@ -118,8 +121,8 @@ def test_a_state_of_other_settings_is_not_continued(tmp_path, images):
 def test_lost_moments_are_named_and_not_made_up(tmp_path, images):
     with pytest.raises(Killed):
         run(tmp_path, rounds=2, on_round=kill_after(1))
-    (tmp_path / "sites" / "site_02_b" / "moments_0001.safetensors").unlink()
-    with pytest.raises(UltraFMError, match=r"site_02_b.*moments_0001"):
+    (tmp_path / "sites" / "site_02_b" / "memory_000001.safetensors").unlink()
+    with pytest.raises(UltraFMError, match=r"site_02_b.*memory_000001"):
         run(tmp_path, rounds=2)
 
 
@@ -134,7 +137,8 @@ def test_a_site_without_training_images_is_named(tmp_path, monkeypatch):
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 12))
 def test_the_shares_of_a_pass_hold_a_sites_images_once(images, batch_size, count):
     plans = [
-        site_room.RoundPlan(5, 1, 9, 0, [0], 2, share, count, "kept", 0.1, 0.5, 0.2) for share in range(1, count + 1)
+        site_room.RoundPlan(5, 1, 9, 0, [0], 2, share, count, "kept", 0.1, 0.0, "none", "", 0.5, 0.2)
+        for share in range(1, count + 1)
     ]
     shares = [site_room.batches_of_round(images, batch_size, plan, "site_01_a") for plan in plans]
     assert sorted(np.concatenate([rows for share in shares for rows in share])) == list(range(images))
@@ -179,11 +183,11 @@ def test_with_kept_moments_the_round_before_damage_can_be_repeated(tmp_path, ima
 def test_damaged_moments_are_named(tmp_path, images):
     with pytest.raises(Killed):
         run(tmp_path, rounds=2, on_round=kill_after(1))
-    path = tmp_path / "sites" / "site_02_b" / "moments_0001.safetensors"
+    path = tmp_path / "sites" / "site_02_b" / "memory_000001.safetensors"
     data = bytearray(path.read_bytes())
     data[-3] ^= 1
     path.write_bytes(data)
-    with pytest.raises(UltraFMError, match=r"site_02_b.*moments_0001.*checksum"):
+    with pytest.raises(UltraFMError, match=r"site_02_b.*memory_000001.*checksum"):
         run(tmp_path, rounds=2)
 
 
@@ -200,7 +204,10 @@ def test_the_log_holds_the_loss_of_the_models_that_it_speaks_of(tmp_path, images
     for number, measured in ((0, build_model(RECIPE, 5)), (2, model)):
         rows = {row["site"]: row["validation_loss"] for row in history if row["pass"] == number}
         for site in SITES[:2]:
-            expected = site_room.validate_site(measured, RECIPE, 5, grey_scale, "", site).loss
+            here = site_room.open_site_model(RECIPE, (), torch.device("cpu"))
+            load_vector(here.weights, to_vector(measured))
+            plan = {"seed": 5, "last_round": 0, "grey_mean": grey_scale.mean, "grey_deviation": grey_scale.deviation}
+            expected = site_room.validate_site(here, RECIPE, plan, "", site, tmp_path).loss
             assert rows[site] == pytest.approx(expected, rel=1e-6)
 
 
