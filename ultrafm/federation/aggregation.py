@@ -51,6 +51,8 @@ class RobustJoin:
 
     def __init__(self, length: int, rule: Callable[[list[np.ndarray]], np.ndarray], folder: Path | None = None) -> None:
         self._length, self._rule = length, rule
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         self._place = tempfile.TemporaryDirectory(prefix="updates-", dir=folder)
         self._files: list[Path] = []
 
@@ -114,7 +116,7 @@ def squared_distances(updates: list[np.ndarray]) -> np.ndarray:
     for part in parts(len(updates[0])):
         rows = np.stack([one[part] for one in updates]).astype(np.float64)
         for own in range(count):
-            with np.errstate(invalid="ignore"):
+            with np.errstate(invalid="ignore", over="ignore"):
                 found[own] += ((rows - rows[own]) ** 2).sum(axis=1)
     return found
 
