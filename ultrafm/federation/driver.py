@@ -41,10 +41,10 @@ class Pretrained:
     incidents: list[Incident]
 
 
-def open_grid(curated: Path, sites: list[str], folder: Path, workers: int, app: str = REFERENCE) -> LocalGrid:
+def open_grid(curated: Path, sites: list[str], folder: Path, workers: int) -> LocalGrid:
     """A grid over the stores of `sites` below `curated`; state that a site keeps goes to `folder`/<site>."""
     nodes = [{"site": site, "curated": str(curated), "folder": str(folder / site)} for site in sites]
-    return LocalGrid(app, nodes) if workers <= 1 else PoolGrid(app, nodes, workers)
+    return LocalGrid(REFERENCE, nodes) if workers <= 1 else PoolGrid(REFERENCE, nodes, workers)
 
 
 def federate(
@@ -57,10 +57,9 @@ def federate(
     workers: int = 1,
     timeout: float = 3600.0,
     on_round: Callable[[int, float], None] | None = None,
-    app: str = REFERENCE,
 ) -> Pretrained:
     """`drive` over the stores of `sites` below `curated` on this machine; `workers` processes change the speed only."""
-    grid = open_grid(curated, sites, folder / "sites", workers, app)
+    grid = open_grid(curated, sites, folder / "sites", workers)
     try:
         return drive(grid, sites, folder, recipe, federation, seed, timeout, on_round)
     finally:
