@@ -34,6 +34,16 @@ def test_workers_of_a_killed_process_end(tmp_path):
     assert [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE] == []
 
 
+def test_workers_that_never_finish_can_be_ended():
+    pool = worker_pool(2)
+    workers = {psutil.Process(future.result()) for future in [pool.submit(os.getpid) for _ in range(4)]}
+    for _ in range(2):
+        pool.submit(time.sleep, 600)
+    pool.end()
+    _gone, alive = psutil.wait_procs(workers, timeout=20)
+    assert [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE] == []
+
+
 def test_workers_are_prepared_and_fresh():
     with worker_pool(1, prepare) as pool:
         assert pool.submit(os.getenv, "ULTRAFM_PREPARED").result() == "yes"

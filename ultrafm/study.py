@@ -101,6 +101,12 @@ EXPERIMENTS = (
         ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream"),
         "experiments",
     ),
+    StepPlan(
+        "federation_choices",
+        ("10_curate",),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation"),
+        "experiments",
+    ),
     StepPlan("simulated_pictures", (), ("manifests", "phantom", "geometry", "curation"), "experiments"),
     StepPlan(
         "phantom_to_real",

@@ -13,7 +13,6 @@ from ultrafm.downstream.ablation import (
     main_effects,
     repeat_best,
     repeat_records,
-    seeds_table,
     validation_turns,
 )
 from ultrafm.downstream.ablation_figures import (
@@ -27,6 +26,7 @@ from ultrafm.downstream.records import diagnosis_records
 from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS
 from ultrafm.errors import UltraFMError
 from ultrafm.pretraining.recipe import Recipe
+from ultrafm.reporting.repeats import seeds_table
 
 ARMS = all_arms(["uniform", "texture"], ["none", "correct"], [0.0, 0.5], seed=0)
 

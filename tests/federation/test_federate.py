@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 
 from ultrafm.errors import UltraFMError
 from ultrafm.federation import site as site_room
-from ultrafm.federation.driver import Federation, federate
+from ultrafm.federation.client_app import REFERENCE
+from ultrafm.federation.driver import drive, federate
+from ultrafm.federation.grid import LocalGrid
+from ultrafm.federation.plan import Federation
+from ultrafm.federation.vector import load_vector, to_vector
 from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.pretraining.scans import as_scans
-from ultrafm.pretraining.weights import load_facts
+from ultrafm.pretraining.weights import load_facts, load_state
 
 RECIPE = Recipe(image_size=32, width=32, depth=1, heads=1, decoder_width=32, decoder_depth=1, batch_size=4)
 SITES = ["site_01_a", "site_02_b", "site_03_c"]
@@ -48,7 +52,8 @@ def images(monkeypatch):
 
 def run(folder, rounds=3, on_round=None, **changes):
     federation = Federation(passes=rounds, **{"adaptive": "kept"} | changes)
-    return federate(folder, SITES, folder, RECIPE, federation, seed=5, on_round=on_round)
+    made = federate(folder, SITES, folder, RECIPE, federation, seed=5, on_round=on_round)
+    return made.model, made.grey_scale, made.history
 
 
 def weights(model):
@@ -72,6 +77,12 @@ def test_training_together_lowers_the_loss(tmp_path, images, adaptive):
         {"shares": 2},
         {"sites_per_round": 2},
         {"adaptive": "server", "shares": 2, "sites_per_round": 1},
+        {"adaptive": "server", "shares": 2, "compression": "int8"},
+        {"adaptive": "reset", "compression": "bf16", "sites_per_round": 2},
+        {"adaptive": "reset", "local_weights": "decoder* mask_token"},
+        {"adaptive": "reset", "server_optimizer": "momentum", "proximal": 0.5},
+        {"adaptive": "server", "server_optimizer": "yogi", "aggregation": "median"},
+        {"local_weights": "decoder*", "compression": "bf16", "shares": 2},
     ],
 )
 def test_a_killed_run_ends_with_the_same_weights(tmp_path, images, changes):
@@ -118,8 +129,8 @@ def test_a_state_of_other_settings_is_not_continued(tmp_path, images):
 def test_lost_moments_are_named_and_not_made_up(tmp_path, images):
     with pytest.raises(Killed):
         run(tmp_path, rounds=2, on_round=kill_after(1))
-    (tmp_path / "sites" / "site_02_b" / "moments_0001.safetensors").unlink()
-    with pytest.raises(UltraFMError, match=r"site_02_b.*moments_0001"):
+    (tmp_path / "sites" / "site_02_b" / "memory_000001.safetensors").unlink()
+    with pytest.raises(UltraFMError, match=r"site_02_b.*memory_000001"):
         run(tmp_path, rounds=2)
 
 
@@ -134,7 +145,8 @@ def test_a_site_without_training_images_is_named(tmp_path, monkeypatch):
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 12))
 def test_the_shares_of_a_pass_hold_a_sites_images_once(images, batch_size, count):
     plans = [
-        site_room.RoundPlan(5, 1, 9, 0, [0], 2, share, count, "kept", 0.1, 0.5, 0.2) for share in range(1, count + 1)
+        site_room.RoundPlan(5, 1, 9, 0, [0], 2, share, count, "kept", 0.1, 0.0, "none", "", 0.5, 0.2)
+        for share in range(1, count + 1)
     ]
     shares = [site_room.batches_of_round(images, batch_size, plan, "site_01_a") for plan in plans]
     assert sorted(np.concatenate([rows for share in shares for rows in share])) == list(range(images))
@@ -179,11 +191,11 @@ def test_with_kept_moments_the_round_before_damage_can_be_repeated(tmp_path, ima
 def test_damaged_moments_are_named(tmp_path, images):
     with pytest.raises(Killed):
         run(tmp_path, rounds=2, on_round=kill_after(1))
-    path = tmp_path / "sites" / "site_02_b" / "moments_0001.safetensors"
+    path = tmp_path / "sites" / "site_02_b" / "memory_000001.safetensors"
     data = bytearray(path.read_bytes())
     data[-3] ^= 1
     path.write_bytes(data)
-    with pytest.raises(UltraFMError, match=r"site_02_b.*moments_0001.*checksum"):
+    with pytest.raises(UltraFMError, match=r"site_02_b.*memory_000001.*checksum"):
         run(tmp_path, rounds=2)
 
 
@@ -200,7 +212,10 @@ def test_the_log_holds_the_loss_of_the_models_that_it_speaks_of(tmp_path, images
     for number, measured in ((0, build_model(RECIPE, 5)), (2, model)):
         rows = {row["site"]: row["validation_loss"] for row in history if row["pass"] == number}
         for site in SITES[:2]:
-            expected = site_room.validate_site(measured, RECIPE, 5, grey_scale, "", site).loss
+            here = site_room.open_site_model(RECIPE, (), torch.device("cpu"))
+            load_vector(here.weights, to_vector(measured))
+            plan = {"seed": 5, "last_round": 0, "grey_mean": grey_scale.mean, "grey_deviation": grey_scale.deviation}
+            expected = site_room.validate_site(here, RECIPE, plan, "", site, tmp_path).loss
             assert rows[site] == pytest.approx(expected, rel=1e-6)
 
 
@@ -212,3 +227,131 @@ def test_a_run_that_was_cut_in_its_first_pass_goes_on_beside_a_longer_run_of_oth
     seen = []
     resumed, _, _ = run(tmp_path / "cut", rounds=1, shares=2, on_round=lambda number, _loss: seen.append(number))
     assert seen == [2] and torch.equal(weights(whole), weights(resumed))
+
+
+def break_site(monkeypatch, name, rounds):
+    """Let a site fail in these rounds."""
+    honest = site_room.batches_of_round
+
+    def batches(images, size, plan, site):
+        if site == name and plan.round in rounds:
+            raise RuntimeError("out of memory")
+        return honest(images, size, plan, site)
+
+    monkeypatch.setattr(site_room, "batches_of_round", batches)
+
+
+@pytest.mark.parametrize("adaptive", ["kept", "server"])
+def test_a_run_that_drops_faults_goes_on_and_records_them(tmp_path, images, monkeypatch, adaptive):
+    break_site(monkeypatch, "site_02_b", (2, 3))
+    federation = Federation(passes=5, adaptive=adaptive, on_fault="drop")
+    made = federate(tmp_path, SITES, tmp_path, RECIPE, federation, seed=5)
+    assert [(one.round, one.site, one.kind) for one in made.incidents] == [
+        (2, "site_02_b", "error"), (3, "site_02_b", "error"),
+    ]  # fmt: skip
+    assert "out of memory" in made.incidents[0].found
+    images_seen = {row["pass"]: row["images"] for row in made.history if row["site"] == "site_02_b"}
+    assert images_seen == {0: 0, 1: 8, 2: 0, 3: 0, 4: 8, 5: 8}
+
+
+def test_incidents_survive_the_end_of_the_process(tmp_path, images, monkeypatch):
+    break_site(monkeypatch, "site_01_a", (2,))
+    federation = Federation(passes=5, adaptive="kept", on_fault="drop")
+    whole = federate(tmp_path / "whole", SITES, tmp_path / "whole", RECIPE, federation, seed=5)
+    with pytest.raises(Killed):
+        federate(tmp_path, SITES, tmp_path, RECIPE, federation, seed=5, on_round=kill_after(3))
+    again = federate(tmp_path, SITES, tmp_path, RECIPE, federation, seed=5)
+    assert again.incidents == whole.incidents and len(again.incidents) == 1
+    assert torch.equal(weights(whole.model), weights(again.model)) and whole.history == again.history
+
+
+def test_a_round_without_enough_sites_ends_the_run_with_an_error(tmp_path, images, monkeypatch):
+    break_site(monkeypatch, "site_02_b", (2,))
+    with pytest.raises(UltraFMError, match=r"round 2: found usable answers of 2 sites \(site_02_b: .*out of memory"):
+        run(tmp_path, on_fault="drop", least_sites=3)
+
+
+def test_weights_that_stay_at_sites_learn_there_and_nowhere_else(tmp_path, images):
+    model, _, history = run(tmp_path, rounds=6, adaptive="kept", local_weights="decoder* to_pixels* mask_token")
+    start, end = dict(build_model(RECIPE, 5).named_parameters()), dict(model.named_parameters())
+    own = [name for name in start if name.startswith(("decoder", "to_pixels", "mask_token"))]
+    assert own and all(torch.equal(start[name], end[name]) for name in own)
+    assert any(not torch.equal(start[name], end[name]) for name in start if name not in own)
+    kept = [load_state(path)[0] for path in sorted(tmp_path.glob("sites/*/memory_000006.safetensors"))]
+    assert len(kept) == 3 and not torch.equal(kept[0]["own/to_pixels.weight"], kept[1]["own/to_pixels.weight"])
+    losses = [np.mean([row["validation_loss"] for row in history if row["pass"] == n][:2]) for n in (0, 6)]
+    assert losses[1] < losses[0]
+
+
+def test_the_pull_of_fedprox_keeps_sites_nearer_to_what_they_were_sent(tmp_path, images):
+    def moved(proximal):
+        model = run(tmp_path / str(proximal), rounds=1, adaptive="server", server_optimizer="average", site_step=0.5,
+                    site_batch_size=1, proximal=proximal)[0]  # fmt: skip
+        return float((weights(model) - weights(build_model(RECIPE, 5))).norm())
+
+    far, near, nearer = moved(0.0), moved(0.5), moved(5.0)
+    assert far > near > nearer > 0
+
+
+def test_a_pull_of_nothing_changes_nothing(tmp_path, images):
+    plain, pulled = run(tmp_path / "a", adaptive="server")[0], run(tmp_path / "b", adaptive="server", proximal=1e-30)[0]
+    assert weights(pulled) == pytest.approx(weights(plain), abs=1e-6)
+
+
+@pytest.mark.parametrize("compression, share", [("bf16", 0.5), ("int8", 0.25)])
+def test_compression_saves_what_it_says_and_learns_as_well(tmp_path, images, compression, share):
+    _, _, plain = run(tmp_path / "plain", rounds=8, adaptive="server")
+    _, _, small = run(tmp_path / "small", rounds=8, adaptive="server", compression=compression)
+    received = [sum(row["bytes_received"] for row in history) for history in (plain, small)]
+    assert received[1] / received[0] == pytest.approx(share, rel=0.02)
+    ends = [np.mean([row["validation_loss"] for row in one if row["pass"] == 8][:2]) for one in (plain, small)]
+    assert ends[1] == pytest.approx(ends[0], rel=0.02)
+
+
+def test_sites_tell_of_organs_only_when_weights_go_by_them(tmp_path, images, monkeypatch):
+    asked = []
+
+    def organs(_curated, site):
+        asked.append(site)
+        return {"liver": 2, "heart": 4}
+
+    monkeypatch.setattr("ultrafm.federation.client_app.site_organs", organs)
+    run(tmp_path / "a", rounds=1)
+    assert asked == []
+    run(tmp_path / "b", rounds=1, weighting="organs")
+    assert asked == SITES
+
+
+@pytest.mark.parametrize("names, told", [
+    (["site_01_a", "site_01_a", "site_03_c"], "site_01_a: found two nodes"),
+    (["site_01_a", "site_02_b"], "site_03_c: found no node"),
+    (["site_01_a", "site_02_b", "site_03_x"], "did you mean 'site_03_c'"),
+])  # fmt: skip
+def test_nodes_that_are_not_the_sites_of_the_plan_are_told(tmp_path, images, names, told):
+    grid = LocalGrid(REFERENCE, [{"site": name, "curated": "", "folder": str(tmp_path / name)} for name in names])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ultrafm.federation.client_app.describe_site", lambda _curated, site: (4, 1.0, 1.0))
+        with pytest.raises(UltraFMError, match=told):
+            drive(grid, SITES, tmp_path, RECIPE, Federation(passes=1), seed=5)
+
+
+def test_a_restarted_run_that_drops_faults_goes_on_without_a_site_that_is_gone(tmp_path, images):
+    federation = Federation(passes=4, adaptive="reset", on_fault="drop")
+    with pytest.raises(Killed):
+        federate(tmp_path, SITES, tmp_path, RECIPE, federation, seed=5, on_round=kill_after(2))
+    grid = LocalGrid(REFERENCE, [{"site": one, "curated": "", "folder": str(tmp_path / one)} for one in SITES[:2]])
+    made = drive(grid, SITES, tmp_path, RECIPE, federation, seed=5)
+    assert {one.site for one in made.incidents} == {"site_03_c"} and {one.round for one in made.incidents} == {3, 4}
+    assert [row["images"] for row in made.history if row["site"] == "site_03_c"] == [0, 10, 10, 0, 0]
+
+
+@pytest.mark.parametrize("changes, told", [
+    ({"aggregation": "avarage"}, "aggregation"), ({"compression": "int4"}, "did you mean 'int8'"),
+    ({"server_optimizer": "adams"}, "did you mean 'adam'"), ({"on_fault": "ignore"}, "on_fault"),
+    ({"weighting": "image"}, "did you mean 'images'"), ({"proximal": -1}, "proximal"),
+    ({"site_batch_size": 0}, "site_batch_size"), ({"site_step": 0}, "site_step"),
+    ({"local_weights": "decodr*"}, "no weight matches"),
+])  # fmt: skip
+def test_what_cannot_be_is_refused(tmp_path, images, changes, told):
+    with pytest.raises(UltraFMError, match=told):
+        run(tmp_path, **changes)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ultrafm.errors import UltraFMError
-from ultrafm.federation.schedule import Schedule
+from ultrafm.federation.schedule import Schedule, share_of
 
 SCHEDULES = st.builds(
     Schedule, sites=st.integers(1, 20), passes=st.integers(1, 3), shares=st.integers(1, 4),
@@ -44,31 +44,21 @@ def test_the_rounds_of_a_laptop_study():
     assert [schedule.place(number) for number in (1, 4, 5, 40, 41)] == [(1, 1), (1, 1), (1, 2), (1, 10), (2, 1)]
 
 
-@given(SCHEDULES, st.integers(1, 30))
-def test_the_last_round_of_a_site_is_one_in_which_it_took_part(schedule, number):
-    last = schedule.last_round_of(0, number)
-    assert last < number and (last == 0 or 0 in schedule.sites_of(last))
-    assert all(0 not in schedule.sites_of(between) for between in range(last + 1, number))
-
-
 @pytest.mark.parametrize("wrong", [{"shares": 0}, {"sites": 0}, {"sites_per_round": -1}])
 def test_impossible_numbers_are_refused(wrong):
     with pytest.raises(UltraFMError, match=next(iter(wrong))):
         Schedule(**{"sites": 4, "passes": 2} | wrong)
 
 
-def test_state_is_kept_for_the_rounds_that_the_coordinator_may_return_to():
+def test_the_passes_that_ended_before_a_round():
     """3 shares of a pass, all sites in every round: passes end after rounds 3, 6, 9."""
     schedule = Schedule(sites=4, passes=5, shares=3)
-    assert schedule.rounds_to_keep(0, 1) == [0]
-    assert schedule.rounds_to_keep(0, 3) == [2]
-    assert schedule.rounds_to_keep(0, 4) == [3]
-    assert schedule.rounds_to_keep(0, 8) == [3, 6, 7]
+    assert [schedule.ends_before(number) for number in (1, 3, 4, 7, 9)] == [[], [], [3], [6, 3], [6, 3]]
 
 
-def test_a_site_that_sat_out_keeps_what_it_had_when_a_pass_ended():
-    schedule = Schedule(sites=4, passes=5, shares=2, sites_per_round=2, seed=3)
-    for site in range(4):
-        kept = schedule.rounds_to_keep(site, 10)  # passes end after rounds 4 and 8
-        assert kept == sorted({schedule.last_round_of(site, end) for end in (5, 9, 10)})
-        assert all(site in schedule.sites_of(number) for number in kept)
+@given(st.integers(0, 60), st.integers(1, 12))
+def test_shares_are_as_even_as_whole_steps_allow_and_hold_every_step_once(steps, shares):
+    found = [share_of(steps, share, shares) for share in range(1, shares + 1)]
+    assert [step for part in found for step in range(steps)[part]] == list(range(steps))
+    sizes = [part.stop - part.start for part in found]
+    assert max(sizes) - min(sizes) <= 1

@@ -6,6 +6,7 @@ import torch
 from flwr.app import ConfigRecord, Message, RecordDict
 from torch import nn
 
+from ultrafm.errors import UltraFMError
 from ultrafm.federation.arrays import to_record
 from ultrafm.federation.client_app import receive_model
 from ultrafm.federation.grid import identify_process
@@ -61,11 +62,29 @@ def test_a_vector_of_another_length_is_refused():
         load_vector(torch.zeros(4), np.zeros(3, np.float32))
 
 
+def test_weights_that_stay_do_not_travel_and_are_not_overwritten():
+    sent, received = build_model(SMALL, seed=1), build_model(SMALL, seed=2)
+    before = {name: weight.clone() for name, weight in received.named_parameters()}
+    load_vector(as_views(received, ["decoder*"]), to_vector(sent, ["decoder*"]))
+    theirs = dict(sent.named_parameters())
+    stayed = [name for name in before if name.startswith("decoder")]
+    assert stayed and not set(stayed) & set(layout(sent, ["decoder*"])["names"])
+    for name, weight in received.named_parameters():
+        assert torch.equal(weight, before[name] if name in stayed else theirs[name]), name
+
+
+@pytest.mark.parametrize("local, told", [(["decodr.*"], "no weight matches"), (["*"], "all weights")])
+def test_patterns_that_match_nothing_or_all_are_refused(local, told):
+    with pytest.raises(UltraFMError, match=told):
+        layout(build_model(SMALL, seed=1), local)
+
+
 def test_a_site_refuses_a_model_of_another_version():
     identify_process()
     model = build_model(SMALL, seed=1)
     theirs = layout(model)
     content = {"arrays": to_record({WEIGHTS: to_vector(model)}), "recipe": ConfigRecord(SMALL.settings())}
+    content["plan"] = ConfigRecord({"local_weights": ""})
     message = Message(RecordDict(content | {"layout": ConfigRecord(theirs)}), 2, "train")
     assert np.array_equal(to_vector(receive_model(message)[1].model), to_vector(model))
     renamed = {**theirs, "names": ["encoder.other", *theirs["names"][1:]]}

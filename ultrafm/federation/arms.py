@@ -22,8 +22,10 @@ from tqdm.std import tqdm
 from ultrafm.curation import load_pictures
 from ultrafm.curation.sheets.licences import carried, licences
 from ultrafm.errors import UltraFMError
-from ultrafm.federation.driver import Federation, common_grey_scale, describe_sites, federate, open_grid
+from ultrafm.federation.driver import common_grey_scale, federate, meet_sites, open_grid
 from ultrafm.federation.grid import start_worker
+from ultrafm.federation.incidents import Incident
+from ultrafm.federation.plan import Federation
 from ultrafm.federation.site import site_scans
 from ultrafm.federation.vector import WEIGHTS, as_views, load_vector
 from ultrafm.files import write_json
@@ -122,7 +124,7 @@ def site_numbers(place: Workplace, sites: list[str], history: list[dict] | None 
 def agree_on_grey_scale(place: Workplace, sites: list[str]) -> GreyScale:
     """The grey normalisation of all sites together, from three numbers that each of them tells."""
     grid = open_grid(place.curated, sites, place.folder / "federated" / "sites", workers=1)
-    return common_grey_scale(describe_sites(grid, sites, timeout=600.0))
+    return common_grey_scale(meet_sites(grid, sites, place.folder / "federated", place.federation, timeout=600.0))
 
 
 def pretrain_arms(
@@ -152,11 +154,12 @@ def pretrain_arms(
 def pretrain_federated(place: Workplace, sites: list[str], workers: int) -> list[dict]:
     """The federated arm; returns its log."""
     torch.set_num_threads(1)
-    model, grey_scale, history = federate(
+    made = federate(
         place.curated, sites, place.folder / "federated", place.recipe, place.federation, place.seed, workers
     )
-    keep_encoder(place, "federated", model, grey_scale, sites, site_numbers(place, sites, history))
-    return history
+    numbers = site_numbers(place, sites, made.history)
+    keep_encoder(place, "federated", made.model, made.grey_scale, sites, numbers)
+    return made.history
 
 
 def pretrain_arm(
@@ -175,6 +178,12 @@ def pretrain_arm(
     )  # fmt: skip
     keep_encoder(place, arm, model, grey_scale, sites, site_numbers(place, sites))
     return [{"pass": row["round"], **row} for row in history]
+
+
+def incidents(place: Workplace) -> list[Incident]:
+    """What went wrong between coordinator and sites while the federated arm was trained."""
+    facts = newest_facts(place.folder / "federated") or {}
+    return [Incident(**one) for one in facts.get("incidents", [])]
 
 
 def run_jobs(
@@ -218,7 +227,7 @@ def load_model(place: Workplace, arm: str) -> MaskedAutoencoder:
     model = build_model(place.recipe, place.seed)
     if arm == "federated":
         weights = part_of(newest(place.folder / arm)[0], "model")
-        load_vector(as_views(model), weights[WEIGHTS].numpy())
+        load_vector(as_views(model, place.federation.local_patterns), weights[WEIGHTS].numpy())
     return model
 
 

@@ -45,10 +45,10 @@ def append_line(log: Path, event: dict[str, Any]) -> None:
 
 
 def describe_content(content: RecordDict) -> dict[str, Any]:
-    """Every record of a message with the names in it, and how many bytes the weights take."""
+    """Every record of a message with the names in it, and how many bytes they take."""
     return {
         "content": {name: describe_record(record) for name, record in content.items()},
-        "bytes": sum(record.count_bytes() for record in content.values()),
+        "bytes": sum(count_bytes(record) for record in content.values()),
     }
 
 
@@ -57,6 +57,13 @@ def describe_record(record: Any) -> Any:
     if isinstance(record, ArrayRecord):
         return {name: {"shape": list(array.shape), "bytes": len(array.data)} for name, array in record.items()}
     return {name: short(value) for name, value in record.items()}
+
+
+def count_bytes(record: Any) -> int:
+    """Bytes of weights; of numbers and words, those of their text (Flower cannot count an empty list)."""
+    if isinstance(record, ArrayRecord):
+        return sum(len(array.data) for array in record.values())
+    return len(json.dumps(dict(record), default=str))
 
 
 def short(value: Any) -> Any:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ultrafm.curation import load_pictures
 from ultrafm.downstream.auc import auc_covariance
-from ultrafm.federation.driver import Federation
+from ultrafm.federation.plan import Federation
 from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.loop import image_losses
 from ultrafm.pretraining.model import MaskedAutoencoder

@@ -1,122 +1,50 @@
-"""The coordinator's loop: describe, then round after round train, average, save. One driver for every kind of grid."""
+"""The coordinator's loop: meet the sites, then round after round train, join, save. One driver for every grid."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from ultrafm.errors import UltraFMError, one_of
 from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.client_app import REFERENCE
+from ultrafm.federation.courier import Courier
 from ultrafm.federation.grid import LocalGrid, PoolGrid
-from ultrafm.federation.schedule import Schedule
-from ultrafm.federation.server_optimizer import ServerOptimizer, State, adam, average
-from ultrafm.federation.strategy import StreamingAverage
+from ultrafm.federation.incidents import Incident
+from ultrafm.federation.log import Row, add_bytes, add_round, add_validation
+from ultrafm.federation.plan import Federation, SiteDescription
+from ultrafm.federation.state import load_round, save_round
+from ultrafm.federation.strategy import FederatedRounds
 from ultrafm.federation.vector import WEIGHTS, as_views, layout, load_vector, to_vector
 from ultrafm.files import hash_text
-from ultrafm.pretraining.checkpoint import load_checkpoint, part_of, save_checkpoint
+from ultrafm.pretraining.checkpoint import newest_facts
 from ultrafm.pretraining.grey import GreyScale, grey_scale_of
-from ultrafm.pretraining.loop import LearningRate
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
 
-POLL_SECONDS = 0.2
-
 
 @dataclass(frozen=True)
-class Federation:
-    """How sites work together; see `schedule.py` for `passes`, `shares` and `sites_per_round`.
+class Pretrained:
+    """What a federation leaves: the model, the grey normalisation that its sites agreed on, and the log of it.
 
-    `adaptive` says where the adaptive optimizer is: AdamW at the sites, with moments "kept" or "reset" between rounds,
-    and averaging at the server; or Adam at the "server", and plain gradient steps of size `site_step` at the sites. Its
-    rate is the recipe's, wherever it is. Updates are weighted by "images" of the round or "equal".
+    Weights that stay at the sites are in `model` as they began. `history`: see `log.py`.
     """
 
-    passes: int
-    shares: int = 1
-    sites_per_round: int = 0
-    site_batch_size: int = 8
-    adaptive: str = "server"
-    site_step: float = 0.1
-    weighting: str = "images"
-
-    def __post_init__(self) -> None:
-        one_of("adaptive", self.adaptive, ("server", "kept", "reset"))
-
-    def schedule(self, sites: int, seed: int) -> Schedule:
-        """Who trains what, when, with so many sites."""
-        return Schedule(sites, self.passes, self.shares, self.sites_per_round, seed)
-
-
-@dataclass(frozen=True)
-class SiteDescription:
-    """What a site says of itself before the first round."""
-
-    site: str
-    images: int
-    grey: float
-    squares: float
+    model: MaskedAutoencoder
+    grey_scale: GreyScale
+    history: list[Row]
+    incidents: list[Incident]
 
 
 def open_grid(curated: Path, sites: list[str], folder: Path, workers: int) -> LocalGrid:
     """A grid over the stores of `sites` below `curated`; state that a site keeps goes to `folder`/<site>."""
     nodes = [{"site": site, "curated": str(curated), "folder": str(folder / site)} for site in sites]
     return LocalGrid(REFERENCE, nodes) if workers <= 1 else PoolGrid(REFERENCE, nodes, workers)
-
-
-def in_order(grid: Grid, messages: Iterable[Message], timeout: float) -> Iterator[Message]:
-    """Send all messages and yield the replies one at a time in the order of sending.
-
-    Raises UltraFMError when a reply takes longer than `timeout` seconds.
-    """
-    for name in list(grid.push_messages(messages)):
-        end = time.monotonic() + timeout
-        while (reply := next(iter(grid.pull_messages([name])), None)) is None:
-            if time.monotonic() > end:
-                raise UltraFMError("federation", f"no reply within {timeout:g} s", "a reply of every site")
-            time.sleep(POLL_SECONDS)
-        yield reply
-
-
-def describe_sites(grid: Grid, sites: list[str], timeout: float) -> dict[int, SiteDescription]:
-    """Ask every node which site it is and how much it holds: node id -> description, in the order of `sites`.
-
-    Raises UltraFMError for a site that is not expected, that two nodes claim to be, that no node is, or that holds no
-    training image.
-    """
-    nodes = list(grid.get_node_ids())
-    messages = [Message(RecordDict({"config": ConfigRecord({})}), node, "query.describe") for node in nodes]
-    found: dict[str, tuple[int, SiteDescription]] = {}
-    for node, reply in zip(nodes, in_order(grid, messages, timeout)):
-        if reply.has_error():
-            raise UltraFMError(
-                f"node {node}", reply.error.reason, "a description of the site", "mend the site, run again"
-            )
-        metrics, site = reply.content["metrics"], str(reply.content["names"]["site"])
-        one_of(f"node {node}, site", site, sites)
-        if site in found:
-            mend = "give every node the name of its own site"
-            raise UltraFMError(f"site {site}", "two nodes of this name", "one node a site", mend)
-        description = SiteDescription(site, int(metrics["images"]), metrics["grey"], metrics["squares"])
-        if description.images == 0:
-            raise UltraFMError(f"site {site}", "no training image", "at least one", "leave the site out")
-        found[site] = (node, description)
-    if missing := [site for site in sites if site not in found]:
-        raise UltraFMError(f"site {missing[0]}", "no node of this name", "a node for every site", "start the site")
-    return dict(found[site] for site in sites)
-
-
-def common_grey_scale(descriptions: Mapping[int, SiteDescription]) -> GreyScale:
-    """The grey normalisation of all sites together."""
-    return grey_scale_of([(one.images, one.grey, one.squares) for one in descriptions.values()])
 
 
 def federate(
@@ -129,7 +57,7 @@ def federate(
     workers: int = 1,
     timeout: float = 3600.0,
     on_round: Callable[[int, float], None] | None = None,
-) -> tuple[MaskedAutoencoder, GreyScale, list[dict[str, float | str | None]]]:
+) -> Pretrained:
     """`drive` over the stores of `sites` below `curated` on this machine; `workers` processes change the speed only."""
     grid = open_grid(curated, sites, folder / "sites", workers)
     try:
@@ -147,52 +75,94 @@ def drive(
     seed: int,
     timeout: float = 3600.0,
     on_round: Callable[[int, float], None] | None = None,
-) -> tuple[MaskedAutoencoder, GreyScale, list[dict[str, float | str | None]]]:
+) -> Pretrained:
     """Pre-train one model over the `sites` that answer through `grid`, wherever these are.
 
-    Resumes from the checkpoints in `folder`. Returns the model, the grey normalisation that the sites agreed on, and
-    one row per pass and site: pass, site, images, loss (of training), validation_images, validation_loss (after the
-    pass; None without validation images). Pass 0 is before training.
+    A reply is waited for `timeout` seconds. Resumes from the checkpoints in `folder`, which hold the log too.
     """
-    schedule = federation.schedule(len(sites), seed)
-    descriptions = describe_sites(grid, sites, timeout)
-    grey_scale = common_grey_scale(descriptions)
-    names = {node: description.site for node, description in descriptions.items()}
-    strategy = StreamingAverage(names, schedule, federation.weighting, *server_side(recipe, federation, schedule))
     model = build_model(recipe, seed)
-    arrays = to_record({WEIGHTS: to_vector(model)})
-    history: list[dict[str, float | str | None]] = []
-    finished = 0
-    config = round_config(recipe, federation, schedule.rounds, grey_scale, layout(model), seed)
-    settings = describe_settings(config, federation, descriptions)
-    if (found := load_round(folder, settings)) is not None:
-        arrays, strategy.state, finished, history = found
-    if not finished:
-        validate(grid, strategy, 0, arrays, config, timeout)
-        history = add_validation([], 0, strategy.site_validation)
-    for number in range(finished + 1, schedule.rounds + 1):
+    local = federation.local_patterns
+    nodes = meet_sites(grid, sites, folder, federation, timeout)
+    grey_scale = common_grey_scale(nodes)
+    courier = Courier(grid, {node: one.site for node, one in nodes.items()}, timeout)
+    strategy = FederatedRounds(nodes, recipe, federation, seed, folder, courier.incidents)
+    config = round_config(recipe, federation, strategy.schedule.rounds, grey_scale, layout(model, local), seed)
+    settings = describe_settings(config, federation, nodes)
+    arrays, finished, history = to_record({WEIGHTS: to_vector(model, local)}), 0, []
+    if (found := load_round(folder, settings, strategy)) is not None:
+        arrays, finished, history = found
+    else:
+        history = validate(courier, strategy, 0, arrays, config, history)
+    for number in range(finished + 1, strategy.schedule.rounds + 1):
         messages = strategy.configure_train(number, arrays, config, grid)
-        arrays, losses = strategy.aggregate_train(number, in_order(grid, messages, timeout))
-        history = add_round(history, schedule.place(number)[0], strategy.site_metrics)
-        if ends := schedule.ends_pass(number):
-            validate(grid, strategy, number, arrays, config, timeout)
-            history = add_validation(history, schedule.place(number)[0], strategy.site_validation)
-        facts = {"settings": settings, "round": number, "rounds": schedule.rounds, "history": history}
-        save_round(folder, arrays, strategy.state, facts, ends)
+        arrays, losses = strategy.aggregate_train(number, courier.ask(messages, number))
+        number_of_pass = strategy.schedule.place(number)[0]
+        history = add_round(history, number_of_pass, strategy.site_metrics)
+        history = add_bytes(history, number_of_pass, strategy.site_bytes)
+        if ends := strategy.schedule.ends_pass(number):
+            history = validate(courier, strategy, number, arrays, config, history)
+        facts = {"settings": settings, "round": number, "rounds": strategy.schedule.rounds, "history": history}
+        facts["sites"] = [[node, asdict(one)] for node, one in nodes.items()]
+        save_round(folder, arrays, strategy, facts, ends)
         if on_round:
             on_round(number, float(losses["loss"]))
-    load_vector(as_views(model), from_record(arrays)[WEIGHTS])
-    return model, grey_scale, history
+    load_vector(as_views(model, local), from_record(arrays)[WEIGHTS])
+    return Pretrained(model, grey_scale, history, courier.incidents)
 
 
-def server_side(
-    recipe: Recipe, federation: Federation, schedule: Schedule
-) -> tuple[ServerOptimizer, Callable[[int], float]]:
-    """The server's optimizer and its learning rate in each round, from 1 on."""
-    if federation.adaptive != "server":
-        return average, lambda number: 1.0
-    rate = LearningRate(recipe.peak_rate, recipe.warmup)
-    return adam, lambda number: rate.at((number - 0.5) / schedule.rounds)
+def meet_sites(
+    grid: Grid, sites: list[str], folder: Path, federation: Federation, timeout: float
+) -> dict[int, SiteDescription]:
+    """Which node is which site: node id -> what it says of itself, in the order of `sites`.
+
+    A run that was interrupted, and drops faults, goes on without a site that is not there: as it was known before.
+    """
+    known = (newest_facts(folder) or {}).get("sites", []) if federation.on_fault == "drop" else []
+    before = {fields["site"]: (int(node), SiteDescription(**fields)) for node, fields in known}
+    nodes = list(grid.get_node_ids())
+    found = describe_sites(Courier(grid, {}, timeout), nodes, sites, federation.weighting == "organs")
+    found = {site: one for site, one in before.items() if site in sites} | found
+    if missing := [site for site in sites if site not in found]:
+        mend = "start the site, or take it out of the plan"
+        raise UltraFMError(f"site {missing[0]}", "no node of this name", "a node for every site", mend)
+    return dict(found[site] for site in sites)
+
+
+def describe_sites(
+    courier: Courier, nodes: Sequence[int], sites: list[str], organs: bool
+) -> dict[str, tuple[int, SiteDescription]]:
+    """Ask every node which site it is and how much it holds: site -> node id and description.
+
+    Raises UltraFMError for a site that is not expected, that two nodes claim to be, or that holds no training image.
+    """
+    messages = [
+        Message(RecordDict({"config": ConfigRecord({"organs": organs})}), node, "query.describe") for node in nodes
+    ]
+    found: dict[str, tuple[int, SiteDescription]] = {}
+    for node, reply in zip(nodes, courier.ask(messages, 0)):
+        description = read_description(node, reply)
+        site = one_of(f"node {node}, site", description.site, sites)
+        if site in found:
+            mend = "give every node the name of its own site"
+            raise UltraFMError(f"site {site}", "two nodes of this name", "one node a site", mend)
+        found[site] = (node, description)
+    return found
+
+
+def read_description(node: int, reply: Message) -> SiteDescription:
+    """What a node says of itself. Raises UltraFMError when it says nothing, or has no training image."""
+    if reply.has_error():
+        raise UltraFMError(f"node {node}", reply.error.reason, "a description of the site", "mend the site, run again")
+    metrics, site = reply.content["metrics"], str(reply.content["names"]["site"])
+    if metrics["images"] == 0:
+        raise UltraFMError(f"site {site}", "no training image", "at least one", "leave the site out")
+    organs = dict(reply.content["organs"]) if "organs" in reply.content else {}
+    return SiteDescription(site, int(metrics["images"]), metrics["grey"], metrics["squares"], organs)
+
+
+def common_grey_scale(nodes: Mapping[int, SiteDescription]) -> GreyScale:
+    """The grey normalisation of all sites together."""
+    return grey_scale_of([(one.images, one.grey, one.squares) for one in nodes.values()])
 
 
 def round_config(
@@ -202,7 +172,8 @@ def round_config(
     at_sites = replace(recipe, batch_size=federation.site_batch_size)
     plan = {
         "seed": seed, "rounds": rounds, "shares": federation.shares, "adaptive": federation.adaptive,
-        "site_step": federation.site_step,
+        "site_step": federation.site_step, "proximal": federation.proximal,
+        "compression": federation.compression, "local_weights": federation.local_weights,
         "grey_mean": grey_scale.mean, "grey_deviation": grey_scale.deviation,
     }  # fmt: skip
     values = {f"recipe/{key}": value for key, value in at_sites.settings().items()}
@@ -211,68 +182,23 @@ def round_config(
 
 
 def validate(
-    grid: Grid, strategy: StreamingAverage, number: int, arrays: ArrayRecord, config: ConfigRecord, timeout: float
-) -> None:
-    """Ask every site for the validation loss of the weights after round `number`; the strategy keeps the answers."""
-    messages = strategy.configure_evaluate(number, arrays, config, grid)
-    strategy.aggregate_evaluate(number, in_order(grid, messages, timeout))
+    courier: Courier,
+    strategy: FederatedRounds,
+    number: int,
+    arrays: ArrayRecord,
+    config: ConfigRecord,
+    history: list[Row],
+) -> list[Row]:
+    """Ask every site for the validation loss of the weights after round `number`; the log with the answers."""
+    strategy.site_bytes = {}
+    messages = strategy.configure_evaluate(number, arrays, config, courier.grid)
+    strategy.aggregate_evaluate(number, courier.ask(messages, number))
+    number_of_pass = strategy.schedule.place(number)[0] if number else 0
+    history = add_validation(history, number_of_pass, strategy.site_validation)
+    return add_bytes(history, number_of_pass, strategy.site_bytes)
 
 
-def add_round(history: list[dict], number: int, site_metrics: Mapping[str, Mapping[str, float]]) -> list[dict]:
-    """The log with a round of pass `number` added to it: one row per pass and site, losses averaged over images."""
-    rows = {(row["pass"], row["site"]): row for row in history}
-    for site, metrics in site_metrics.items():
-        row = rows.get((number, site), new_row(number, site))
-        images = row["images"] + int(metrics["images"])
-        total = (row["loss"] or 0.0) * row["images"] + metrics["loss"] * metrics["images"]
-        rows[number, site] = row | {"images": images, "loss": total / images if images else None}
-    return list(rows.values())
-
-
-def add_validation(history: list[dict], number: int, site_metrics: Mapping[str, Mapping[str, float]]) -> list[dict]:
-    """The log with the validation losses after pass `number`."""
-    rows = {(row["pass"], row["site"]): row for row in history}
-    for site, metrics in site_metrics.items():
-        images = int(metrics["images"])
-        found = {"validation_images": images, "validation_loss": float(metrics["loss"]) if images else None}
-        rows[number, site] = rows.get((number, site), new_row(number, site)) | found
-    return list(rows.values())
-
-
-def new_row(number: int, site: str) -> dict[str, Any]:
-    """A row of the log of which nothing is known yet."""
-    return {"pass": number, "site": site, "images": 0, "loss": None, "validation_images": 0, "validation_loss": None}
-
-
-def describe_settings(config: ConfigRecord, federation: Federation, descriptions: dict[int, SiteDescription]) -> str:
+def describe_settings(config: ConfigRecord, federation: Federation, nodes: Mapping[int, SiteDescription]) -> str:
     """A fingerprint of everything that the weights depend on; a state with another one is not continued."""
-    rows = [asdict(description) for description in descriptions.values()]
+    rows = [asdict(description) for description in nodes.values()]
     return hash_text(json.dumps([sorted(config.items()), asdict(federation), rows]))
-
-
-def save_round(folder: Path, arrays: ArrayRecord, state: State, facts: dict[str, Any], ends_pass: bool) -> None:
-    """Write the state after a round: global weights, the server optimizer's state, and `facts` with the log.
-
-    It survives the end of the process after every round, and a power cut after the last round of a pass.
-    """
-    values = {f"model/{name}": value.copy() for name, value in from_record(arrays).items()}
-    for kind, memory in state.items():
-        values |= {f"server/{kind}/{name}": value for name, value in memory.items()}
-    tensors = {name: torch.from_numpy(value) for name, value in values.items()}
-    save_checkpoint(folder, facts["round"], tensors, facts, lasting=ends_pass)
-
-
-def load_round(folder: Path, settings: str) -> tuple[ArrayRecord, State, int, list] | None:
-    """Global weights, server state, last finished round and log; None when there is nothing to continue.
-
-    A state that was written under other settings, or over other images, is left alone and training begins anew.
-    """
-    if (found := load_checkpoint(folder, settings)) is None:
-        return None
-    tensors, facts = found
-    state: State = {}
-    for key, tensor in part_of(tensors, "server").items():
-        kind, name = key.split("/", 1)
-        state.setdefault(kind, {})[name] = tensor.numpy()
-    model = {name: tensor.numpy() for name, tensor in part_of(tensors, "model").items()}
-    return to_record(model), state, facts["round"], facts["history"]

@@ -54,17 +54,16 @@ class Schedule:
         order = spawn(self.seed, "participation", round=turn).permutation(self.sites)
         return sorted(order[group :: self.rounds_per_turn].tolist())
 
-    def rounds_to_keep(self, site: int, number: int) -> list[int]:
-        """After which rounds the site's own state may be asked for once round `number` is done.
+    def ends_before(self, number: int) -> list[int]:
+        """The last rounds of the two passes that ended before round `number`, the later first.
 
-        Its last one before, and its last ones in the two passes before that have ended: to these the coordinator
-        returns when its newest checkpoints are damaged or lost.
+        To these the coordinator returns when its newest checkpoints are damaged or lost.
         """
         length = self.shares * self.rounds_per_turn
-        ended = [(number - 1) // length * length - back * length for back in range(2)]
-        found = {self.last_round_of(site, end + 1) for end in ended if end > 0}
-        return sorted(found | {self.last_round_of(site, number)})
+        last = (number - 1) // length * length
+        return [end for end in (last, last - length) if end > 0]
 
-    def last_round_of(self, site: int, number: int) -> int:
-        """The last round before `number` in which the site took part; 0 if it has not yet."""
-        return next((one for one in range(number - 1, 0, -1) if site in self.sites_of(one)), 0)
+
+def share_of(steps: int, share: int, shares: int) -> slice:
+    """Which of a pass's steps are share `share` of `shares`: as even as whole steps allow, and possibly none."""
+    return slice(steps * (share - 1) // shares, steps * share // shares)

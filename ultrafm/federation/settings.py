@@ -10,8 +10,8 @@ import pandas as pd
 
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.arms import Workplace, count_training_images, pretrain_federated, run_jobs, validation_losses
-from ultrafm.federation.driver import Federation
 from ultrafm.federation.figures import pass_losses
+from ultrafm.federation.plan import Federation
 from ultrafm.pretraining.grey import GreyScale
 from ultrafm.progress import progress
 

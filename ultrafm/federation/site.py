@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from ultrafm.curation import load_pictures
-from ultrafm.errors import UltraFMError
-from ultrafm.pretraining.checkpoint import checksum
+from ultrafm.federation.compression import compress, expand, parts
+from ultrafm.federation.memory import recall, remember
+from ultrafm.federation.schedule import share_of
+from ultrafm.federation.vector import WEIGHTS, as_views, layout, split_weights
+from ultrafm.pretraining.checkpoint import part_of
 from ultrafm.pretraining.grey import GreyScale, grey_sums
 from ultrafm.pretraining.loop import LearningRate, epoch_batches, image_losses, make_optimizer, train
 from ultrafm.pretraining.model import MaskedAutoencoder
-from ultrafm.pretraining.recipe import Recipe
+from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.pretraining.scans import Scans, scans_of
-from ultrafm.pretraining.weights import load_state, optimizer_tensors, restore_optimizer, save_state
+from ultrafm.pretraining.weights import optimizer_tensors, restore_optimizer
 from ultrafm.seeds import spawn, spawn_torch
 
 
@@ -26,10 +30,9 @@ from ultrafm.seeds import spawn, spawn_torch
 class RoundPlan:
     """What the coordinator asks of a site in round `round` of `rounds`: train on share `share` of `shares` of a pass.
 
-    `last_round` is the last one in which the site took part, 0 for none; `kept_rounds` those after which it keeps its
-    moments. `adaptive` says where the adaptive optimizer
-    is: AdamW at the site, its moments "kept" or "reset" between rounds, with the recipe's rate rising and falling over
-    all rounds; or at the "server", and the site takes plain gradient steps of size `site_step`.
+    `last_round` is the last one in which the site's answer counted, 0 for none; `kept_rounds` those after which it goes
+    on remembering. The rest is as in `plan.Federation`; with adaptive optimizers at the sites, the recipe's rate rises
+    and falls over all rounds.
     """
 
     seed: int
@@ -42,16 +45,33 @@ class RoundPlan:
     shares: int
     adaptive: str
     site_step: float
+    proximal: float
+    compression: str
+    local_weights: str
     grey_mean: float
     grey_deviation: float
 
 
 @dataclass(frozen=True)
 class RoundOutcome:
-    """What a site reports beside its weights: the mean loss, and over how many images it was taken in this round."""
+    """What a site reports: the mean loss, over how many images it was taken, and the arrays that it sends."""
 
     images: int
     loss: float
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SiteModel:
+    """A model, its shared weights as one vector (changed with it, and it with them), and how they are laid out in it.
+
+    `own` are the weights that stay at the site, by name.
+    """
+
+    model: MaskedAutoencoder
+    weights: torch.Tensor
+    layout: dict[str, list[str]]
+    own: dict[str, torch.nn.Parameter]
 
 
 @lru_cache(maxsize=64)
@@ -65,27 +85,35 @@ def describe_site(curated: str, site: str) -> tuple[int, float, float]:
     return grey_sums(site_scans(curated, site, "train"))
 
 
-def moments_path(folder: Path, number: int) -> Path:
-    """Where a site keeps its optimizer's moments after round `number`."""
-    return folder / f"moments_{number:04d}.safetensors"
+def site_organs(curated: str, site: str) -> dict[str, int]:
+    """How many training images of each organ the site holds."""
+    counts = load_pictures(Path(curated), [site], ["train"]).table["organ"].value_counts()
+    return {str(organ): int(count) for organ, count in sorted(counts.items())}
 
 
-def train_site(
-    model: MaskedAutoencoder, recipe: Recipe, plan: RoundPlan, curated: str, site: str, folder: Path
-) -> RoundOutcome:
-    """Train `model` in place on one round's share of the site's training fold.
+def open_site_model(recipe: Recipe, local: Sequence[str], device: torch.device) -> SiteModel:
+    """An empty model for the weights that the coordinator sends."""
+    model = build_model(recipe, seed=0).to(device)
+    _shared, own = split_weights(model, local)
+    return SiteModel(model, as_views(model, local), layout(model, local), own)
 
-    With kept moments, those of the last round are read from `folder` and those of this one written there, so that a
-    round which is repeated after a crash starts from the same ones.
+
+def train_site(here: SiteModel, recipe: Recipe, plan: RoundPlan, curated: str, site: str, folder: Path) -> RoundOutcome:
+    """Train the model in place on one round's share of the site's training fold.
+
+    What the site remembers of its last round is read from `folder`, and what it will need written there, so that a
+    round which is repeated after a crash starts from the same.
     """
     scans = site_scans(curated, site, "train")
     grey_scale = GreyScale(plan.grey_mean, plan.grey_deviation)
     batches = batches_of_round(len(scans), recipe.batch_size, plan, site)
-    kept = plan.adaptive == "kept"
-    optimizer = make_site_optimizer(model, recipe, plan.adaptive)
-    if kept and plan.last_round:
-        restore_optimizer(optimizer, kept_moments(folder, plan.last_round, site))
+    memory = recall(folder, plan.last_round, site) if needs_memory(plan) and plan.last_round else {}
+    take_own_weights(here, recipe, plan.seed, memory)
+    optimizer = make_site_optimizer(here.model, recipe, plan.adaptive)
+    if moments := part_of(memory, "moments"):
+        restore_optimizer(optimizer, moments)
     schedule = LearningRate(recipe.peak_rate, recipe.warmup)
+    start = here.weights.clone()
 
     def rate(step: int) -> float:
         if plan.adaptive == "server":
@@ -93,22 +121,62 @@ def train_site(
         return schedule.at((plan.round - 1 + step / len(batches)) / plan.rounds)
 
     generator = spawn_torch(plan.seed, "training", site, plan.round)
-    loss = train(model, optimizer, scans, batches, rate, grey_scale, recipe, generator)
-    if kept:
-        moments = optimizer_tensors(optimizer)
-        facts = {"round": plan.round, "checksum": checksum(moments)}
-        save_state(moments_path(folder, plan.round), moments, facts)
-        forget_all_but(folder, [*plan.kept_rounds, plan.round])
-    seen = sum(len(rows) for rows in batches)
-    return RoundOutcome(seen, loss)
+    pull = partial(pull_towards, here, plan.proximal, start) if plan.proximal else None
+    loss = train(here.model, optimizer, scans, batches, rate, grey_scale, recipe, generator, adjust=pull)
+    arrays, lost = pack(here.weights, start, plan.compression, memory, trained=bool(batches))
+    if needs_memory(plan):
+        kept = {f"own/{name}": weight.detach().cpu() for name, weight in here.own.items()} | lost
+        if plan.adaptive == "kept":
+            kept |= {f"moments/{name}": one for name, one in optimizer_tensors(optimizer).items()}
+        remember(folder, plan.round, kept, plan.kept_rounds)
+    return RoundOutcome(sum(len(rows) for rows in batches), loss, arrays)
+
+
+def needs_memory(plan: RoundPlan) -> bool:
+    """Must the site keep something until its next round?"""
+    return plan.adaptive == "kept" or plan.compression != "none" or bool(plan.local_weights)
+
+
+@torch.no_grad()
+def take_own_weights(here: SiteModel, recipe: Recipe, seed: int, memory: Mapping[str, torch.Tensor]) -> None:
+    """Fill in the weights that stay at the site: as it remembers them, or as training begins."""
+    if not here.own:
+        return
+    found = part_of(memory, "own") or dict(build_model(recipe, seed).named_parameters())
+    for name, weight in here.own.items():
+        weight.copy_(found[name])
+
+
+def pack(
+    weights: torch.Tensor, start: torch.Tensor, compression: str, memory: Mapping[str, torch.Tensor], trained: bool
+) -> tuple[dict[str, np.ndarray], dict[str, torch.Tensor]]:
+    """What a site sends, and what rounding lost by it, to be remembered: see `compression.py`.
+
+    A site that sits a round out (not `trained`) sends no change, and keeps what earlier rounding lost.
+    """
+    if compression == "none":
+        return {WEIGHTS: weights.cpu().numpy()}, {}
+    change = (weights - start).cpu()
+    left = memory.get("lost/update", torch.zeros_like(change))
+    wanted = (change + left if trained else change).numpy()
+    arrays = compress(wanted, compression)
+    if not trained:
+        return arrays, {"lost/update": left}
+    sent = np.concatenate([expand(arrays, part) for part in parts(len(wanted))])
+    return arrays, {"lost/update": torch.from_numpy(wanted - sent)}
 
 
 def validate_site(
-    model: MaskedAutoencoder, recipe: Recipe, seed: int, grey_scale: GreyScale, curated: str, site: str
+    here: SiteModel, recipe: Recipe, plan: Mapping[str, Any], curated: str, site: str, folder: Path
 ) -> RoundOutcome:
-    """Mean reconstruction loss over the site's validation images, under the same masks every time."""
-    scans = site_scans(curated, site, "validation")
-    losses = image_losses(model, scans, grey_scale, recipe, spawn_torch(seed, "validation masks", site))
+    """Mean reconstruction loss over the site's validation images, under the same masks every time.
+
+    `plan` names the seed, the grey scale and the last round that counted, whose own weights the site takes.
+    """
+    last = plan["last_round"]
+    take_own_weights(here, recipe, plan["seed"], recall(folder, last, site) if here.own and last else {})
+    scans, grey_scale = site_scans(curated, site, "validation"), GreyScale(plan["grey_mean"], plan["grey_deviation"])
+    losses = image_losses(here.model, scans, grey_scale, recipe, spawn_torch(plan["seed"], "validation masks", site))
     return RoundOutcome(len(losses), float(losses.mean()) if len(losses) else 0.0)
 
 
@@ -118,8 +186,7 @@ def batches_of_round(images: int, batch_size: int, plan: RoundPlan, site: str) -
     A site with fewer batches than a pass has shares sits some rounds out: its list is then empty.
     """
     batches = list(epoch_batches(images, batch_size, 1, spawn(plan.seed, "batches", site, plan.pass_number)))
-    first, end = (len(batches) * share // plan.shares for share in (plan.share - 1, plan.share))
-    return batches[first:end]
+    return batches[share_of(len(batches), plan.share, plan.shares)]
 
 
 def make_site_optimizer(model: MaskedAutoencoder, recipe: Recipe, adaptive: str) -> torch.optim.Optimizer:
@@ -129,25 +196,11 @@ def make_site_optimizer(model: MaskedAutoencoder, recipe: Recipe, adaptive: str)
     return make_optimizer(model, recipe.weight_decay)
 
 
-def forget_all_but(folder: Path, rounds: Sequence[int]) -> None:
-    """Delete the moments of all rounds but these, from which a repeated round would start."""
-    kept = {moments_path(folder, number) for number in rounds}
-    for path in set(folder.glob("moments_*.safetensors")) - kept:
-        path.unlink()
-
-
-def kept_moments(folder: Path, number: int, site: str) -> dict:
-    """The moments that the site kept after round `number`."""
-    path = moments_path(folder, number)
-    if not path.exists():
-        raise UltraFMError(
-            f"site {site}, {path.name}", "no such file", f"the optimizer's moments after round {number}",
-            "delete the step's folder to begin again, or choose adaptive 'reset'",
-        )  # fmt: skip
-    moments, facts = load_state(path)
-    if facts.get("checksum") != checksum(moments):
-        mend = "delete the step's folder to begin again, or choose adaptive 'reset'"
-        raise UltraFMError(
-            f"site {site}, {path.name}", "contents that do not match their checksum", "a sound file", mend
-        )
-    return moments
+@torch.no_grad()
+def pull_towards(here: SiteModel, strength: float, start: torch.Tensor) -> None:
+    """Add to gradients what pulls the shared weights back to `start` (FedProx; Li et al. 2020, arXiv 1812.06127)."""
+    named = dict(here.model.named_parameters())
+    weights = [named[name] for name in here.layout["names"]]
+    for weight, part in zip(weights, start.split([one.numel() for one in weights])):
+        if weight.grad is not None:
+            weight.grad.add_(weight - part.view_as(weight), alpha=strength)

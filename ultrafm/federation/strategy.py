@@ -1,12 +1,13 @@
 """How site updates become the next global model, as a Flower Strategy.
 
-Replies are folded one at a time, in fixed site order, into one float64 accumulator: memory does not grow with the
-number of sites, and the sum does not depend on who answers first.
+Replies are taken one at a time, in fixed site order: memory does not grow with the number of sites, and the result does
+not depend on who answers first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,35 +15,49 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from ultrafm.errors import UltraFMError, one_of
+from ultrafm.errors import UltraFMError
+from ultrafm.federation.aggregation import make_aggregation
 from ultrafm.federation.arrays import from_record, to_record
-from ultrafm.federation.schedule import Schedule
-from ultrafm.federation.server_optimizer import Arrays, ServerOptimizer, State, average
+from ultrafm.federation.checks import longest_update, read_metrics, read_update, require_sound
+from ultrafm.federation.compression import Update
+from ultrafm.federation.incidents import DROPPED, Fault, Incident
+from ultrafm.federation.plan import Federation, SiteDescription, site_weights
+from ultrafm.federation.schedule import share_of
+from ultrafm.federation.server_optimizer import State
+from ultrafm.federation.vector import WEIGHTS
+from ultrafm.pretraining.recipe import Recipe
 
 
-class StreamingAverage(Strategy):
-    """Weighted mean of the sites' updates, handed to a server optimizer.
+class FederatedRounds(Strategy):
+    """Joins the sites' updates and hands them to the server's optimizer, as `federation` says.
 
-    `sites` maps node ids to site names in the order in which replies are summed; `schedule` says which of them take
-    part. `rate(number)` is the server's learning rate in a round. `state` is what the server remembers; it is saved
-    with the model after every round.
+    `sites` maps node ids to what sites said of themselves, in the order in which replies are taken. What must survive
+    the end of the process is in `state` (the server optimizer's) and `taken` (site -> its latest rounds that counted).
+    `site_metrics`, `site_validation` and `site_bytes` are of the last round, `incidents` of all since the start.
+    `folder` is where updates wait that cannot be streamed.
     """
 
     def __init__(
         self,
-        sites: dict[int, str],
-        schedule: Schedule,
-        weighting: str = "images",
-        optimize: ServerOptimizer = average,
-        rate: Callable[[int], float] = lambda number: 1.0,
+        sites: Mapping[int, SiteDescription],
+        recipe: Recipe,
+        federation: Federation,
+        seed: int = 0,
+        folder: Path | None = None,
+        incidents: list[Incident] | None = None,
     ) -> None:
-        self.sites, self.schedule, self.rate = sites, schedule, rate
-        self.weighting = one_of("weighting", weighting, ("images", "equal"))
-        self.optimize = optimize
+        self.nodes, self.sites = list(sites), list(sites.values())
+        self.recipe, self.federation, self._folder = recipe, federation, folder
+        self.schedule = federation.schedule(len(self.sites), seed)
         self.state: State = {}
+        self.taken: dict[str, list[int]] = {one.site: [] for one in self.sites}
+        self.incidents = incidents if incidents is not None else []
         self.site_metrics: dict[str, MetricRecord] = {}
         self.site_validation: dict[str, MetricRecord] = {}
-        self._old: Arrays = {}
+        self.site_bytes: dict[str, tuple[int, int]] = {}
+        self._old = np.zeros(0, np.float32)
+        self._weights = site_weights(self.sites, federation.weighting)
+        self._optimize, self._rate = federation.server_side(recipe, self.schedule.rounds)
 
     def summary(self) -> None:
         """Nothing is logged; the report shows the settings."""
@@ -51,16 +66,26 @@ class StreamingAverage(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One message per site that takes part; `config` keys are 'recipe/..', 'layout/..', 'plan/..'."""
-        self._old = from_record(arrays)
+        self._old, self.site_bytes = from_record(arrays)[WEIGHTS], {}
         number, share = self.schedule.place(server_round)
-        nodes, messages = list(self.sites), []
-        for site in self.schedule.sites_of(server_round):
-            last = self.schedule.last_round_of(site, server_round)
-            plan = {"round": server_round, "pass_number": number, "share": share, "last_round": last}
-            plan["kept_rounds"] = self.schedule.rounds_to_keep(site, server_round)
+        messages = []
+        for place in self.schedule.sites_of(server_round):
+            site = self.sites[place].site
+            plan = {"round": server_round, "pass_number": number, "share": share}
+            plan |= {"last_round": self.last_taken(site), "kept_rounds": self.rounds_to_keep(site, server_round)}
             records = self._records(arrays, config, plan)
-            messages.append(Message(records, nodes[site], "train", group_id=str(server_round)))
+            messages.append(Message(records, self.nodes[place], "train", group_id=str(server_round)))
+            self._count(site, sent=arrays)
         return messages
+
+    def last_taken(self, site: str, before: int | None = None) -> int:
+        """The last round (before round `before`) in which this site's update counted; 0 if there is none yet."""
+        return max((one for one in self.taken[site] if before is None or one < before), default=0)
+
+    def rounds_to_keep(self, site: str, number: int) -> list[int]:
+        """After which rounds the site's own memory may be asked for once round `number` is done."""
+        ended = {self.last_taken(site, end + 1) for end in self.schedule.ends_before(number)}
+        return sorted(ended | {self.last_taken(site)})
 
     def _records(self, arrays: ArrayRecord, config: ConfigRecord, plan: Mapping[str, Any]) -> RecordDict:
         """What a site is sent: weights, recipe, layout of the weights, and the plan of the run and of the round."""
@@ -73,74 +98,101 @@ class StreamingAverage(Strategy):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """The next global model and the mean losses; a site that fails ends the run with an error that names it."""
-        total: Arrays = {}
-        weights = 0.0
+        """The next global model and the mean loss.
+
+        Raises UltraFMError, which names the site, for an answer that cannot be used when the federation stops at
+        faults, and when too few sites remain.
+        """
+        aggregation = make_aggregation(
+            self.federation.aggregation, len(self._old), self.federation.suspected, self._folder
+        )
         self.site_metrics = {}
-        names = list(self.sites.values())
-        for number, reply in zip(self.schedule.sites_of(server_round), replies, strict=True):
-            site = names[number]
-            metrics = metrics_of(reply, f"round {server_round}, site {site}", "trained weights")
-            weight = float(metrics["images"])
-            if self.weighting == "equal":
-                weight = float(weight > 0)
-            self._add(total, site, server_round, reply.content["arrays"], weight)
-            weights += weight
+        for place, reply in zip(self.schedule.sites_of(server_round), replies, strict=True):
+            site = self.sites[place].site
+            try:
+                metrics, update = self._accept(server_round, place, reply)
+            except Fault as fault:
+                self._fault(server_round, site, fault)
+                continue
+            aggregation.add(update, self._weight(place, metrics["images"]))
             self.site_metrics[site] = metrics
-        update = {name: value / max(weights, 1.0) for name, value in total.items()}
-        new, self.state = self.optimize(self._old, update, self.state, self.rate(server_round), server_round)
+        self._require_sites(server_round)
+        for site in self.site_metrics:
+            kept = self.rounds_to_keep(site, server_round)
+            self.taken[site] = [one for one in self.taken[site] if one in kept] + [server_round]
+        joined = {WEIGHTS: aggregation.joined()}
+        rate = self._rate(server_round)
+        new, self.state = self._optimize({WEIGHTS: self._old}, joined, self.state, rate, server_round)
         return to_record(new), mean_loss(self.site_metrics)
 
-    def _add(self, total: Arrays, site: str, server_round: int, arrays: ArrayRecord, weight: float) -> None:
-        """Add one site's update to the accumulator, after checking that it is one of this model.
+    def _accept(self, number: int, place: int, reply: Message) -> tuple[MetricRecord, Update]:
+        """What a site reports and its update. Raises Fault when they cannot be of this round of this site."""
+        metrics = read_metrics(reply, number)
+        self._count(self.sites[place].site, received=reply.content["arrays"])
+        update = read_update(reply, self._old, self.federation.compression)
+        if self.federation.guarded:
+            steps, images = self.expected_share(place, number)
+            if metrics["images"] != images:
+                raise Fault("image count", f"{metrics['images']} images", f"{images}, as the site's share has")
+            require_sound(update, longest_update(self.recipe, self.federation, steps, self._old))
+        return metrics, update
 
-        Differences are summed, not weights: what no site changes then stays exactly what it was.
-        """
-        if set(arrays) != set(self._old):
-            raise UltraFMError(f"round {server_round}, site {site}", "other weights", "the names of the global model")
-        for name, value in from_record(arrays).items():
-            old = self._old[name]
-            if value.shape != old.shape or not np.isfinite(value).all():
-                raise UltraFMError(
-                    f"round {server_round}, site {site}, weight {name}",
-                    f"shape {value.shape} or a value that is not finite",
-                    f"finite numbers of shape {old.shape}",
-                    "look at the site's loss and lower its learning rate",
-                )  # fmt: skip
-            if name not in total:
-                total[name] = np.zeros(old.shape)
-            for part in parts(len(old)):
-                update = np.subtract(value[part], old[part], dtype=np.float64)
-                update *= weight
-                total[name][part] += update
+    def expected_share(self, place: int, number: int) -> tuple[int, int]:
+        """How many steps and images a site's share of round `number` has."""
+        images, size = self.sites[place].images, self.federation.site_batch_size
+        _pass, share = self.schedule.place(number)
+        steps = -(-images // size)
+        part = share_of(steps, share, self.schedule.shares)
+        return part.stop - part.start, min(part.stop * size, images) - min(part.start * size, images)
+
+    def _weight(self, place: int, images: float) -> float:
+        """What a site's update of so many images counts for."""
+        if self.federation.weighting == "equal":
+            return float(images > 0)
+        if self.federation.weighting == "root":
+            return float(images) ** 0.5
+        return float(images) * self._weights[place]
+
+    def _fault(self, number: int, site: str, fault: Fault) -> None:
+        """Stop, or note what was dropped, as the federation says."""
+        if self.federation.on_fault == "stop":
+            raise UltraFMError(f"round {number}, site {site}", fault.found, fault.expected, fault.mend)
+        self.incidents.append(Incident(number, site, fault.kind, fault.found, DROPPED))
+
+    def _require_sites(self, number: int) -> None:
+        """Raises UltraFMError when fewer sites than wanted are left in a round."""
+        if len(self.site_metrics) < self.federation.least_sites:
+            told = "; ".join(f"{one.site}: {one.found}" for one in self.incidents if one.round == number)
+            found = f"usable answers of {len(self.site_metrics)} sites ({told})"
+            mend = "mend the sites and run the same command again; it continues from the last finished round"
+            raise UltraFMError(f"round {number}", found, f"at least {self.federation.least_sites}", mend)
+
+    def _count(self, site: str, sent: ArrayRecord | None = None, received: ArrayRecord | None = None) -> None:
+        """Add the bytes of arrays to what has travelled to and from a site in this round."""
+        before = self.site_bytes.get(site, (0, 0))
+        sizes = [sum(len(array.data) for array in (record or {}).values()) for record in (sent, received)]
+        self.site_bytes[site] = (before[0] + sizes[0], before[1] + sizes[1])
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One message per site: the loss of these very weights on its validation images."""
-        records = [self._records(arrays, config, {"round": server_round}) for _node in self.sites]
-        return [Message(one, node, "evaluate", group_id=str(server_round)) for one, node in zip(records, self.sites)]
+        messages = []
+        for node, one in zip(self.nodes, self.sites):
+            records = self._records(arrays, config, {"round": server_round, "last_round": self.last_taken(one.site)})
+            messages.append(Message(records, node, "evaluate", group_id=str(server_round)))
+            self._count(one.site, sent=arrays)
+        return messages
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """The mean loss over all validation images; `site_validation` holds that of each site."""
-        self.site_validation = {
-            site: metrics_of(reply, f"validation after round {server_round}, site {site}", "a loss")
-            for site, reply in zip(self.sites.values(), replies, strict=True)
-        }
+        self.site_validation = {}
+        for one, reply in zip(self.sites, replies, strict=True):
+            try:
+                self.site_validation[one.site] = read_metrics(reply, server_round)
+            except Fault as fault:
+                self._fault(server_round, one.site, fault)
         return mean_loss(self.site_validation)
-
-
-def parts(length: int, size: int = 1 << 16) -> Iterator[slice]:
-    """Cut a vector into parts that stay in the processor's cache while they are worked on."""
-    return (slice(start, start + size) for start in range(0, length, size))
-
-
-def metrics_of(reply: Message, where: str, expected: str) -> MetricRecord:
-    """What a site reports; a site that failed ends the run with an error that names it."""
-    if reply.has_error():
-        mend = "mend the site and run the same command again; it continues from the last finished round"
-        raise UltraFMError(where, reply.error.reason, expected, mend)
-    return reply.content["metrics"]
 
 
 def mean_loss(site_metrics: Mapping[str, MetricRecord]) -> MetricRecord:

@@ -76,11 +76,13 @@ def train(
     generator: torch.Generator,
     tally: Tally | None = None,
     after_step: Callable[[Tally], None] | None = None,
+    adjust: Callable[[], None] | None = None,
 ) -> float:
     """Train `model` in place on the rows of `scans` that `batches` name, on the device it lies on; the mean loss.
 
     `rate(step)` is the learning rate of each step. With a `tally` of steps done before, it goes on after them;
-    `after_step` is called with the tally after every step, and may keep it. Raises UltraFMError for pictures of
+    `after_step` is called with the tally after every step, and may keep it; `adjust` may change the gradients before
+    they are clipped. Raises UltraFMError for pictures of
     another size than the model's, and, before any weight takes harm, for a loss that is not finite.
     """
     device, tally = model.mask_token.device, tally or Tally()
@@ -94,6 +96,8 @@ def train(
         require_finite(loss, tally.step, batch.rows, "a loss")
         for group in optimizer.param_groups:
             group["lr"] = rate(tally.step)
+        if adjust:
+            adjust()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip).item()
         require_finite(norm, tally.step, batch.rows, "a gradient")
         optimizer.step()

@@ -217,18 +217,19 @@ def test_what_the_run_left_is_an_encoder_a_history_and_a_status(joined):
 def test_a_bundle_with_code_is_refused_by_the_sites_and_its_code_never_runs(joined, monkeypatch, tmp_path):
     """Somebody reached the control path after all, and ships a module beside the names of our apps."""
     ran = tmp_path / "ran"
-    files = {"pyproject.toml": PYPROJECT.encode(), "torch.py": f"open({str(ran)!r}, 'w')".encode()}
+    names = PYPROJECT.replace("ultrafm.federation.client_app:app", "stowaway:app")
+    files = {"pyproject.toml": names.encode(), "stowaway.py": f"open({str(ran)!r}, 'w')".encode()}
     monkeypatch.setattr(control, "make_bundle", lambda: build_fab_from_files(files)[0])
     (joined.plan.folder / "progress.json").unlink()
     with control.Control(joined.plan) as connection:
         wait_for(lambda: joined.online() == 2, 90)
         connection.start_run(joined.plan)
     failed = wait_for(lambda: read_progress(joined.plan).get("state") == "failed", 90)
-    assert failed and "app bundle: found the files pyproject.toml, torch.py" in read_progress(joined.plan)["error"]
+    assert failed and "app bundle: found the files pyproject.toml, stowaway.py" in read_progress(joined.plan)["error"]
     logs = [(joined.site_folder(site) / "federation" / "audit.jsonl").read_text() for site in joined.sites]
     assert all('"type": "app bundle", "error": "app bundle: found the files' in log for log in logs)
-    unpacked = [path for site in joined.sites for path in joined.site_folder(site).rglob("torch.py")]
-    assert unpacked == []
+    unpacked = [path for site in joined.sites for path in joined.site_folder(site).rglob("stowaway.py")]
+    assert unpacked == [] and not ran.exists()
 
 
 def test_a_site_that_leaves_goes_offline_at_once_and_its_log_tells_all(joined):

@@ -9,13 +9,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ultrafm import __version__
 from ultrafm.curation.identity.release import require_release
 from ultrafm.curation.store import decode_png, read_table
 from ultrafm.errors import UltraFMError
-from ultrafm.federation.deployment.gate import array_length, hash_terms
+from ultrafm.federation.compression import expected_arrays
+from ultrafm.federation.deployment.gate import ANY, array_length, hash_terms
 from ultrafm.federation.deployment.plans import JoiningSite, Plan
 from ultrafm.federation.driver import round_config
+from ultrafm.federation.plan import Federation
 from ultrafm.federation.vector import layout
 from ultrafm.files import read_json, write_json
 from ultrafm.pretraining.grey import GreyScale
@@ -24,29 +28,40 @@ from ultrafm.pretraining.recipe import Recipe, build_model
 FILE = "acceptance.json"
 BYTES_PER_WEIGHT = 4
 
-# Kind of message -> record of the answer -> the names in it. A test holds this against what the ClientApp answers.
-LEAVES = {
-    "query.describe": {"metrics": ["images", "grey", "squares"], "names": ["site"]},
-    "train": {"arrays": ["weights"], "metrics": ["images", "loss"]},
-    "evaluate": {"metrics": ["images", "loss"]},
-}
+ORGANS = "how many images of each organ"
 MEANING = {
     "query.describe": "once a run: the site's name; how many training images; sums of their grey values and squares",
-    "train": "after each round of training: the weights below; how many images were seen; their mean loss",
-    "evaluate": "after each pass: how many validation images; their mean loss",
+    "train": "after each round of training: the weights below; how many images were seen; their mean loss; the round",
+    "evaluate": "after each pass: how many validation images; their mean loss; the round",
 }
 AGREED_GREY = ("grey_mean", "grey_deviation")  # parts of the plan that are known only when all sites have answered
 
 
 @lru_cache(maxsize=2)
-def layout_of(recipe: Recipe) -> dict[str, list[str]]:
-    """Names and shapes of all tensors of the model of a recipe."""
-    return layout(build_model(recipe, seed=0))
+def layout_of(recipe: Recipe, local: tuple[str, ...] = ()) -> dict[str, list[str]]:
+    """Names and shapes of all tensors of the model of a recipe, but for those that stay at the site."""
+    return layout(build_model(recipe, seed=0), local)
 
 
-def count_weights(recipe: Recipe) -> int:
-    """How many numbers the model of a recipe has."""
-    return sum(array_length(shape_of(text)) for text in layout_of(recipe)["shapes"])
+def count_weights(recipe: Recipe, local: tuple[str, ...] = ()) -> int:
+    """How many numbers the model of a recipe has, without those that stay at the site."""
+    return sum(array_length(shape_of(text)) for text in layout_of(recipe, local)["shapes"])
+
+
+def leaving(federation: Federation) -> dict[str, dict[str, list[str]]]:
+    """Kind of message -> record of the answer -> the names in it; a test holds it against what the ClientApp answers.
+
+    The one name ANY stands for names that only the site's images tell.
+    """
+    described = {"metrics": ["images", "grey", "squares"], "names": ["site"]}
+    if federation.weighting == "organs":
+        described["organs"] = [ANY]
+    arrays, metrics = list(expected_arrays(1, federation.compression)), ["images", "loss", "round"]
+    return {
+        "query.describe": described,
+        "train": {"arrays": arrays, "metrics": metrics},
+        "evaluate": {"metrics": metrics},
+    }
 
 
 def shape_of(text: str) -> tuple[int, ...]:
@@ -56,10 +71,10 @@ def shape_of(text: str) -> tuple[int, ...]:
 
 def terms_of(plan: Plan, site: str) -> dict[str, Any]:
     """All that a site agrees to: who asks, what it may be asked, what it answers."""
-    rounds = plan.federation.schedule(len(plan.sites), plan.file.seed).rounds
-    config = round_config(
-        plan.recipe, plan.federation, rounds, GreyScale(0.0, 1.0), layout_of(plan.recipe), plan.file.seed
-    )
+    federation, recipe, seed = plan.federation, plan.recipe, plan.file.seed
+    rounds = federation.schedule(len(plan.sites), seed).rounds
+    weights = layout_of(recipe, federation.local_patterns)
+    config = round_config(recipe, federation, rounds, GreyScale(0.0, 1.0), weights, seed)
     asked: dict[str, dict[str, Any]] = {"recipe": {}, "layout": {}, "plan": {}}
     for key, value in config.items():
         record, name = key.split("/", 1)
@@ -67,8 +82,21 @@ def terms_of(plan: Plan, site: str) -> dict[str, Any]:
             asked[record][name] = value
     return {
         "federation": plan.file.name, "site": site, "coordinator": plan.file.address, "ultrafm": __version__,
-        "asked": asked, "leaves": LEAVES, "weights": count_weights(plan.recipe),
+        "asked": asked, "leaves": leaving(federation), "arrays": arrays_of(plan),
+        "describe": {"organs": federation.weighting == "organs"},
     }  # fmt: skip
+
+
+def arrays_of(plan: Plan) -> dict[str, list[Any]]:
+    """Name -> type and shape of the arrays that leave after each round."""
+    count = count_weights(plan.recipe, plan.federation.local_patterns)
+    expected = expected_arrays(count, plan.federation.compression)
+    return {name: [kind, list(shape)] for name, (kind, shape) in expected.items()}
+
+
+def bytes_of(terms: dict[str, Any]) -> int:
+    """Bytes of all arrays that leave after each round."""
+    return sum(np.dtype(kind).itemsize * array_length(shape) for kind, shape in terms["arrays"].values())
 
 
 def describe_terms(terms: dict[str, Any], images: dict[str, int]) -> list[str]:
@@ -80,14 +108,18 @@ def describe_terms(terms: dict[str, Any], images: dict[str, int]) -> list[str]:
         f"    {name:<{widest}}  {shape:>12}  {array_length(shape_of(shape)) * BYTES_PER_WEIGHT:>12,} bytes"
         for name, shape in pairs
     ]
+    packed = plan["compression"] != "none"
+    how = f"packed as {plan['compression']} into {bytes_of(terms):,} bytes" if packed else f"{bytes_of(terms):,} bytes"
+    meaning = [f"{kind}: {text}" for kind, text in MEANING.items()]
+    meaning[0] += f"; {ORGANS}" * terms["describe"]["organs"]
     folds = ", ".join(f"{count} {fold}" for fold, count in sorted(images.items()))
     return [
         f"Federation {terms['federation']}, coordinator {terms['coordinator']}, this site: {terms['site']}",
         f"Images of the site: {folds}. They stay here, with every name, date and path.",
         f"Up to {plan['rounds']} rounds. In each, this site is sent a model and trains it on its training images.",
         "What leaves the site:",
-        *(f"  {kind}: {text}" for kind, text in MEANING.items()),
-        f"  the weights, {len(pairs)} tensors, {terms['weights'] * BYTES_PER_WEIGHT:,} bytes each time:",
+        *(f"  {line}" for line in meaning),
+        f"  the weights, {len(pairs)} tensors, {how} each time:",
         *rows,
         "Nothing else: a message that asks for more is refused by this site's own program, and written down.",
         "Weights can tell something of the images that they were trained on: see docs/hospital.md.",

@@ -17,14 +17,13 @@ from ultrafm.errors import UltraFMError
 from ultrafm.federation.deployment.plans import Plan, allowed_keys
 from ultrafm.federation.deployment.processes import only_one
 from ultrafm.federation.deployment.sites_grid import SitesGrid
-from ultrafm.federation.driver import drive
+from ultrafm.federation.driver import Pretrained, drive
 from ultrafm.federation.vector import to_vector
 from ultrafm.files import read_json, write_json
 from ultrafm.pretraining.checkpoint import newest_facts
 from ultrafm.pretraining.exchange.autoencoder import FILE as AUTOENCODER
 from ultrafm.pretraining.exchange.autoencoder import save_autoencoder
 from ultrafm.pretraining.exchange.card import write_card
-from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.weights import save_encoder
 
@@ -73,27 +72,33 @@ def coordinate(grid: Grid, plan: Plan) -> None:
         progress = Progress(plan.folder, rounds)
         try:
             sites = SitesGrid(grid, allowed_keys(plan), progress.note)
-            wait_for_sites(sites, plan.file.wait_minutes * 60, progress)
+            wait_for_sites(sites, plan, progress)
             run_rounds(sites, plan, rounds, progress)
         except Exception as error:
             progress.set(state="failed", error=str(error) if isinstance(error, UltraFMError) else repr(error))
             raise
 
 
-def wait_for_sites(grid: SitesGrid, seconds: float, progress: Progress) -> None:
-    """Return when every site is online. Raises UltraFMError that names the missing ones after so many seconds."""
-    deadline = time.monotonic() + seconds
+def wait_for_sites(grid: SitesGrid, plan: Plan, progress: Progress) -> None:
+    """Return when every site is online, or, where faults are dropped, enough of them are when the time is over.
+
+    Raises UltraFMError that names the missing ones when too few are there after the plan's `wait_minutes`.
+    """
+    deadline = time.monotonic() + plan.file.wait_minutes * 60
+    fewest = plan.federation.least_sites if plan.federation.on_fault == "drop" else len(plan.sites)
     told: list[str] = []
     while missing := grid.missing():
         if missing != told:
             progress.set(missing=missing)
             told = missing
         if time.monotonic() > deadline:
+            if len(plan.sites) - len(missing) >= fewest:
+                break
             mend = "start `ultrafm federation site` there, or take the site out of the plan at all sites"
-            found = f"{', '.join(missing)} not online after {seconds / 60:g} minutes"
+            found = f"{', '.join(missing)} not online after {plan.file.wait_minutes:g} minutes"
             raise UltraFMError("federation", found, "every site of the plan", mend)
         time.sleep(WAIT_SECONDS)
-    progress.set(state="running", missing=[])
+    progress.set(state="running", missing=missing)
 
 
 def run_rounds(grid: SitesGrid, plan: Plan, rounds: int, progress: Progress) -> None:
@@ -105,13 +110,13 @@ def run_rounds(grid: SitesGrid, plan: Plan, rounds: int, progress: Progress) -> 
         progress.set(round=number, losses=losses, seconds_left=round(clock.left(number), 1))
 
     checkpoints = plan.folder / CHECKPOINTS
-    model, grey_scale, history = drive(
+    made = drive(
         grid, plan.sites, checkpoints, plan.recipe, plan.federation, plan.file.seed,
         timeout=plan.file.reply_minutes * 60, on_round=on_round,
     )  # fmt: skip
-    write_json(plan.folder / HISTORY, history)
-    keep_encoder(plan, model, grey_scale, history)
-    progress.set(state="finished", round=rounds, seconds_left=0, digest=digest_of(model))
+    write_json(plan.folder / HISTORY, made.history)
+    keep_encoder(plan, made)
+    progress.set(state="finished", round=rounds, seconds_left=0, digest=digest_of(made.model))
 
 
 def digest_of(model: MaskedAutoencoder) -> str:
@@ -119,7 +124,7 @@ def digest_of(model: MaskedAutoencoder) -> str:
     return hashlib.sha256(to_vector(model).tobytes()).hexdigest()
 
 
-def keep_encoder(plan: Plan, model: MaskedAutoencoder, grey_scale: GreyScale, history: list[dict[str, Any]]) -> None:
+def keep_encoder(plan: Plan, made: Pretrained) -> None:
     """Write the encoder as a timm folder with a model card, and beside it the whole autoencoder.
 
     Sites tell counts and losses and not their licences, so that the card says that these have to be cleared.
@@ -128,10 +133,10 @@ def keep_encoder(plan: Plan, model: MaskedAutoencoder, grey_scale: GreyScale, hi
         "arm": "federated", "sites": plan.sites, "recipe": plan.recipe.settings(),
         "federation": asdict(plan.federation), "seed": plan.file.seed,
         "licences": {"sites": [], **strictest(["licence unclear"])},
-        "numbers": site_numbers(plan, history),
+        "numbers": site_numbers(plan, made.history),
     }  # fmt: skip
-    save_encoder(model, plan.folder / ENCODER, grey_scale, description)
-    save_autoencoder(model, plan.folder / ENCODER / AUTOENCODER)
+    save_encoder(made.model, plan.folder / ENCODER, made.grey_scale, description)
+    save_autoencoder(made.model, plan.folder / ENCODER / AUTOENCODER)
     write_card(plan.folder / ENCODER)
 
 
@@ -154,4 +159,7 @@ def read_progress(plan: Plan) -> Mapping[str, Any]:
 def incidents(plan: Plan) -> list[str]:
     """What the newest checkpoint tells of incidents, one line each."""
     facts = newest_facts(plan.folder / CHECKPOINTS) or {}
-    return [str(one) for one in facts.get("incidents", [])]
+    return [
+        f"round {one['round']}, {one['site']}: {one['kind']}, {one['found']}; {one['action']}"
+        for one in facts.get("incidents", [])
+    ]

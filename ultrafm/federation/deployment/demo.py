@@ -117,12 +117,12 @@ class Stage:
         threads, plan = torch.get_num_threads(), self.plan
         torch.set_num_threads(1)
         try:
-            model, _grey_scale, _history = federate(
+            made = federate(
                 together, self.sites, self.folder / "in_process", plan.recipe, plan.federation, plan.file.seed
             )
         finally:
             torch.set_num_threads(threads)
-        return digest_of(model)
+        return digest_of(made.model)
 
 
 def build_stage(folder: Path, through_nginx: bool, sites: int = SITES, passes: int = PASSES) -> Stage:

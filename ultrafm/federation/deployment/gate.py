@@ -15,6 +15,7 @@ from flwr.clientapp.typing import ClientAppCallable
 from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_text, read_json
 
+ANY = "*"
 ASK = "ask the coordinator; when the plan has changed, `ultrafm federation site` shows it and asks again"
 
 
@@ -59,6 +60,9 @@ def check_question(message: Message, terms: dict[str, Any]) -> None:
     if kind not in terms["leaves"]:
         raise UltraFMError("message", f"the kind {kind!r}", f"one of {', '.join(terms['leaves'])}", ASK)
     if kind == "query.describe":
+        sent = {record: dict(message.content[record]) for record in message.content}
+        if sent != {"config": terms["describe"]}:
+            raise UltraFMError("message, describe", short(sent), f"{terms['describe']}, as the site accepted", ASK)
         return
     for record, accepted in terms["asked"].items():
         sent = dict(message.content[record]) if record in message.content else {}
@@ -75,12 +79,12 @@ def check_answer(kind: str, reply: Message, terms: dict[str, Any]) -> None:
     leaves = terms["leaves"][kind]
     for record, content in reply.content.items():
         for name in content:
-            if name not in leaves.get(record, ()):
+            if name not in leaves.get(record, ()) and leaves.get(record) != [ANY]:
                 raise UltraFMError(f"answer to {kind}", f"{record}, {name}", "only what the site accepted to send", ASK)
         if isinstance(content, ArrayRecord):
-            numbers = sum(array_length(array.shape) for array in content.values())
-            if numbers != terms["weights"]:
-                raise UltraFMError(f"answer to {kind}", f"{numbers} weights", f"the accepted {terms['weights']}", ASK)
+            found = {name: [array.dtype, list(array.shape)] for name, array in content.items()}
+            if found != terms["arrays"]:
+                raise UltraFMError(f"answer to {kind}", f"arrays {found}", f"the accepted {terms['arrays']}", ASK)
 
 
 def array_length(shape: tuple[int, ...] | list[int]) -> int:

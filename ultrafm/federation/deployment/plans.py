@@ -16,11 +16,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 from ultrafm import __version__
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.federation.deployment.keys import AUTHORITY, SERVER, SERVER_KEY, read_public_key
-from ultrafm.federation.driver import Federation
+from ultrafm.federation.plan import Federation
+from ultrafm.federation.vector import layout
 from ultrafm.manifests.document import Document, read_document
 from ultrafm.manifests.problems import validate
 from ultrafm.manifests.schema import Name, Strict
-from ultrafm.pretraining.recipe import Recipe, recipe_of_size
+from ultrafm.pretraining.recipe import Recipe, build_model, recipe_of_size
 
 Scalar = bool | int | float | str
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -166,7 +167,8 @@ def read_plan(path: Path) -> Plan:
             place = document.place(("sites", str(number), "site"))
             raise UltraFMError(place, f"{planned.site!r}, as in entry {first[planned.site]}", "a site of its own")
         first[planned.site] = number
-    return Plan(document, file, read_recipe(document, file), read_federation(document, file))
+    recipe = read_recipe(document, file)
+    return Plan(document, file, recipe, read_federation(document, file, recipe))
 
 
 def check_version(document: Document, planned: str) -> None:
@@ -192,7 +194,7 @@ def read_recipe(document: Document, file: PlanFile) -> Recipe:
         raise UltraFMError(f"{document.place(('network',))}, {error.where}", error.found, error.expected) from None
 
 
-def read_federation(document: Document, file: PlanFile) -> Federation:
+def read_federation(document: Document, file: PlanFile, recipe: Recipe) -> Federation:
     """How the sites work together as the plan describes it."""
     check_fields(document, "training", file.training, Federation)
     if "passes" not in file.training:
@@ -200,6 +202,7 @@ def read_federation(document: Document, file: PlanFile) -> Federation:
     try:
         federation = Federation(**file.training)
         federation.schedule(len(file.sites), file.seed)
+        layout(build_model(recipe, seed=0), federation.local_patterns)
     except UltraFMError as error:
         raise UltraFMError(f"{document.place(('training',))}, {error.where}", error.found, error.expected) from None
     return federation

@@ -69,7 +69,7 @@ class SitesGrid(Grid):
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         self.look()
-        messages = list(messages)
+        messages = [again(one) if one.metadata.message_id else one for one in messages]
         names = list(self._grid.push_messages(messages))
         for name, message in zip(names, messages, strict=True):
             self._sent[name] = Sent(message, name, self._activations.get(message.metadata.dst_node_id, ""))
@@ -77,7 +77,7 @@ class SitesGrid(Grid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterator[Message]:
         for name in message_ids:
-            if (reply := self._pull(self._sent[name])) is not None:
+            if name in self._sent and (reply := self._pull(self._sent[name])) is not None:
                 del self._sent[name]
                 yield reply
 
@@ -101,9 +101,7 @@ class SitesGrid(Grid):
         return None
 
     def _resend(self, sent: Sent, activated: str) -> None:
-        old = sent.message
-        about = old.metadata
-        sent.message = Message(old.content, about.dst_node_id, about.message_type, group_id=about.group_id)
+        sent.message = again(sent.message)
         (sent.name,) = self._grid.push_messages([sent.message])
         sent.activated, sent.resent, sent.lost = activated, sent.resent + 1, None
         self._tell(f"{self._site(sent)} was started anew; it is asked again")
@@ -134,3 +132,9 @@ class SitesGrid(Grid):
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterator[Message]:
         """Not used by this project's driver, which pulls answers one by one."""
         raise NotImplementedError
+
+
+def again(message: Message) -> Message:
+    """The same message once more, under another name: Flower takes a name once."""
+    about = message.metadata
+    return Message(message.content, about.dst_node_id, about.message_type, group_id=about.group_id)
