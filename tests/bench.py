@@ -6,25 +6,18 @@ Machines are noisy, so what counts is the ratio to the reference, and how a cost
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from tests.bench_federation import bench_federation
 from tests.bench_phantom import bench_phantom
 from tests.bench_pretraining import bench_pretraining
 from ultrafm.files import write_json
-from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.seeds import spawn
 from ultrafm.study import REPOSITORY
-
-if TYPE_CHECKING:
-    from flwr.app import Message
-
 
 OUT = REPOSITORY / "reports" / "bench"
 
@@ -42,69 +35,6 @@ def side_by_side(
         second()
         pairs.append((middle - start, time.perf_counter() - middle))
     return (*(statistics.median(column) for column in zip(*pairs)), statistics.median(a / b for a, b in pairs))
-
-
-def bench_federation() -> dict:
-    """Seconds that a round costs beyond training, for each site and in all, with Adam at the server.
-
-    Beside it: only copying the weights to double precision, which no aggregation can leave out; Flower's own conversion
-    of the same weights, there and back; and saving the state after the round.
-    """
-    from flwr.app import ArrayRecord, ConfigRecord
-
-    from ultrafm.federation.arrays import from_record, to_record
-    from ultrafm.federation.driver import save_round
-    from ultrafm.federation.grid import identify_process
-    from ultrafm.federation.schedule import Schedule
-    from ultrafm.federation.server_optimizer import adam
-    from ultrafm.federation.strategy import StreamingAverage
-    from ultrafm.federation.vector import WEIGHTS, to_vector
-
-    identify_process()
-    weights = to_vector(build_model(Recipe(depth=4), 0))
-    record = to_record({WEIGHTS: weights})
-    result = {}
-    for sites in (4, 16):
-        names = {node: f"site_{node}" for node in range(2, 2 + sites)}
-        strategy = StreamingAverage(names, Schedule(sites, passes=99), optimize=adam)
-
-        def one_round(strategy: StreamingAverage = strategy) -> None:
-            asked = strategy.configure_train(1, record, ConfigRecord({}), None)
-            strategy.aggregate_train(1, (reply_untrained(message, weights) for message in asked))
-
-        def copies(sites: int = sites) -> None:
-            for _ in range(sites):
-                {name: value.astype(np.float64) for name, value in from_record(record).items()}
-
-        ours, copying, ratio = side_by_side(one_round, copies)
-        result[f"{sites}_sites"] = {
-            "seconds_per_round": ours, "seconds_per_site": ours / sites, "copy_seconds_per_site": copying / sites,
-            "ratio": ratio,
-        }  # fmt: skip
-    quick, flower, ratio = side_by_side(
-        lambda: to_record(from_record(record)), lambda: ArrayRecord(record.to_torch_state_dict()), repeats=15
-    )
-    result["conversion"] = {"seconds": quick, "seconds_of_flowers_own": flower, "ratio": ratio}
-    with tempfile.TemporaryDirectory() as place:
-        saved, copied, ratio = side_by_side(
-            lambda: save_round(Path(place), record, strategy.state, {"round": 1}, ends_pass=False),
-            lambda: {name: value.copy() for name, value in from_record(record).items()},
-        )
-    result["saving"] = {"seconds": saved, "copy_seconds": copied, "ratio": ratio}
-    return result
-
-
-def reply_untrained(message: Message, weights: np.ndarray) -> Message:
-    """What a site does with the weights that it is sent, training left out."""
-    from flwr.app import Message, MetricRecord, RecordDict
-
-    from ultrafm.federation.arrays import from_record, to_record
-    from ultrafm.federation.vector import WEIGHTS, load_vector
-
-    load_vector(weights, from_record(message.content["arrays"])[WEIGHTS])
-    arrays = to_record({WEIGHTS: weights})
-    metrics = MetricRecord({"images": 1, "loss": 0.0})
-    return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 
 
 def bench_curation() -> dict:

@@ -43,7 +43,8 @@ class StreamingMean:
         self._weights += weight
 
     def joined(self) -> np.ndarray:
-        return self._total / (self._weights or 1.0)
+        self._total /= self._weights or 1.0
+        return self._total
 
 
 class RobustJoin:

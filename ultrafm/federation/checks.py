@@ -52,8 +52,8 @@ def length_of(update: Update) -> float:
     total = 0.0
     with np.errstate(invalid="ignore", over="ignore"):
         for part in parts(len(update.old)):
-            numbers = update.part(part)
-            total += float(numbers @ numbers)
+            numbers = update.part(part, np.float32)
+            total += float(np.einsum("i,i->", numbers, numbers, dtype=np.float64, casting="same_kind"))
     return math.sqrt(total) if total >= 0 else math.nan
 
 

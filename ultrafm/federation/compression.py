@@ -58,11 +58,11 @@ class Update:
     old: np.ndarray
     arrays: Mapping[str, np.ndarray]
 
-    def part(self, part: slice) -> np.ndarray:
-        """The change of these weights in float64."""
+    def part(self, part: slice, kind: type[np.floating] = np.float64) -> np.ndarray:
+        """The change of these weights, in float64 or as told."""
         if WEIGHTS in self.arrays:
-            return np.subtract(self.arrays[WEIGHTS][part], self.old[part], dtype=np.float64)
-        return expand(self.arrays, part).astype(np.float64)
+            return np.subtract(self.arrays[WEIGHTS][part], self.old[part], dtype=kind)
+        return expand(self.arrays, part).astype(kind, copy=False)
 
 
 def parts(length: int, size: int = 1 << 16) -> list[slice]:

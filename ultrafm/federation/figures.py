@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from pandas.io.formats.style import Styler
 
 from ultrafm.curation import Pictures, load_pictures
 from ultrafm.federation.arms import Workplace, load_model
@@ -36,6 +37,23 @@ def pass_losses(rounds: pd.DataFrame) -> pd.DataFrame:
     total = (held_out["validation_loss"] * held_out["validation_images"]).groupby(held_out["pass"]).sum()
     mean = total / held_out["validation_images"].groupby(held_out["pass"]).sum()
     return mean.rename("validation_loss").reset_index()
+
+
+def traffic_style(log: pd.DataFrame, rounds_of_a_pass: int) -> Styler:
+    """Megabytes of weights to and from each site, in all and for each of its rounds."""
+    table = log.groupby("site").agg(images=("images", "max"), to=("bytes_sent", "sum"), back=("bytes_received", "sum"))
+    rounds = max(int(log["pass"].max()) * rounds_of_a_pass, 1)
+    table.loc["all sites"] = table.sum()
+    shown = pd.DataFrame(
+        {
+            "site": table.index,
+            "training images": table["images"].astype(int),
+            "MB to the site": [f"{value / 1e6:,.1f}" for value in table["to"]],
+            "MB from the site": [f"{value / 1e6:,.1f}" for value in table["back"]],
+            "MB a round, both ways": [f"{(one.to + one.back) / 1e6 / rounds:,.2f}" for one in table.itertuples()],
+        }
+    )
+    return shown.style.hide(axis="index")
 
 
 def arm_curves(rounds: pd.DataFrame, comparisons: pd.DataFrame, images: str) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
@@ -30,7 +31,8 @@ def comparison_style(compared: pd.DataFrame, name: str, outcomes: pd.DataFrame) 
                 f"{row.mean:.3f} ({row.lowest:.3f} to {row.highest:.3f})" for row in compared.itertuples(name="Row")
             ],
             "difference over seeds": [
-                interval_text(*row) for row in compared[["difference", "difference_low", "difference_high"]].to_numpy()
+                "–" if np.isnan(row[0]) else interval_text(*row)
+                for row in compared[["difference", "difference_low", "difference_high"]].to_numpy()
             ],
             "MB sent by sites": [f"{sums.loc[one, 'megabytes']:.0f}" for one in compared["choices"]],
             "answers dropped": [f"{sums.loc[one, 'dropped']:g}" for one in compared["choices"]],
