@@ -211,3 +211,21 @@ def test_a_folder_without_a_store_is_told(joined, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(UltraFMError, match="no curated store"):
         count_images(joined)
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({"compression": "int8"}, "packed as int8"),
+        ({"local_weights": "to_pixels.*"}, "bytes each time"),
+        ({"weighting": "organs"}, "how many images of each organ"),
+    ],
+)
+def test_what_is_shown_and_what_may_leave_follow_the_plans_training(write_plan, training, words):
+    whole = terms_of(read_plan(write_plan()), SITES[0])
+    terms = terms_of(read_plan(write_plan(training={"passes": 2, **training})), SITES[0])
+    shown = "\n".join(describe_terms(terms, {"train": 8}))
+    assert words in shown and ("to_pixels" in shown) == ("local_weights" not in training)
+    smaller = "compression" in training or "local_weights" in training
+    assert (agreement.bytes_of(terms) < agreement.bytes_of(whole)) == smaller
+    assert ("organs" in terms["leaves"]["query.describe"]) == ("weighting" in training)

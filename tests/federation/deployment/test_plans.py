@@ -42,6 +42,10 @@ def test_a_plan_gives_recipe_federation_and_places(write_plan, keys):
         ({"training": {"shares": 2}}, r"field training: found no passes"),
         ({"training": {"passes": 2, "shares": 0}}, r"field training, schedule, shares: found 0"),
         ({"training": {"passes": 2, "adaptive": "keep"}}, r"field training, adaptive: found 'keep'.*'kept'"),
+        (
+            {"training": {"passes": 2, "local_weights": "decodr.*"}},
+            r"field training, federation, local_weights.*decodr",
+        ),
         ({"training": {"passes": 2.5}}, r"training.passes: found 2.5"),
         ({"sites": []}, r"field sites: found \[\]; expected a list of at least 1"),
         ({"sites": [{"site": "Site 1", "key": "x"}]}, r"field sites.0.site"),

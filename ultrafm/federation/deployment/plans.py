@@ -202,7 +202,8 @@ def read_federation(document: Document, file: PlanFile, recipe: Recipe) -> Feder
     try:
         federation = Federation(**file.training)
         federation.schedule(len(file.sites), file.seed)
-        layout(build_model(recipe, seed=0), federation.local_patterns)
+        if federation.local_patterns:
+            layout(build_model(recipe, seed=0), federation.local_patterns)
     except UltraFMError as error:
         raise UltraFMError(f"{document.place(('training',))}, {error.where}", error.found, error.expected) from None
     return federation
