@@ -112,3 +112,25 @@ def test_a_process_that_ended_and_was_not_fetched_does_not_live():
         assert wait_for(lambda: not lives(ended))
     finally:
         os.waitpid(ended, 0)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends children with their parent")
+def test_children_end_when_their_parent_is_killed(tmp_path):
+    family, log = Family(), str(tmp_path / "child")
+    code = f"""
+import os, sys, time
+from pathlib import Path
+from ultrafm.federation.deployment.processes import Family
+child = Family().start([sys.executable, "-c", "import time; time.sleep(99)"], Path({log!r}), dict(os.environ))
+print(child.pid, flush=True)
+time.sleep(99)
+"""
+    try:
+        parent = family.start([sys.executable, "-c", code], tmp_path / "parent", dict(os.environ))
+        told = wait_for(lambda: (tmp_path / "parent").read_text().strip())
+        child = psutil.Process(int(told))
+        os.kill(parent.pid, signal.SIGKILL)
+        ended = wait_for(lambda: not lives(child.pid))
+    finally:
+        family.end(grace=1.0)
+    assert ended
