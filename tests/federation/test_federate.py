@@ -1,5 +1,9 @@
 """Three small sites federated in this process; their images are put in place of stores on disk."""
 
+import contextlib
+import resource
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -355,3 +359,31 @@ def test_a_restarted_run_that_drops_faults_goes_on_without_a_site_that_is_gone(t
 def test_what_cannot_be_is_refused(tmp_path, images, changes, told):
     with pytest.raises(UltraFMError, match=told):
         run(tmp_path, **changes)
+
+
+@pytest.fixture
+def full_disk():
+    """A way to let files grow no more, as on a full disk, for the time of a block."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    @contextlib.contextmanager
+    def full():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    yield full
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_from_the_state_before(tmp_path, images, full_disk):
+    whole, _, history = run(tmp_path / "whole", adaptive="reset")
+    with pytest.raises(Killed):
+        run(tmp_path / "cut", adaptive="reset", on_round=kill_after(1))
+    with full_disk(), pytest.raises(UltraFMError, match=r"checkpoint_.*MB that can be written.*make room"):
+        run(tmp_path / "cut", adaptive="reset")
+    assert [path.suffix for path in (tmp_path / "cut").iterdir() if path.is_file()] == [".safetensors"]
+    resumed, _, again = run(tmp_path / "cut", adaptive="reset")
+    assert torch.equal(weights(whole), weights(resumed)) and history == again

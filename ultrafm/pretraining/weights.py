@@ -77,10 +77,18 @@ def describe_encoder(folder: Path) -> dict[str, Any]:
 
 
 def save_state(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any], durable: bool = True) -> None:
-    """Write tensors and JSON facts (round, history) into one safetensors file, atomically (`durable`: see files.py)."""
+    """Write tensors and JSON facts (round, history) into one safetensors file, atomically (`durable`: see files.py).
+
+    Raises UltraFMError when the disk is full or cannot be written; what was there before is left as it was.
+    """
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    with replacing(path, durable) as temporary:
-        save_file(contiguous, temporary, metadata={"facts": json.dumps(facts)})
+    try:
+        with replacing(path, durable) as temporary:
+            save_file(contiguous, temporary, metadata={"facts": json.dumps(facts)})
+    except SafetensorError as error:
+        size = sum(tensor.numel() * tensor.element_size() for tensor in contiguous.values())
+        mend = "make room; the same command then goes on from the state before"
+        raise UltraFMError(str(path), str(error), f"{size / 1e6:.1f} MB that can be written", mend) from None
 
 
 def load_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
