@@ -124,6 +124,7 @@ def question(plan, changes):
         ("train", {"layout": {"names": ["other"]}}, "layout, names"),
         ("train", {"recipe": {"width": 128}}, "recipe, width: found 128 where 64 was accepted"),
         ("train", {"plan": {"rounds": 999}}, "plan, rounds: found 999 where 2 was accepted"),
+        ("train", {"plan": {"round": 3}}, "plan, round: found 3; expected at most 2"),
         ("evaluate", {"recipe": {"extra": 1}}, "'extra', which was not accepted"),
     ],
 )

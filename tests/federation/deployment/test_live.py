@@ -27,7 +27,7 @@ from ultrafm.federation.deployment.follow import describe_status
 from ultrafm.federation.deployment.keys import make_coordinator_keys, make_site_keys, read_private_key
 from ultrafm.federation.deployment.knock import Refused, knock, knock_until_in
 from ultrafm.federation.deployment.nginx import PUBLISHED, find_nginx
-from ultrafm.federation.deployment.processes import Family, environment_for, free_port, program
+from ultrafm.federation.deployment.processes import Family, environment_for, free_port, living_with_mark, program
 from ultrafm.files import read_json
 from ultrafm.pretraining.weights import load_encoder
 
@@ -249,12 +249,11 @@ def test_a_site_that_leaves_goes_offline_at_once_and_its_log_tells_all(joined):
 
 
 def test_the_demonstration_ends_with_the_digest_of_one_process_and_leaves_nothing():
-    mine = psutil.Process()
-    before = {child.pid for child in mine.children(recursive=True)}
+    before = {process.pid for process in living_with_mark("/")}
     said = []
     same = run_demonstration(said.append)
     assert same and "the same weights" in said, said
-    assert {child.pid for child in mine.children(recursive=True)} <= before
+    assert {process.pid for process in living_with_mark("/")} <= before
 
 
 def test_an_interrupted_demonstration_leaves_nothing(family, tmp_path):

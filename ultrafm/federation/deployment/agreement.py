@@ -116,7 +116,7 @@ def describe_terms(terms: dict[str, Any], images: dict[str, int]) -> list[str]:
     return [
         f"Federation {terms['federation']}, coordinator {terms['coordinator']}, this site: {terms['site']}",
         f"Images of the site: {folds}. They stay here, with every name, date and path.",
-        f"Up to {plan['rounds']} rounds. In each, this site is sent a model and trains it on its training images.",
+        f"Up to {plan['rounds']} rounds a run. In each, this site is sent a model and trains it on training images.",
         "What leaves the site:",
         *(f"  {line}" for line in meaning),
         f"  the weights, {len(pairs)} tensors, {how} each time:",

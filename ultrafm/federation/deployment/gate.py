@@ -70,6 +70,8 @@ def check_question(message: Message, terms: dict[str, Any]) -> None:
             if name not in sent or sent[name] != value:
                 found = f"{short(sent.get(name))} where {short(value)} was accepted"
                 raise UltraFMError(f"message, {record}, {name}", found, "what the site accepted", ASK)
+        if record == "plan" and not 0 <= int(sent.get("round", 0)) <= accepted["rounds"]:
+            raise UltraFMError("message, plan, round", f"{sent['round']}", f"at most {accepted['rounds']}", ASK)
         if record != "plan" and (extra := sorted(set(sent) - set(accepted))):
             raise UltraFMError(f"message, {record}", f"{extra[0]!r}, which was not accepted", "nothing more", ASK)
 

@@ -35,24 +35,22 @@ class Family:
 
     def __init__(self) -> None:
         self.mark = f"{os.environ.get(MARK, '')}/{uuid.uuid4().hex}"
+        self._started: list[subprocess.Popen[bytes]] = []
 
     def start(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a command that writes into `log`; it ends when this process dies, where the system is Linux."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                 env={**environment, MARK: self.mark}, preexec_fn=end_with_parent(),
             )  # fmt: skip
+        self._started.append(process)
+        return process
 
     def members(self) -> list[psutil.Process]:
         """All living processes with the family's mark."""
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error, OSError):
-                if process.environ().get(MARK, "").startswith(self.mark) and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
+        return living_with_mark(self.mark)
 
     def end(self, grace: float = GRACE_SECONDS) -> None:
         """End all members: asked first, killed when they do not go within `grace` seconds."""
@@ -66,6 +64,18 @@ class Family:
                         process.send_signal(signal.SIGKILL if late else signal.SIGTERM)
                     asked.add(process.pid)
             time.sleep(0.1)
+        for process in self._started:
+            process.wait()  # fetched, so that none stays as a zombie
+
+
+def living_with_mark(mark: str) -> list[psutil.Process]:
+    """All living processes of this user whose mark begins so."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get(MARK, "").startswith(mark) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 class Kept:
