@@ -35,6 +35,7 @@ COMMON_CODE = (
     "reporting/records.py",
     "reporting/figures.py",
     "reporting/rendering.py",
+    "reporting/repeats.py",
 )
 UNDECIDING = ("out", "workers", "curation_workers", "data_root", "pretrained", "allow_network")  # only what lies there
 

@@ -189,9 +189,11 @@ def store(joined, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(agreement, "require_release", lambda curated, site: None)
 
-    def hold(folds, side):
+    def hold(folds, side, organ="liver"):
         picture = {"bytes": encode_png(np.zeros((side, side), np.uint8)), "path": None}
-        table = pa.table({"fold": pa.array(folds, pa.string()), "image": [picture] * len(folds)})
+        table = pa.table(
+            {"fold": pa.array(folds, pa.string()), "image": [picture] * len(folds), "organ": [organ] * len(folds)}
+        )
         monkeypatch.setattr(agreement, "read_table", lambda curated, site: table)
 
     return hold
@@ -202,6 +204,11 @@ def test_a_store_is_counted_and_one_that_cannot_train_is_told(joined, store):
     assert count_images(joined) == {"train": 2, "test": 1}
     store(["test"], 32)
     with pytest.raises(UltraFMError, match=r"site.yaml, line 2, field curated: found no training image of site_01_a"):
+        count_images(joined)
+    store(["train"], 32, organ="livr")
+    with pytest.raises(
+        UltraFMError, match=r"field curated: found the organ 'livr'.*did you mean 'liver'.*vocabulary.yaml"
+    ):
         count_images(joined)
     store(["train"], 64)
     with pytest.raises(UltraFMError, match=r"found pictures of 64 pixels; expected the plan's 32.*--image-size 32"):

@@ -22,10 +22,13 @@ from ultrafm.federation.driver import round_config
 from ultrafm.federation.plan import Federation
 from ultrafm.federation.vector import layout
 from ultrafm.files import read_json, write_json
+from ultrafm.manifests.vocabulary import UNKNOWN, load_vocabulary, miss
 from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.recipe import Recipe, build_model
+from ultrafm.study import REPOSITORY
 
 FILE = "acceptance.json"
+VOCABULARY = REPOSITORY / "data_manifests"
 BYTES_PER_WEIGHT = 4
 
 ORGANS = "how many images of each organ"
@@ -129,8 +132,8 @@ def describe_terms(terms: dict[str, Any], images: dict[str, int]) -> list[str]:
 def count_images(site: JoiningSite) -> dict[str, int]:
     """Fold -> number of images in the site's store.
 
-    Raises UltraFMError without a store, a signature for it or a training image, or when its pictures have another size
-    than the plan's.
+    Raises UltraFMError without a store, a signature for it or a training image, when its pictures have another size
+    than the plan's, or organs that are not words of the common vocabulary.
     """
     require_release(site.curated, site.file.site)
     table, pixels = read_table(site.curated, site.file.site), site.plan.recipe.image_size
@@ -142,6 +145,11 @@ def count_images(site: JoiningSite) -> dict[str, int]:
     if (side := len(decode_png(table["image"][0].as_py()["bytes"]))) != pixels:
         mend = f"curate again with --image-size {pixels}"
         raise UltraFMError(site.place("curated"), f"pictures of {side} pixels", f"the plan's {pixels}", mend)
+    known = load_vocabulary(VOCABULARY).organs
+    if strange := sorted(set(table["organ"].to_pylist()) - {*known, UNKNOWN}):
+        found, expected = miss(strange[0], known, "organ")
+        mend = "write organs in the words of this version's data_manifests/vocabulary.yaml, and curate again"
+        raise UltraFMError(site.place("curated"), found, expected, mend)
     return counts
 
 

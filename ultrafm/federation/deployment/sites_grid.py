@@ -130,8 +130,8 @@ class SitesGrid(Grid):
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterator[Message]:
-        """Not used by this project's driver, which pulls answers one by one."""
-        raise NotImplementedError
+        """As Flower does it; this project's driver pulls answers one by one, and asks again what was lost."""
+        return iter(self._grid.send_and_receive(messages, timeout=timeout))
 
 
 def again(message: Message) -> Message:
