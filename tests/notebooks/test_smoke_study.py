@@ -98,6 +98,23 @@ def test_an_experiment_runs_on_top_of_the_study(smoke):
 
 
 @pytest.mark.slow
+def test_ways_of_working_together_are_compared_and_the_comparison_goes_on(smoke):
+    before = hash_file(smoke / "results.json")
+    study = ["study", "--profile", "smoke", "--out", str(smoke), "--only"]
+    assert main([*study, "federation_choices"]) == 0
+    folder = smoke / "federation_choices"
+    records = read_json(folder / "records.json")
+    assert {one["task"] for one in records} == {"trained_on", "setting", "how_different", "rule"}
+    assert {one["fold"] for one in records} == {"validation"}, "no test fold"
+    shutil.rmtree(min((folder / "trials").iterdir()))
+    (folder / "records.json").unlink()
+    assert main([*study, "federation_choices"]) == 0 and read_json(folder / "records.json") == records
+    shutil.rmtree(folder)
+    assert main([*study, "00_start_here"]) == 0
+    assert hash_file(smoke / "results.json") == before
+
+
+@pytest.mark.slow
 def test_the_ablation_of_pretraining_runs_and_goes_on(smoke):
     before = hash_file(smoke / "results.json")
     study = ["study", "--profile", "smoke", "--out", str(smoke), "--only"]
