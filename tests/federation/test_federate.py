@@ -15,6 +15,7 @@ from ultrafm.federation import site as site_room
 from ultrafm.federation.client_app import REFERENCE
 from ultrafm.federation.driver import drive, federate
 from ultrafm.federation.grid import LocalGrid
+from ultrafm.federation.incidents import RoundFailed
 from ultrafm.federation.plan import Federation
 from ultrafm.federation.vector import load_vector, to_vector
 from ultrafm.pretraining.recipe import Recipe, build_model
@@ -133,8 +134,8 @@ def test_a_state_of_other_settings_is_not_continued(tmp_path, images):
 def test_lost_moments_are_named_and_not_made_up(tmp_path, images):
     with pytest.raises(Killed):
         run(tmp_path, rounds=2, on_round=kill_after(1))
-    (tmp_path / "sites" / "site_02_b" / "memory_000001.safetensors").unlink()
-    with pytest.raises(UltraFMError, match=r"site_02_b.*memory_000001"):
+    next(tmp_path.glob("sites/site_02_b/memory_*_000001.safetensors")).unlink()
+    with pytest.raises(UltraFMError, match=r"site_02_b.*memory_\w+_000001"):
         run(tmp_path, rounds=2)
 
 
@@ -149,7 +150,7 @@ def test_a_site_without_training_images_is_named(tmp_path, monkeypatch):
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 12))
 def test_the_shares_of_a_pass_hold_a_sites_images_once(images, batch_size, count):
     plans = [
-        site_room.RoundPlan(5, 1, 9, 0, [0], 2, share, count, "kept", 0.1, 0.0, "none", "", 0.5, 0.2)
+        site_room.RoundPlan("run", 5, 1, 9, 0, [0], 2, share, count, "kept", 0.1, 0.0, "none", "", 0.5, 0.2)
         for share in range(1, count + 1)
     ]
     shares = [site_room.batches_of_round(images, batch_size, plan, "site_01_a") for plan in plans]
@@ -195,11 +196,11 @@ def test_with_kept_moments_the_round_before_damage_can_be_repeated(tmp_path, ima
 def test_damaged_moments_are_named(tmp_path, images):
     with pytest.raises(Killed):
         run(tmp_path, rounds=2, on_round=kill_after(1))
-    path = tmp_path / "sites" / "site_02_b" / "memory_000001.safetensors"
+    path = next(tmp_path.glob("sites/site_02_b/memory_*_000001.safetensors"))
     data = bytearray(path.read_bytes())
     data[-3] ^= 1
     path.write_bytes(data)
-    with pytest.raises(UltraFMError, match=r"site_02_b.*memory_000001.*checksum"):
+    with pytest.raises(UltraFMError, match=r"site_02_b.*memory_\w+_000001.*checksum"):
         run(tmp_path, rounds=2)
 
 
@@ -218,7 +219,13 @@ def test_the_log_holds_the_loss_of_the_models_that_it_speaks_of(tmp_path, images
         for site in SITES[:2]:
             here = site_room.open_site_model(RECIPE, (), torch.device("cpu"))
             load_vector(here.weights, to_vector(measured))
-            plan = {"seed": 5, "last_round": 0, "grey_mean": grey_scale.mean, "grey_deviation": grey_scale.deviation}
+            plan = {
+                "run": "",
+                "seed": 5,
+                "last_round": 0,
+                "grey_mean": grey_scale.mean,
+                "grey_deviation": grey_scale.deviation,
+            }
             expected = site_room.validate_site(here, RECIPE, plan, "", site, tmp_path).loss
             assert rows[site] == pytest.approx(expected, rel=1e-6)
 
@@ -281,7 +288,7 @@ def test_weights_that_stay_at_sites_learn_there_and_nowhere_else(tmp_path, image
     own = [name for name in start if name.startswith(("decoder", "to_pixels", "mask_token"))]
     assert own and all(torch.equal(start[name], end[name]) for name in own)
     assert any(not torch.equal(start[name], end[name]) for name in start if name not in own)
-    kept = [load_state(path)[0] for path in sorted(tmp_path.glob("sites/*/memory_000006.safetensors"))]
+    kept = [load_state(path)[0] for path in sorted(tmp_path.glob("sites/*/memory_*_000006.safetensors"))]
     assert len(kept) == 3 and not torch.equal(kept[0]["own/to_pixels.weight"], kept[1]["own/to_pixels.weight"])
     losses = [np.mean([row["validation_loss"] for row in history if row["pass"] == n][:2]) for n in (0, 6)]
     assert losses[1] < losses[0]
@@ -317,7 +324,7 @@ def test_sites_tell_of_organs_only_when_weights_go_by_them(tmp_path, images, mon
 
     def organs(_curated, site):
         asked.append(site)
-        return {"liver": 2, "heart": 4}
+        return {"liver": 2, "heart": 4 + 2 * SITES.index(site)}
 
     monkeypatch.setattr("ultrafm.federation.client_app.site_organs", organs)
     run(tmp_path / "a", rounds=1)
@@ -387,3 +394,74 @@ def test_a_full_disk_is_told_and_the_run_goes_on_from_the_state_before(tmp_path,
     assert [path.suffix for path in (tmp_path / "cut").iterdir() if path.is_file()] == [".safetensors"]
     resumed, _, again = run(tmp_path / "cut", adaptive="reset")
     assert torch.equal(weights(whole), weights(resumed)) and history == again
+
+
+def test_a_site_does_not_take_the_memory_of_another_run(tmp_path, images, monkeypatch):
+    """A run that was cut is continued after another run in the same folder had begun: it is told, not wrong."""
+    with pytest.raises(Killed):
+        run(tmp_path, rounds=3, on_round=kill_after(1))
+    with monkeypatch.context() as patch:
+        break_site(patch, "site_03_c", (1,))
+        with pytest.raises(RoundFailed, match="site_03_c"):
+            federate(tmp_path, SITES, tmp_path, RECIPE, Federation(passes=3, adaptive="kept"), seed=6)
+    with pytest.raises(UltraFMError, match=r"site site_01_a, memory_.*no such file"):
+        run(tmp_path, rounds=3)
+
+
+def test_what_is_done_at_faults_can_be_changed_when_a_run_has_stopped_at_one(tmp_path, images, monkeypatch):
+    break_site(monkeypatch, "site_02_b", (3,))
+    with pytest.raises(RoundFailed, match="round 3, site site_02_b"):
+        run(tmp_path, rounds=4)
+    seen = []
+    run(tmp_path, rounds=4, on_fault="drop", least_sites=2, on_round=lambda number, _loss: seen.append(number))
+    assert seen == [3, 4]
+
+
+def test_where_nothing_may_be_lost_a_state_of_other_settings_is_refused(tmp_path, images):
+    with pytest.raises(Killed):
+        run(tmp_path, rounds=3, on_round=kill_after(2))
+    grid = LocalGrid(REFERENCE, [{"site": one, "curated": "", "folder": str(tmp_path / one)} for one in SITES])
+    with pytest.raises(UltraFMError, match=r"other settings or other images, at round 2.*move the folder away"):
+        drive(grid, SITES, tmp_path, RECIPE, Federation(passes=4, adaptive="kept"), seed=5, begin_anew=False)
+
+
+@pytest.mark.parametrize("told", [
+    {"grey": float("nan")}, {"images": -5}, {"squares": 1e9}, {"grey": -1.0}, {"images": 2.5}, {"grey": "much"},
+])  # fmt: skip
+def test_a_description_that_cannot_be_is_told_with_the_site(tmp_path, images, told):
+    def describing(_curated, site):
+        usual = {"images": 6, "grey": 3.0, "squares": 2.0} | (told if site == SITES[1] else {})
+        return tuple(usual.values())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ultrafm.federation.client_app.describe_site", describing)
+        with pytest.raises(UltraFMError, match=r"site_02_b|node 3"):
+            run(tmp_path)
+
+
+@pytest.mark.parametrize("changes, told", [
+    ({"least_sites": 3, "sites_per_round": 2}, "least_sites"),
+    ({"aggregation": "krum"}, "aggregation krum: found 3 updates"),
+    ({"aggregation": "trimmed_mean", "shares": 5}, "aggregation trimmed_mean"),
+])  # fmt: skip
+def test_a_plan_that_cannot_come_to_its_end_is_refused_before_training(tmp_path, images, changes, told):
+    with pytest.raises(UltraFMError, match=told):
+        run(tmp_path, **changes)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_a_known_site_that_fails_at_a_restart_is_dropped_where_faults_are(tmp_path, images, monkeypatch):
+    federation = Federation(passes=3, adaptive="reset", on_fault="drop")
+    with pytest.raises(Killed):
+        federate(tmp_path, SITES, tmp_path, RECIPE, federation, seed=5, on_round=kill_after(1))
+    honest = site_room.site_scans
+
+    def broken(curated, site, fold):
+        if site == SITES[0]:
+            raise OSError("disk gone")
+        return honest(curated, site, fold)
+
+    monkeypatch.setattr(site_room, "site_scans", broken)
+    made = federate(tmp_path, SITES, tmp_path, RECIPE, federation, seed=5)
+    assert {one.site for one in made.incidents} == {SITES[0]}
+    assert {one.round for one in made.incidents} == {0, 2, 3}

@@ -1,5 +1,7 @@
 """Experiments on the federation: settings in words, pictures dealt anew, attacks, and what is made of the outcomes."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from ultrafm.curation.identity.release import make_release, write_release
 from ultrafm.curation.store import COLUMNS, encode_png, write_store
 from ultrafm.errors import UltraFMError
 from ultrafm.federation import trial_figures, trials
+from ultrafm.federation.arms import Workplace
 from ultrafm.federation.attacks import ATTACKS, REFERENCE
 from ultrafm.federation.driver import drive
 from ultrafm.federation.grid import LocalGrid
@@ -29,7 +32,7 @@ def test_settings_are_read_as_the_fields_kind():
 
 @pytest.mark.parametrize("text, told", [
     ("share 3", "a field of Federation"), ("shares", "a field of Federation"), ("shares many", "shares: found 'many'"),
-    ("adaptive keep", "did you mean 'kept'"),
+    ("adaptive keep", "did you mean 'kept'"), ("guarded true", "yes or no"), ("schedule 3", "a field of Federation"),
 ])  # fmt: skip
 def test_settings_that_cannot_be_read_are_told(text, told):
     with pytest.raises(UltraFMError, match=told):
@@ -44,9 +47,12 @@ def test_a_setting_needs_a_name():
 def test_trials_are_named_and_each_has_a_folder_of_its_own():
     made = trials.every_attack(["sign flipped"], ["mean: guarded no", "median: aggregation median"], [0, 1])
     assert [one.name for one in made[:4]] == ["mean, all honest"] * 2 + ["median, all honest"] * 2
-    assert len({one.folder for one in made}) == 8
+    place = Workplace(Path(), Path(), RECIPE, Federation(passes=1), 0)
+    assert len({one.folder(place, SITES) for one in made}) == 8
     same = trials.every_setting(["other words: guarded no"], ["as scanned"], [0])[0]
-    assert same.folder == made[0].folder, "the same training is not done twice"
+    assert same.folder(place, SITES) == made[0].folder(place, SITES), "the same training is not done twice"
+    longer = Workplace(Path(), Path(), RECIPE, Federation(passes=2), 0)
+    assert same.folder(longer, SITES) != same.folder(place, SITES), "another federation is another training"
 
 
 TABLE = pd.DataFrame(
@@ -145,7 +151,7 @@ OUTCOMES = pd.DataFrame(
         for seed in (0, 1)
     ],
     columns=["name", "seed", "loss", "megabytes", "dropped"],
-)
+).assign(stopped="")
 
 
 def test_differences_are_paired_by_seed_smallest_loss_first():
@@ -159,6 +165,12 @@ def test_differences_are_paired_by_seed_smallest_loss_first():
 def test_the_table_of_attacks_tells_how_much_worse_and_what_stopped():
     html = trial_figures.attack_style(OUTCOMES).to_html()
     assert "+49.5 to +50.0 %" in html and "training stopped" in html
+    assert trial_figures.rise_text(np.array([10.0, np.nan])) == "+10.0 to +10.0 %; 1 of 2 stopped"
+
+
+def test_a_training_that_stopped_is_not_left_out_of_a_comparison_in_silence():
+    with pytest.raises(UltraFMError, match="b, scaled, seed 0"):
+        trials.compare(OUTCOMES, "a, all honest")
 
 
 def test_the_reference_has_no_difference_in_the_table():

@@ -8,6 +8,7 @@ a bad site could claim many images.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 from ultrafm.errors import UltraFMError, one_of
 from ultrafm.federation.compression import Update, parts
 
+UPDATES = "updates"  # where they wait
 AGGREGATIONS = ("mean", "median", "trimmed_mean", "krum")
 
 
@@ -52,26 +54,30 @@ class RobustJoin:
 
     def __init__(self, length: int, rule: Callable[[list[np.ndarray]], np.ndarray], folder: Path | None = None) -> None:
         self._length, self._rule = length, rule
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        self._place = tempfile.TemporaryDirectory(prefix="updates-", dir=folder)
+        self._place = (folder or Path(tempfile.mkdtemp())) / UPDATES
+        shutil.rmtree(self._place, ignore_errors=True)  # of a round that was cut short
         self._files: list[Path] = []
 
     def add(self, update: Update, weight: float) -> None:
         if not weight:
             return
-        self._files.append(Path(self._place.name) / f"{len(self._files)}.f32")
-        waiting = np.memmap(self._files[-1], np.float32, "w+", shape=(self._length,))
-        for part in parts(self._length):
-            waiting[part] = update.part(part)
-        waiting.flush()
+        self._place.mkdir(parents=True, exist_ok=True)
+        self._files.append(self._place / f"{len(self._files)}.f32")
+        try:
+            with self._files[-1].open("wb") as waiting:
+                for part in parts(self._length):
+                    waiting.write(update.part(part).astype(np.float32).data)
+        except OSError as error:
+            mend = "make room; the same command then goes on from the last finished round"
+            found = error.strerror or str(error)
+            raise UltraFMError(str(self._place), found, f"{4 * self._length / 1e6:.1f} MB a site", mend) from None
 
     def joined(self) -> np.ndarray:
         try:
             waiting = [np.memmap(path, np.float32, "r", shape=(self._length,)) for path in self._files]
             return self._rule(waiting) if waiting else np.zeros(self._length)
         finally:
-            self._place.cleanup()
+            shutil.rmtree(self._place, ignore_errors=True)
 
 
 def make_aggregation(name: str, length: int, suspected: int = 1, folder: Path | None = None) -> Aggregation:
@@ -93,7 +99,7 @@ def median(updates: list[np.ndarray]) -> np.ndarray:
 
 def trimmed_mean(updates: list[np.ndarray], suspected: int) -> np.ndarray:
     """The mean of every number without the `suspected` smallest and greatest (Yin et al. 2018, definition 2)."""
-    require_majority("trimmed_mean", len(updates), suspected, 2 * suspected + 1)
+    require_majority("trimmed_mean", len(updates), suspected)
     return by_part(updates, lambda rows: np.sort(rows, axis=0)[suspected : len(rows) - suspected].mean(axis=0))
 
 
@@ -103,8 +109,8 @@ def krum(updates: list[np.ndarray], suspected: int) -> np.ndarray:
     Nearest are all but `suspected` + 2 of them, itself included (Blanchard et al. 2017, arXiv 1703.02757). Of equals,
     the first site's.
     """
-    require_majority("krum", len(updates), suspected, 2 * suspected + 3)
-    distances = np.nan_to_num(squared_distances(updates), nan=np.inf)
+    require_majority("krum", len(updates), suspected)
+    distances = np.nan_to_num(squared_distances(updates), nan=np.inf, posinf=np.inf)
     near = len(updates) - suspected - 2
     scores = [np.sort(np.delete(row, own))[:near].sum() for own, row in enumerate(distances)]
     return updates[int(np.argmin(scores))].astype(np.float64)
@@ -131,9 +137,14 @@ def by_part(updates: list[np.ndarray], join: Callable[[np.ndarray], np.ndarray])
     return found
 
 
-def require_majority(rule: str, updates: int, suspected: int, least: int) -> None:
+def least_updates(rule: str, suspected: int) -> int:
+    """How many updates a round must have for a rule to withstand so many bad ones."""
+    return {"trimmed_mean": 2 * suspected + 1, "krum": 2 * suspected + 3}.get(rule, 1)
+
+
+def require_majority(rule: str, updates: int, suspected: int) -> None:
     """Raises UltraFMError when a round has too few updates for a rule to withstand so many bad ones."""
-    if updates < least:
+    if updates < (least := least_updates(rule, suspected)):
         raise UltraFMError(
             f"federation, aggregation {rule}", f"{updates} updates in a round with {suspected} suspected",
             f"at least {least}", "ask more sites a round, or suspect fewer",

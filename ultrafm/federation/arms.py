@@ -22,6 +22,7 @@ from tqdm.std import tqdm
 from ultrafm.curation import load_pictures
 from ultrafm.curation.sheets.licences import carried, licences
 from ultrafm.errors import UltraFMError
+from ultrafm.federation.courier import Courier
 from ultrafm.federation.driver import common_grey_scale, federate, meet_sites, open_grid
 from ultrafm.federation.grid import start_worker
 from ultrafm.federation.incidents import Incident
@@ -105,7 +106,8 @@ def keep_encoder(
         description["images"] = image_origin(place.curated, sites)
     target = place.folder / "encoders" / arm
     save_encoder(model, target, grey_scale, description)
-    save_autoencoder(model, target / AUTOENCODER)
+    if not place.federation.local_weights:  # else parts of it stayed at the sites
+        save_autoencoder(model, target / AUTOENCODER)
     write_card(target)
     return target
 
@@ -124,7 +126,8 @@ def site_numbers(place: Workplace, sites: list[str], history: list[dict] | None 
 def agree_on_grey_scale(place: Workplace, sites: list[str]) -> GreyScale:
     """The grey normalisation of all sites together, from three numbers that each of them tells."""
     grid = open_grid(place.curated, sites, place.folder / "federated" / "sites", workers=1)
-    return common_grey_scale(meet_sites(grid, sites, place.folder / "federated", place.federation, timeout=600.0))
+    courier = Courier(grid, {}, timeout=600.0)
+    return common_grey_scale(meet_sites(courier, sites, place.folder / "federated", place.federation))
 
 
 def pretrain_arms(

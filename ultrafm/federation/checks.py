@@ -18,13 +18,21 @@ ADAM_STEP = 1.2  # no weight moves farther in a step of AdamW than this times th
 SLACK = {"none": 1.01, "bf16": 1.02, "int8": 1.5}  # for sums in float32, and for what rounding adds to an update
 
 
+VERSION = "install the same version at site and coordinator"
+
+
 def read_metrics(reply: Message, number: int) -> MetricRecord:
-    """What a site reports of round `number`. Raises Fault for an error, another round, or a loss that is no number."""
+    """What a site reports of round `number`. Raises Fault for an error, another round, or what is no number."""
     if reply.has_error():
         kind = "no reply" if reply.error.code == NO_REPLY else "error"
         mend = "mend the site and run the same command again; it continues from the last finished round"
         raise Fault(kind, reply.error.reason, "an answer", mend)
-    metrics = reply.content["metrics"]
+    metrics = reply.content["metrics"] if "metrics" in reply.content else MetricRecord()
+    for name in ("round", "images", "loss"):
+        if not isinstance(metrics.get(name), int | float):
+            raise Fault("unreadable", f"{name}: {metrics.get(name)!r}", "a number", VERSION)
+    if metrics["images"] < 0 or metrics["images"] % 1:
+        raise Fault("unreadable", f"{metrics['images']} images", "a whole number of images", VERSION)
     if metrics["round"] != number:
         raise Fault("stale round", f"an answer to round {metrics['round']}", f"one to round {number}")
     if not math.isfinite(metrics["loss"]):
@@ -35,10 +43,13 @@ def read_metrics(reply: Message, number: int) -> MetricRecord:
 def read_update(reply: Message, old: np.ndarray, compression: str) -> Update:
     """The update that a reply carries. Raises Fault when it is not of this model, or not packed as was asked."""
     expected = expected_arrays(len(old), compression)
-    arrays = from_record(reply.content["arrays"])
+    try:
+        arrays = from_record(reply.content["arrays"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise Fault("unreadable", f"weights that cannot be read ({error})", told(expected), VERSION) from None
     found = {name: (str(one.dtype), one.shape) for name, one in arrays.items()}
     if found != expected:
-        raise Fault("other weights", told(found), told(expected), "install the same version at site and coordinator")
+        raise Fault("other weights", told(found), told(expected), VERSION)
     return Update(old, arrays)
 
 

@@ -28,7 +28,7 @@ class Courier:
 
     def __init__(self, grid: Grid, names: Mapping[int, str], timeout: float, retries: int = 1) -> None:
         self.incidents: list[Incident] = []
-        self.grid, self._names, self._timeout, self._retries = grid, names, timeout, retries
+        self.grid, self.names, self._timeout, self._retries = grid, dict(names), timeout, retries
         self._overdue: dict[int, tuple[str, int]] = {}  # node -> the message that it owes a reply to, and its round
 
     def ask(self, messages: Iterable[Message], number: int) -> Iterator[Message]:
@@ -79,7 +79,7 @@ class Courier:
         return False
 
     def _note(self, number: int, node: int, kind: str, found: str, action: str) -> None:
-        self.incidents.append(Incident(number, self._names.get(node, f"node {node}"), kind, found, action))
+        self.incidents.append(Incident(number, self.names.get(node, f"node {node}"), kind, found, action))
 
 
 def no_reply(message: Message, reason: str) -> Message:

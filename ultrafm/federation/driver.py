@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,9 +16,9 @@ from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.client_app import REFERENCE
 from ultrafm.federation.courier import Courier
 from ultrafm.federation.grid import LocalGrid, PoolGrid
-from ultrafm.federation.incidents import Incident
+from ultrafm.federation.incidents import DROPPED, Incident
 from ultrafm.federation.log import Row, add_bytes, add_round, add_validation
-from ultrafm.federation.plan import Federation, SiteDescription
+from ultrafm.federation.plan import FAULT_FIELDS, Federation, SiteDescription
 from ultrafm.federation.state import load_round, save_round
 from ultrafm.federation.strategy import FederatedRounds
 from ultrafm.federation.vector import WEIGHTS, as_views, layout, load_vector, to_vector
@@ -75,21 +76,25 @@ def drive(
     seed: int,
     timeout: float = 3600.0,
     on_round: Callable[[int, float], None] | None = None,
+    begin_anew: bool = True,
 ) -> Pretrained:
     """Pre-train one model over the `sites` that answer through `grid`, wherever these are.
 
-    A reply is waited for `timeout` seconds. Resumes from the checkpoints in `folder`, which hold the log too.
+    A reply is waited for `timeout` seconds. Resumes from the checkpoints in `folder`, which hold the log too. Where
+    these are of other settings or other images, training begins anew, or UltraFMError is raised.
     """
     model = build_model(recipe, seed)
     local = federation.local_patterns
-    nodes = meet_sites(grid, sites, folder, federation, timeout)
+    courier = Courier(grid, {}, timeout)
+    nodes = meet_sites(courier, sites, folder, federation)
     grey_scale = common_grey_scale(nodes)
-    courier = Courier(grid, {node: one.site for node, one in nodes.items()}, timeout)
     strategy = FederatedRounds(nodes, recipe, federation, seed, folder, courier.incidents)
     config = round_config(recipe, federation, strategy.schedule.rounds, grey_scale, layout(model, local), seed)
     settings = describe_settings(config, federation, nodes)
+    config["plan/run"] = hash_text(settings)[:12]
     arrays, finished, history = to_record({WEIGHTS: to_vector(model, local)}), 0, []
-    if (found := load_round(folder, settings, strategy)) is not None:
+    strategy.require_possible()
+    if (found := load_round(folder, settings, strategy, begin_anew)) is not None:
         arrays, finished, history = found
     else:
         history = validate(courier, strategy, 0, arrays, config, history)
@@ -110,18 +115,19 @@ def drive(
     return Pretrained(model, grey_scale, history, courier.incidents)
 
 
-def meet_sites(
-    grid: Grid, sites: list[str], folder: Path, federation: Federation, timeout: float
-) -> dict[int, SiteDescription]:
-    """Which node is which site: node id -> what it says of itself, in the order of `sites`.
+def meet_sites(courier: Courier, sites: list[str], folder: Path, federation: Federation) -> dict[int, SiteDescription]:
+    """Which node is which site: node id -> what it says of itself, in the order of `sites`; the courier learns names.
 
-    A run that was interrupted, and drops faults, goes on without a site that is not there: as it was known before.
+    A run that was interrupted, and drops faults, goes on without a site that is not there or fails: as it was known
+    before. Raises UltraFMError for a site that no node is.
     """
     known = (newest_facts(folder) or {}).get("sites", []) if federation.on_fault == "drop" else []
-    before = {fields["site"]: (int(node), SiteDescription(**fields)) for node, fields in known}
-    nodes = list(grid.get_node_ids())
-    found = describe_sites(Courier(grid, {}, timeout), nodes, sites, federation.weighting == "organs")
-    found = {site: one for site, one in before.items() if site in sites} | found
+    before = {
+        fields["site"]: (int(node), SiteDescription(**fields)) for node, fields in known if fields["site"] in sites
+    }
+    courier.names.update({node: site for site, (node, _description) in before.items()})
+    found = before | describe_sites(courier, list(courier.grid.get_node_ids()), sites, federation.weighting == "organs")
+    courier.names.update({node: site for site, (node, _description) in found.items()})
     if missing := [site for site in sites if site not in found]:
         mend = "start the site, or take it out of the plan"
         raise UltraFMError(f"site {missing[0]}", "no node of this name", "a node for every site", mend)
@@ -140,6 +146,9 @@ def describe_sites(
     ]
     found: dict[str, tuple[int, SiteDescription]] = {}
     for node, reply in zip(nodes, courier.ask(messages, 0)):
+        if reply.has_error() and node in courier.names:  # known from before the run was interrupted
+            courier.incidents.append(Incident(0, courier.names[node], "error", reply.error.reason, DROPPED))
+            continue
         description = read_description(node, reply)
         site = one_of(f"node {node}, site", description.site, sites)
         if site in found:
@@ -153,11 +162,22 @@ def read_description(node: int, reply: Message) -> SiteDescription:
     """What a node says of itself. Raises UltraFMError when it says nothing, or has no training image."""
     if reply.has_error():
         raise UltraFMError(f"node {node}", reply.error.reason, "a description of the site", "mend the site, run again")
+    missing = {"metrics", "names"} - set(reply.content)
+    if missing or "site" not in reply.content["names"]:
+        raise UltraFMError(f"node {node}", "a description without name or numbers", "both", "install the same version")
     metrics, site = reply.content["metrics"], str(reply.content["names"]["site"])
-    if metrics["images"] == 0:
+    images, grey, squares = (metrics.get(name) for name in ("images", "grey", "squares"))
+    if images == 0:
         raise UltraFMError(f"site {site}", "no training image", "at least one", "leave the site out")
     organs = dict(reply.content["organs"]) if "organs" in reply.content else {}
-    return SiteDescription(site, int(metrics["images"]), metrics["grey"], metrics["squares"], organs)
+    numbers = (images, grey, squares, *organs.values())
+    if not all(isinstance(one, int | float) and math.isfinite(one) and one >= 0 for one in numbers) or not (
+        isinstance(images, int) and squares <= grey <= images and sum(organs.values()) in (0, images)
+    ):
+        found = f"{images} images, grey {grey}, squares {squares}, organs {organs}"
+        expected = "counts of pictures, and sums of their mean grey values and squares, from 0 to 1 each"
+        raise UltraFMError(f"site {site}", found, expected, "curate the site again, with the same version")
+    return SiteDescription(site, images, grey, squares, organs)
 
 
 def common_grey_scale(nodes: Mapping[int, SiteDescription]) -> GreyScale:
@@ -199,6 +219,10 @@ def validate(
 
 
 def describe_settings(config: ConfigRecord, federation: Federation, nodes: Mapping[int, SiteDescription]) -> str:
-    """A fingerprint of everything that the weights depend on; a state with another one is not continued."""
+    """A fingerprint of everything that the weights depend on; a state with another one is not continued.
+
+    What is done at faults does not count, so that it can be changed when a run has stopped at one.
+    """
     rows = [asdict(description) for description in nodes.values()]
-    return hash_text(json.dumps([sorted(config.items()), asdict(federation), rows]))
+    chosen = {name: value for name, value in asdict(federation).items() if name not in FAULT_FIELDS}
+    return hash_text(json.dumps([sorted(config.items()), chosen, rows]))

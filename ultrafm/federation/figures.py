@@ -40,9 +40,9 @@ def pass_losses(rounds: pd.DataFrame) -> pd.DataFrame:
 
 
 def traffic_style(log: pd.DataFrame, rounds_of_a_pass: int) -> Styler:
-    """Megabytes of weights to and from each site, in all and for each of its rounds."""
+    """Megabytes of weights to and from each site, in all and for each of its rounds; each message counts once."""
     table = log.groupby("site").agg(images=("images", "max"), to=("bytes_sent", "sum"), back=("bytes_received", "sum"))
-    rounds = max(int(log["pass"].max()) * rounds_of_a_pass, 1)
+    rounds, sites = max(int(log["pass"].max()) * rounds_of_a_pass, 1), set(table.index)
     table.loc["all sites"] = table.sum()
     shown = pd.DataFrame(
         {
@@ -50,7 +50,9 @@ def traffic_style(log: pd.DataFrame, rounds_of_a_pass: int) -> Styler:
             "training images": table["images"].astype(int),
             "MB to the site": [f"{value / 1e6:,.1f}" for value in table["to"]],
             "MB from the site": [f"{value / 1e6:,.1f}" for value in table["back"]],
-            "MB a round, both ways": [f"{(one.to + one.back) / 1e6 / rounds:,.2f}" for one in table.itertuples()],
+            "MB a round, both ways": [
+                f"{(one.to + one.back) / 1e6 / rounds:,.2f}" if one.Index in sites else "" for one in table.itertuples()
+            ],
         }
     )
     return shown.style.hide(axis="index")

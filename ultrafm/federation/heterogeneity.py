@@ -47,7 +47,10 @@ def deal_anew(curated: Path, sites: list[str], folder: Path, deal: str, generato
 
 
 def dealing_order(table: pd.DataFrame, deal: str, generator: np.random.Generator) -> np.ndarray:
-    """The rows of all training pictures in the order in which sites are served; a patient's pictures stay together."""
+    """The rows of all training pictures in the order in which sites are served, one patient after the other.
+
+    Sites take what they had before in number, so the last patient of a site may go on at the next.
+    """
     patients = table.groupby(["site", "patient"], sort=True)
     keys = sorted(patients.groups)
     keys = [keys[number] for number in generator.permutation(len(keys))]

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
+from ultrafm.errors import UltraFMError
+
 DROPPED, REPEATED, IGNORED = "dropped", "asked again", "ignored"
 
 
@@ -30,6 +32,10 @@ class Fault(Exception):
     def __init__(self, kind: str, found: str, expected: str, mend: str = "") -> None:
         super().__init__(found)
         self.kind, self.found, self.expected, self.mend = kind, found, expected, mend
+
+
+class RoundFailed(UltraFMError):
+    """A round that ends the run: for an answer that cannot be used, or too few answers."""
 
 
 def incident_table(incidents: Sequence[Incident]) -> pd.DataFrame:

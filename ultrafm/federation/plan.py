@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from ultrafm.federation.server_optimizer import ADAPTIVE, OPTIMIZERS, ServerOpti
 from ultrafm.pretraining.loop import LearningRate
 from ultrafm.pretraining.recipe import Recipe
 
+FAULT_FIELDS = ("on_fault", "least_sites")  # of Federation: what is done when something goes wrong
 WEIGHTINGS = ("images", "root", "equal", "organs")
 
 
@@ -59,11 +61,11 @@ class Federation:
         one_of("compression", self.compression, COMPRESSIONS)
         one_of("on_fault", self.on_fault, ("stop", "drop"))
         for name, least in (("site_batch_size", 1), ("suspected", 1), ("least_sites", 1), ("proximal", 0)):
-            if getattr(self, name) < least:
-                raise UltraFMError(f"federation, {name}", f"{getattr(self, name)}", f"{least} or more")
+            if not least <= getattr(self, name) < math.inf:
+                raise UltraFMError(f"federation, {name}", f"{getattr(self, name)}", f"a finite number from {least} on")
         for name in ("site_step", "server_rate"):
-            if getattr(self, name) <= 0:
-                raise UltraFMError(f"federation, {name}", f"{getattr(self, name):g}", "a number above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise UltraFMError(f"federation, {name}", f"{getattr(self, name):g}", "a finite number above 0")
 
     def schedule(self, sites: int, seed: int) -> Schedule:
         """Who trains what, when, with so many sites."""
@@ -73,11 +75,6 @@ class Federation:
     def local_patterns(self) -> tuple[str, ...]:
         """The patterns of `local_weights`, one by one."""
         return tuple(self.local_weights.split())
-
-    @property
-    def sites_remember(self) -> bool:
-        """Must a site keep something between its rounds?"""
-        return self.adaptive == "kept" or self.compression != "none" or bool(self.local_weights)
 
     def server_side(self, recipe: Recipe, rounds: int) -> tuple[ServerOptimizer, Callable[[int], float]]:
         """The server's optimizer and its learning rate in each round, from 1 on."""

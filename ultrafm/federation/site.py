@@ -30,11 +30,13 @@ from ultrafm.seeds import spawn, spawn_torch
 class RoundPlan:
     """What the coordinator asks of a site in round `round` of `rounds`: train on share `share` of `shares` of a pass.
 
+    `run` is the fingerprint of the run, so that nothing is remembered of another one.
     `last_round` is the last one in which the site's answer counted, 0 for none; `kept_rounds` those after which it goes
     on remembering. The rest is as in `plan.Federation`; with adaptive optimizers at the sites, the recipe's rate rises
     and falls over all rounds.
     """
 
+    run: str
     seed: int
     round: int
     rounds: int
@@ -107,7 +109,7 @@ def train_site(here: SiteModel, recipe: Recipe, plan: RoundPlan, curated: str, s
     scans = site_scans(curated, site, "train")
     grey_scale = GreyScale(plan.grey_mean, plan.grey_deviation)
     batches = batches_of_round(len(scans), recipe.batch_size, plan, site)
-    memory = recall(folder, plan.last_round, site) if needs_memory(plan) and plan.last_round else {}
+    memory = recall(folder, plan.run, plan.last_round, site) if needs_memory(plan) and plan.last_round else {}
     take_own_weights(here, recipe, plan.seed, memory)
     optimizer = make_site_optimizer(here.model, recipe, plan.adaptive)
     if moments := part_of(memory, "moments"):
@@ -128,7 +130,7 @@ def train_site(here: SiteModel, recipe: Recipe, plan: RoundPlan, curated: str, s
         kept = {f"own/{name}": weight.detach().cpu() for name, weight in here.own.items()} | lost
         if plan.adaptive == "kept":
             kept |= {f"moments/{name}": one for name, one in optimizer_tensors(optimizer).items()}
-        remember(folder, plan.round, kept, plan.kept_rounds)
+        remember(folder, plan.run, plan.round, kept, plan.kept_rounds)
     return RoundOutcome(sum(len(rows) for rows in batches), loss, arrays)
 
 
@@ -171,10 +173,11 @@ def validate_site(
 ) -> RoundOutcome:
     """Mean reconstruction loss over the site's validation images, under the same masks every time.
 
-    `plan` names the seed, the grey scale and the last round that counted, whose own weights the site takes.
+    `plan` names the run, the seed, the grey scale and the last round that counted, whose own weights the site takes.
     """
     last = plan["last_round"]
-    take_own_weights(here, recipe, plan["seed"], recall(folder, last, site) if here.own and last else {})
+    memory = recall(folder, plan["run"], last, site) if here.own and last else {}
+    take_own_weights(here, recipe, plan["seed"], memory)
     scans, grey_scale = site_scans(curated, site, "validation"), GreyScale(plan["grey_mean"], plan["grey_deviation"])
     losses = image_losses(here.model, scans, grey_scale, recipe, spawn_torch(plan["seed"], "validation masks", site))
     return RoundOutcome(len(losses), float(losses.mean()) if len(losses) else 0.0)

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from flwr.app import ArrayRecord
 
+from ultrafm.errors import UltraFMError
 from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.incidents import Incident
 from ultrafm.federation.log import Row
 from ultrafm.federation.strategy import FederatedRounds
-from ultrafm.pretraining.checkpoint import load_checkpoint, part_of, save_checkpoint
+from ultrafm.pretraining.checkpoint import load_checkpoint, newest_facts, part_of, save_checkpoint
 
 
 def save_round(
@@ -31,12 +32,19 @@ def save_round(
     save_checkpoint(folder, facts["round"], tensors, facts, lasting=ends_pass)
 
 
-def load_round(folder: Path, settings: str, strategy: FederatedRounds) -> tuple[ArrayRecord, int, list[Row]] | None:
+def load_round(
+    folder: Path, settings: str, strategy: FederatedRounds, begin_anew: bool = True
+) -> tuple[ArrayRecord, int, list[Row]] | None:
     """Global weights, last finished round and log, with `strategy` as it was then; None without a state to continue.
 
-    A state that was written under other settings, or over other images, is left alone and training begins anew.
+    A state that was written under other settings, or over other images, is not continued: training begins anew, and
+    the first round that it finishes replaces that state; or, without `begin_anew`, UltraFMError is raised.
     """
     if (found := load_checkpoint(folder, settings)) is None:
+        if not begin_anew and (other := newest_facts(folder)) is not None:
+            told = f"the state of a run over other settings or other images, at round {other['round']}"
+            mend = "undo the change of the plan or of a site's images, or move the folder away to begin anew"
+            raise UltraFMError(str(folder), told, "the state of this run", mend)
         return None
     tensors, facts = found
     for key, tensor in part_of(tensors, "server").items():

@@ -16,11 +16,11 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from ultrafm.errors import UltraFMError
-from ultrafm.federation.aggregation import make_aggregation
+from ultrafm.federation.aggregation import make_aggregation, require_majority
 from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.checks import longest_update, read_metrics, read_update, require_sound
 from ultrafm.federation.compression import Update
-from ultrafm.federation.incidents import DROPPED, Fault, Incident
+from ultrafm.federation.incidents import DROPPED, Fault, Incident, RoundFailed
 from ultrafm.federation.plan import Federation, SiteDescription, site_weights
 from ultrafm.federation.schedule import share_of
 from ultrafm.federation.server_optimizer import State
@@ -62,6 +62,18 @@ class FederatedRounds(Strategy):
     def summary(self) -> None:
         """Nothing is logged; the report shows the settings."""
 
+    def require_possible(self) -> None:
+        """Raises UltraFMError, before training, when a round of the schedule has too few sites for what is asked."""
+        plan = self.federation
+        for number in range(1, self.schedule.rounds + 1):
+            asked = self.schedule.sites_of(number)
+            if len(asked) < plan.least_sites:
+                found = f"{plan.least_sites} where round {number} asks {len(asked)} sites"
+                raise UltraFMError("federation, least_sites", found, "at most the sites of a round")
+            if plan.aggregation in ("trimmed_mean", "krum"):
+                training = sum(self.expected_share(place, number)[1] > 0 for place in asked)
+                require_majority(plan.aggregation, training, plan.suspected)
+
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
@@ -100,8 +112,8 @@ class FederatedRounds(Strategy):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """The next global model and the mean loss.
 
-        Raises UltraFMError, which names the site, for an answer that cannot be used when the federation stops at
-        faults, and when too few sites remain.
+        Raises RoundFailed, which names the site, for an answer that cannot be used when the federation stops at faults,
+        and when too few sites remain.
         """
         aggregation = make_aggregation(
             self.federation.aggregation, len(self._old), self.federation.suspected, self._folder
@@ -128,8 +140,8 @@ class FederatedRounds(Strategy):
     def _accept(self, number: int, place: int, reply: Message) -> tuple[MetricRecord, Update]:
         """What a site reports and its update. Raises Fault when they cannot be of this round of this site."""
         metrics = read_metrics(reply, number)
-        self._count(self.sites[place].site, received=reply.content["arrays"])
         update = read_update(reply, self._old, self.federation.compression)
+        self._count(self.sites[place].site, received=reply.content["arrays"])
         if self.federation.guarded:
             steps, images = self.expected_share(place, number)
             if metrics["images"] != images:
@@ -156,16 +168,16 @@ class FederatedRounds(Strategy):
     def _fault(self, number: int, site: str, fault: Fault) -> None:
         """Stop, or note what was dropped, as the federation says."""
         if self.federation.on_fault == "stop":
-            raise UltraFMError(f"round {number}, site {site}", fault.found, fault.expected, fault.mend)
+            raise RoundFailed(f"round {number}, site {site}", fault.found, fault.expected, fault.mend)
         self.incidents.append(Incident(number, site, fault.kind, fault.found, DROPPED))
 
     def _require_sites(self, number: int) -> None:
-        """Raises UltraFMError when fewer sites than wanted are left in a round."""
+        """Raises RoundFailed when fewer sites than wanted are left in a round."""
         if len(self.site_metrics) < self.federation.least_sites:
             told = "; ".join(f"{one.site}: {one.found}" for one in self.incidents if one.round == number)
             found = f"usable answers of {len(self.site_metrics)} sites ({told})"
             mend = "mend the sites and run the same command again; it continues from the last finished round"
-            raise UltraFMError(f"round {number}", found, f"at least {self.federation.least_sites}", mend)
+            raise RoundFailed(f"round {number}", found, f"at least {self.federation.least_sites}", mend)
 
     def _count(self, site: str, sent: ArrayRecord | None = None, received: ArrayRecord | None = None) -> None:
         """Add the bytes of arrays to what has travelled to and from a site in this round."""

@@ -56,6 +56,15 @@ def attack_style(outcomes: pd.DataFrame) -> Styler:
         row = {"rule": rule, "loss with honest sites": f"{wide.loc[rule, 'all honest'].mean():.3f}"}
         for attack in attacks:
             values = part[attack] if attack in part else pd.Series(dtype=float)
-            row[attack] = "training stopped" if values.isna().all() else f"{values.min():+.1f} to {values.max():+.1f} %"
+            row[attack] = rise_text(values.to_numpy())
         rows.append(row)
     return pd.DataFrame(rows).style.hide(axis="index")
+
+
+def rise_text(values: np.ndarray) -> str:
+    """The range of rises in percent, and how many trainings stopped (NaN)."""
+    stopped = int(np.isnan(values).sum())
+    if stopped == len(values):
+        return "training stopped"
+    told = f"{np.nanmin(values):+.1f} to {np.nanmax(values):+.1f} %"
+    return f"{told}; {stopped} of {len(values)} stopped" if stopped else told

@@ -6,7 +6,7 @@ No test fold is read. Every trial is kept in a folder of its own; what is finish
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 
 from ultrafm.curation import load_pictures
-from ultrafm.errors import UltraFMError
+from ultrafm.errors import UltraFMError, nearest
 from ultrafm.federation.arms import Workplace
 from ultrafm.federation.attacks import REFERENCE
 from ultrafm.federation.driver import drive
 from ultrafm.federation.grid import LocalGrid, start_worker
 from ultrafm.federation.heterogeneity import deal_anew
+from ultrafm.federation.incidents import RoundFailed
 from ultrafm.federation.plan import Federation
 from ultrafm.files import hash_text, read_json, write_json
 from ultrafm.pretraining.central import pretrain_centrally
@@ -50,12 +51,12 @@ class Trial:
     deal: str = "as scanned"
     attack: str = ""
 
-    @property
-    def folder(self) -> str:
-        """A folder's name of its own, the same for the same trial."""
+    def folder(self, place: Workplace, sites: Sequence[str]) -> str:
+        """A folder's name of its own, the same for the same training of these sites."""
         facts = asdict(self)
         del facts["name"]
-        return f"seed-{self.seed}_{hash_text(repr(sorted(facts.items())))[:12]}"
+        around = [place.recipe.settings(), asdict(place.federation), [*sites]]
+        return f"seed-{self.seed}_{hash_text(repr([sorted(facts.items()), *around]))[:12]}"
 
 
 def read_changes(text: str) -> dict[str, Any]:
@@ -64,16 +65,19 @@ def read_changes(text: str) -> dict[str, Any]:
     Raises UltraFMError for a word that is no field or cannot be read.
     """
     base = Federation(passes=1)
+    known = {one.name for one in fields(Federation)}
     changes: dict[str, Any] = {}
     for words in filter(None, text.strip().split(",")):
         name, _, value = words.strip().partition(" ")
-        if not hasattr(base, name) or not value:
-            raise UltraFMError("setting", repr(words), "a field of Federation and a value, such as 'shares 1'")
+        if name not in known or not value:
+            expected = f"a field of Federation and a value, such as 'shares 1'{nearest(name, known)}"
+            raise UltraFMError("setting", repr(words), expected)
         kind = type(getattr(base, name))
         try:
-            changes[name] = value == "yes" if kind is bool else kind(value)
-        except ValueError as error:
-            raise UltraFMError(f"setting {name}", repr(value), f"a value of kind {kind.__name__}") from error
+            changes[name] = {"yes": True, "no": False}[value] if kind is bool else kind(value)
+        except (KeyError, ValueError) as error:
+            expected = "yes or no" if kind is bool else f"a value of kind {kind.__name__}"
+            raise UltraFMError(f"setting {name}", repr(value), expected) from error
     replace(base, **changes)
     return changes
 
@@ -88,7 +92,7 @@ def run_trials(
     and missing where training stopped (`stopped` says why). dropped: answers that were. megabytes: of weights, sent by
     the sites.
     """
-    unique = {trial.folder: trial for trial in trials}
+    unique = {trial.folder(place, sites): trial for trial in trials}
     jobs = [(place, trial, sites, grey_scale) for trial in unique.values()]
     found = {}
     bar = progress(total=len(jobs), unit="training", title=f"{len(jobs)} trainings")
@@ -96,13 +100,15 @@ def run_trials(
         for folder, outcome in zip(unique, pool.map(run_trial, jobs)):
             found[folder] = outcome
             bar.update()
-    return pd.DataFrame([{"name": trial.name, "seed": trial.seed, **found[trial.folder]} for trial in trials])
+    return pd.DataFrame(
+        [{"name": trial.name, "seed": trial.seed, **found[trial.folder(place, sites)]} for trial in trials]
+    )
 
 
 def run_trial(job: tuple[Workplace, Trial, list[str], GreyScale]) -> dict[str, Any]:
     """One trial's outcome, from its file when it is there."""
     place, trial, sites, grey_scale = job
-    folder = place.folder / "trials" / trial.folder
+    folder = place.folder / "trials" / trial.folder(place, sites)
     if (folder / "outcome.json").exists():
         return read_json(folder / "outcome.json")
     curated = deal_anew(
@@ -114,7 +120,7 @@ def run_trial(job: tuple[Workplace, Trial, list[str], GreyScale]) -> dict[str, A
             if trial.alone
             else train_together(place, trial, sites, curated, folder)
         )
-    except UltraFMError as error:
+    except RoundFailed as error:
         outcome = {"loss": None, "site_loss": None, "stopped": str(error), "dropped": 0, "megabytes": None}
     write_json(folder / "outcome.json", outcome)
     return outcome
@@ -196,7 +202,13 @@ def _named(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def compare(outcomes: pd.DataFrame, reference: str, column: str = "loss") -> pd.DataFrame:
-    """Mean loss of each name over seeds, and the difference from `reference`, smallest first (see `seeds_table`)."""
+    """Mean loss of each name over seeds, and the difference from `reference`, smallest first (see `seeds_table`).
+
+    Raises UltraFMError when a training has no loss, since it stopped.
+    """
+    if (stopped := outcomes[outcomes[column].isna()]).size:
+        found = f"{stopped['name'].iloc[0]}, seed {stopped['seed'].iloc[0]}: {stopped['stopped'].iloc[0] or 'no loss'}"
+        raise UltraFMError("trials", found, "trainings that came to their end")
     table = outcomes.rename(columns={"name": "choices", column: "estimate"})[["choices", "seed", "estimate"]]
     return seeds_table(table.astype({"estimate": float}), reference).iloc[::-1].reset_index(drop=True)
 

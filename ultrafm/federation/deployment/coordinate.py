@@ -80,12 +80,13 @@ def coordinate(grid: Grid, plan: Plan) -> None:
 
 
 def wait_for_sites(grid: SitesGrid, plan: Plan, progress: Progress) -> None:
-    """Return when every site is online, or, where faults are dropped, enough of them are when the time is over.
+    """Return when every site is online; where a begun run drops faults, when enough are and the time is over.
 
     Raises UltraFMError that names the missing ones when too few are there after the plan's `wait_minutes`.
     """
     deadline = time.monotonic() + plan.file.wait_minutes * 60
-    fewest = plan.federation.least_sites if plan.federation.on_fault == "drop" else len(plan.sites)
+    begun = newest_facts(plan.folder / CHECKPOINTS) is not None
+    fewest = plan.federation.least_sites if begun and plan.federation.on_fault == "drop" else len(plan.sites)
     told: list[str] = []
     while missing := grid.missing():
         if missing != told:
@@ -112,7 +113,7 @@ def run_rounds(grid: SitesGrid, plan: Plan, rounds: int, progress: Progress) -> 
     checkpoints = plan.folder / CHECKPOINTS
     made = drive(
         grid, plan.sites, checkpoints, plan.recipe, plan.federation, plan.file.seed,
-        timeout=plan.file.reply_minutes * 60, on_round=on_round,
+        timeout=plan.file.reply_minutes * 60, on_round=on_round, begin_anew=False,
     )  # fmt: skip
     write_json(plan.folder / HISTORY, made.history)
     keep_encoder(plan, made)
@@ -125,7 +126,7 @@ def digest_of(model: MaskedAutoencoder) -> str:
 
 
 def keep_encoder(plan: Plan, made: Pretrained) -> None:
-    """Write the encoder as a timm folder with a model card, and beside it the whole autoencoder.
+    """Write the encoder as a timm folder with a model card, and beside it the whole autoencoder, if it is complete.
 
     Sites tell counts and losses and not their licences, so that the card says that these have to be cleared.
     """
@@ -136,7 +137,8 @@ def keep_encoder(plan: Plan, made: Pretrained) -> None:
         "numbers": site_numbers(plan, made.history),
     }  # fmt: skip
     save_encoder(made.model, plan.folder / ENCODER, made.grey_scale, description)
-    save_autoencoder(made.model, plan.folder / ENCODER / AUTOENCODER)
+    if not plan.federation.local_weights:
+        save_autoencoder(made.model, plan.folder / ENCODER / AUTOENCODER)
     write_card(plan.folder / ENCODER)
 
 

@@ -51,8 +51,12 @@ def run_coordinator(path: Path, with_nginx: bool, tell: Callable[[str], None]) -
 
 
 def space_needed(plan: Plan) -> int:
-    """Bytes of disk for messages of one round, checkpoints with the optimizer's state, and the finished encoder."""
-    return LEAST_SPACE + count_weights(plan.recipe) * BYTES_PER_WEIGHT * (2 * len(plan.sites) + 12)
+    """Bytes of disk for messages of one round, checkpoints with the optimizer's state, and the finished encoder.
+
+    Where answers are joined by a robust rule, they wait on the disk once more.
+    """
+    waiting = 2 if plan.federation.aggregation == "mean" else 3
+    return LEAST_SPACE + count_weights(plan.recipe) * BYTES_PER_WEIGHT * (waiting * len(plan.sites) + 12)
 
 
 def serve(

@@ -66,6 +66,7 @@ class Follower:
         self._plan, self._control, self._run, self._tell = plan, control, run, tell
         self._told: set[str] = set()
         self._begun = time.monotonic()
+        self._away: float | None = None
 
     def follow(self) -> str:
         """ "finished"; "failed" for an error that another attempt would meet again; or "died"."""
@@ -111,9 +112,11 @@ class Follower:
             state = self._control.run_state(self._run)
         except SuperLinkAway:
             self._once("the SuperLink does not answer")
-            return "" if time.monotonic() - self._begun < AWAY_SECONDS else "the SuperLink stayed away"
+            self._away = self._away or time.monotonic()
+            return "" if time.monotonic() - self._away < AWAY_SECONDS else "the SuperLink stayed away"
         except UltraFMError as error:  # a SuperLink without the database of the one that took the run
             return str(error)
+        self._away = None
         if state.status == "finished":
             return f"the run ended before it began: {state.details or state.ending}"
         return "" if time.monotonic() - self._begun < START_SECONDS else "the ServerApp did not start"

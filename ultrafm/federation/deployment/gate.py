@@ -16,6 +16,9 @@ from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_text, read_json
 
 ANY = "*"
+ROUND = {  # what a plan tells besides: of the run and of the round
+    "run", "round", "pass_number", "share", "last_round", "kept_rounds", "grey_mean", "grey_deviation",
+}  # fmt: skip
 ASK = "ask the coordinator; when the plan has changed, `ultrafm federation site` shows it and asks again"
 
 
@@ -72,7 +75,7 @@ def check_question(message: Message, terms: dict[str, Any]) -> None:
                 raise UltraFMError(f"message, {record}, {name}", found, "what the site accepted", ASK)
         if record == "plan" and not 0 <= int(sent.get("round", 0)) <= accepted["rounds"]:
             raise UltraFMError("message, plan, round", f"{sent['round']}", f"at most {accepted['rounds']}", ASK)
-        if record != "plan" and (extra := sorted(set(sent) - set(accepted))):
+        if extra := sorted(set(sent) - set(accepted) - (ROUND if record == "plan" else set())):
             raise UltraFMError(f"message, {record}", f"{extra[0]!r}, which was not accepted", "nothing more", ASK)
 
 

@@ -65,10 +65,19 @@ def model_card(config: Mapping[str, Any], form: str = "timm") -> str:
         "## Data\n", *data(about),
         "## Licences\n", *licences(about),
         "## How it was trained\n", *training(about),
-        "## Limits\n", bullets(LIMITS),
+        "## Limits\n", bullets([*LIMITS, *local_limits(about)]),
         "## How to load it\n", loading(config, form),
     ]  # fmt: skip
     return "\n".join(parts).rstrip() + "\n"
+
+
+def local_limits(about: Mapping[str, Any]) -> list[str]:
+    """What is to be said where weights stayed at the sites."""
+    patterns = about.get("federation", {}).get("local_weights", "")
+    said = (
+        f"Weights named `{patterns}` stayed at the sites; where they belong to this network, they are untrained here."
+    )
+    return [said] if patterns else []
 
 
 def licence_id(about: Mapping[str, Any]) -> str:
