@@ -11,7 +11,7 @@ import numpy as np
 
 from ultrafm.federation import client_app, site
 from ultrafm.federation.driver import drive
-from ultrafm.federation.grid import PoolGrid
+from ultrafm.federation.grid import LocalGrid, PoolGrid, start_worker
 from ultrafm.federation.plan import Federation
 from ultrafm.federation.vector import to_vector
 from ultrafm.pretraining.recipe import Recipe
@@ -39,10 +39,11 @@ def striped(_curated, name, fold):
 site.site_scans = striped  # also in the workers, which import this module for its application
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, workers: int = 2) -> None:
     """Run or go on, and tell the digest."""
+    start_worker()
     nodes = [{"site": name, "curated": "", "folder": str(folder / name)} for name in SITES]
-    grid = PoolGrid(REFERENCE, nodes, 2)
+    grid = PoolGrid(REFERENCE, nodes, workers) if workers > 1 else LocalGrid(REFERENCE, nodes)
     try:
         made = drive(
             grid, SITES, folder, RECIPE, FEDERATION, 5, on_round=lambda number, _loss: print(number, flush=True)
@@ -53,4 +54,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(*sys.argv[2:] or [2]))

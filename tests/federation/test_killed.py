@@ -14,8 +14,8 @@ from ultrafm.study import REPOSITORY
 KILLS = 20
 
 
-def start(folder):
-    command = [sys.executable, "-m", "tests.federation.striped", str(folder)]
+def start(folder, workers=2):
+    command = [sys.executable, "-m", "tests.federation.striped", str(folder), str(workers)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
 
 
@@ -45,6 +45,11 @@ def kill_something(process, generator):
     else:
         generator.choice(workers).send_signal(signal.SIGKILL)
     return victim
+
+
+@pytest.mark.slow
+def test_workers_and_one_process_end_with_the_same_weights(tmp_path):
+    assert digest_of(start(tmp_path / "pool", workers=2)) == digest_of(start(tmp_path / "one", workers=1))
 
 
 @pytest.mark.slow
