@@ -67,7 +67,8 @@ def test_a_run_uses_this_python_and_leaves_no_process(tmp_path: Path, warm: Warm
     assert second == f"0 grey {tmp_path.resolve()} 7 1.0 ['x', 'y']"
     assert not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert run.seconds > 0 and 10 * 2**20 < run.peak_memory_bytes < 2**30
+    # a process that is just being forked counts as large as the one it comes from
+    assert run.seconds > 0 and 10 * 2**20 < run.peak_memory_bytes < 2**31
     assert source.read_bytes() == before
 
 
