@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ultrafm.federation.checks import longest_update, require_sound
+from ultrafm.federation.checks import longest_update, plain, require_sound
 from ultrafm.federation.compression import COMPRESSIONS, Update
 from ultrafm.federation.incidents import Fault
 from ultrafm.federation.plan import Federation
@@ -12,6 +12,11 @@ from ultrafm.federation.vector import WEIGHTS
 from ultrafm.pretraining.recipe import Recipe
 
 RECIPE = Recipe(learning_rate=0.01, clip=2.0, weight_decay=0.0)
+
+
+def test_flowers_way_of_telling_an_error_is_put_into_plain_words():
+    assert plain("<class 'ultrafm.errors.UltraFMError'>:<'plan: found 4; expected 2.'>") == "plan: found 4; expected 2."
+    assert plain("RuntimeError: disk full") == "RuntimeError: disk full"
 
 
 def update_of(length, numbers=100):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 from flwr.app import Message, MetricRecord
@@ -26,7 +27,7 @@ def read_metrics(reply: Message, number: int) -> MetricRecord:
     if reply.has_error():
         kind = "no reply" if reply.error.code == NO_REPLY else "error"
         mend = "mend the site and run the same command again; it continues from the last finished round"
-        raise Fault(kind, reply.error.reason, "an answer", mend)
+        raise Fault(kind, plain(reply.error.reason), "an answer", mend)
     metrics = reply.content["metrics"] if "metrics" in reply.content else MetricRecord()
     for name in ("round", "images", "loss"):
         if not isinstance(metrics.get(name), int | float):
@@ -38,6 +39,12 @@ def read_metrics(reply: Message, number: int) -> MetricRecord:
     if not math.isfinite(metrics["loss"]):
         raise Fault("not finite", f"a loss of {metrics['loss']}", "a finite loss", "look at the site's pictures")
     return metrics
+
+
+def plain(reason: str) -> str:
+    """The reason of an error reply without the Python around it: Flower writes "<class '...'>:<'message'>"."""
+    told = re.fullmatch(r"<class '[^']*'>:<['\"](.*)['\"]>", reason, re.DOTALL)
+    return told.group(1) if told else reason
 
 
 def read_update(reply: Message, old: np.ndarray, compression: str) -> Update:

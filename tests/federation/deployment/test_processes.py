@@ -49,6 +49,19 @@ def test_a_family_ends_to_the_last_one_also_who_does_not_listen_and_who_left_the
     )
 
 
+def test_a_program_that_wrote_over_its_mark_ends_too(tmp_path):
+    """As nginx, which writes its title over its environment."""
+    family = Family()
+    command = ["env", "-i", sys.executable, "-c", "print('up', flush=True); import time; time.sleep(99)"]
+    process = family.start(command, tmp_path / "log", dict(os.environ))
+    try:
+        assert wait_for(lambda: "up" in (tmp_path / "log").read_text())
+    finally:
+        began = time.monotonic()
+        family.end(grace=2.0)
+    assert process.poll() is not None and time.monotonic() - began < 10
+
+
 def test_a_process_that_dies_is_started_again_after_a_pause(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "LOWEST_RESTART_SECONDS", 0.05)
     family, told = Family(), []

@@ -49,8 +49,17 @@ class Family:
         return process
 
     def members(self) -> list[psutil.Process]:
-        """All living processes with the family's mark."""
-        return living_with_mark(self.mark)
+        """All living processes with the family's mark, those that were started, and their children.
+
+        A program may write over its environment, and the mark in it, as nginx does to show a title.
+        """
+        found = {process.pid: process for process in living_with_mark(self.mark)}
+        for started in self._started:
+            if started.poll() is None:
+                with suppress(psutil.Error):
+                    process = psutil.Process(started.pid)
+                    found |= {one.pid: one for one in (process, *process.children(recursive=True))}
+        return list(found.values())
 
     def end(self, grace: float = GRACE_SECONDS) -> None:
         """End all members: asked first, killed when they do not go within `grace` seconds."""
@@ -147,7 +156,12 @@ def only_one(path: Path, what: str) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UltraFMError(what, "one that runs already", "one at a time", f"end it first ({path})") from None
+            handle.seek(0)
+            mend = f"end process {handle.read().strip() or 'that holds ' + str(path)} first"
+            raise UltraFMError(what, "one that runs already", "one at a time", mend) from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
         yield
 
 
