@@ -38,7 +38,8 @@ def save_autoencoder(model: MaskedAutoencoder, path: Path) -> None:
     """Write all weights of `model` to `path`, with its settings as metadata, or nothing."""
     told = {"settings": autoencoder_settings(model)}
     tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    write_bytes(path, save(tensors, metadata={"format": "pt", "ultrafm": json.dumps(told)}))
+    # one entry only: safetensors writes several in an order that changes from process to process
+    write_bytes(path, save(tensors, metadata={"ultrafm": json.dumps(told)}))
 
 
 def load_autoencoder(path: Path) -> MaskedAutoencoder:
