@@ -129,7 +129,7 @@ def bench_engine(sites: int = 16, rounds: int = 6, repeats: int = 3) -> dict[str
     }  # fmt: skip
 
 
-def bench_pool(sites: int = 8, rounds: int = 4, products: int = 100) -> dict[str, Any]:
+def bench_pool(sites: int = 8, rounds: int = 4, products: int = 350) -> dict[str, Any]:
     """Two workers beside one process and a bare loop, where a site works for about a second."""
     torch.set_num_threads(1)
     found = {}
