@@ -16,7 +16,9 @@ import pandas as pd
 
 from ultrafm.curation import load_pictures
 from ultrafm.downstream.auc import auc_covariance
+from ultrafm.federation.compression import expected_arrays
 from ultrafm.federation.plan import Federation
+from ultrafm.federation.vector import to_vector
 from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.loop import image_losses
 from ultrafm.pretraining.model import MaskedAutoencoder
@@ -29,18 +31,22 @@ FEWEST_PATIENTS = 4
 
 
 def traffic_table(model: MaskedAutoencoder, sites: int, federation: Federation) -> pd.DataFrame:
-    """What travels between coordinator and sites, in bytes; weights are float32.
+    """What travels between coordinator and sites, in bytes: shared weights in float32, trained ones as compressed.
 
     A site takes part in as many rounds as there are passes and shares of a pass, and is asked for a validation loss
     before training and after every pass.
     """
-    weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    shared = len(to_vector(model, federation.local_patterns))
+    weights = shared * np.dtype(np.float32).itemsize
+    trained = sum(
+        np.dtype(kind).itemsize * shape[0] for kind, shape in expected_arrays(shared, federation.compression).values()
+    )
     rounds, checks = federation.passes * federation.shares, federation.passes + 1
     rows = [
         ("coordinator to site", "global weights, to train", rounds, weights),
-        ("site to coordinator", "trained weights", rounds, weights),
+        ("site to coordinator", "trained weights", rounds, trained),
         ("coordinator to site", "global weights, to validate", checks, weights),
-        ("site to coordinator", "image counts and mean losses (2 numbers)", rounds + checks, 16),
+        ("site to coordinator", "image count, mean loss and round (3 numbers)", rounds + checks, 24),
         ("site to coordinator", "image count and grey sums (3 numbers)", 1, 24),
     ]
     table = pd.DataFrame(rows, columns=["from", "what", "times for each site", "bytes each time"])

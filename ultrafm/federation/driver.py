@@ -13,6 +13,7 @@ from flwr.serverapp import Grid
 
 from ultrafm.errors import UltraFMError, one_of
 from ultrafm.federation.arrays import from_record, to_record
+from ultrafm.federation.checks import plain
 from ultrafm.federation.client_app import REFERENCE
 from ultrafm.federation.courier import Courier
 from ultrafm.federation.grid import LocalGrid, PoolGrid
@@ -161,7 +162,9 @@ def describe_sites(
 def read_description(node: int, reply: Message) -> SiteDescription:
     """What a node says of itself. Raises UltraFMError when it says nothing, or has no training image."""
     if reply.has_error():
-        raise UltraFMError(f"node {node}", reply.error.reason, "a description of the site", "mend the site, run again")
+        raise UltraFMError(
+            f"node {node}", plain(reply.error.reason), "a description of the site", "mend the site, run again"
+        )
     missing = {"metrics", "names"} - set(reply.content)
     if missing or "site" not in reply.content["names"]:
         raise UltraFMError(f"node {node}", "a description without name or numbers", "both", "install the same version")

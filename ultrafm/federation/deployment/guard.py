@@ -20,7 +20,7 @@ from typing import Any
 from flwr.supercore.constant import TASK_TYPE_TO_COMMAND, TaskType
 
 from ultrafm.errors import UltraFMError
-from ultrafm.federation.audit import append_line
+from ultrafm.federation.deployment.audit import append_line
 from ultrafm.federation.deployment.bundle import check_bundle
 
 AUDIT = "ULTRAFM_AUDIT_LOG"

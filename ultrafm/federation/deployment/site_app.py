@@ -5,7 +5,7 @@ from __future__ import annotations
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from ultrafm.federation.audit import write_audit
+from ultrafm.federation.deployment.audit import write_audit
 from ultrafm.federation.deployment.gate import keep_agreement
 
 
