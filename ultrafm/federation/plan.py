@@ -20,7 +20,7 @@ WEIGHTINGS = ("images", "root", "equal", "organs")
 
 @dataclass(frozen=True)
 class Federation:
-    """How sites work together; see `schedule.py` for `passes`, `shares` and `sites_per_round`.
+    """How sites work together; see `schedule.py` for `passes`, `shares`, `sites_per_round`, `local_epochs`.
 
     adaptive: where the adaptive optimizer is: AdamW at the sites, its moments "kept" or "reset" between rounds; or at
     the "server", with plain gradient steps of size `site_step` at the sites. Its rate is the recipe's, wherever it is.
@@ -38,6 +38,7 @@ class Federation:
     passes: int
     shares: int = 1
     sites_per_round: int = 0
+    local_epochs: int = 1
     site_batch_size: int = 8
     adaptive: str = "server"
     site_step: float = 0.1
@@ -69,7 +70,7 @@ class Federation:
 
     def schedule(self, sites: int, seed: int) -> Schedule:
         """Who trains what, when, with so many sites."""
-        return Schedule(sites, self.passes, self.shares, self.sites_per_round, seed)
+        return Schedule(sites, self.passes, self.shares, self.sites_per_round, self.local_epochs, seed)
 
     @property
     def local_patterns(self) -> tuple[str, ...]:
