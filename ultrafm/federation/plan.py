@@ -38,12 +38,12 @@ class Federation:
     passes: int
     shares: int = 1
     sites_per_round: int = 0
-    local_epochs: int = 1
     site_batch_size: int = 8
     adaptive: str = "server"
     site_step: float = 0.1
     server_optimizer: str = "usual"
     server_rate: float = 1.0
+    local_epochs: int = 1
     proximal: float = 0.0
     weighting: str = "images"
     aggregation: str = "mean"
