@@ -23,10 +23,11 @@ from ultrafm.federation.deployment.processes import (
     require_space,
     stoppable,
 )
+from ultrafm.federation.deployment.watch import Watch
 
 LEAST_SPACE = 100_000_000  # bytes
 LOOK_SECONDS = 0.5
-AUDIT_FILE = "audit.jsonl"
+AUDIT_FILE, NODE_LOG = "audit.jsonl", "supernode.log"
 
 
 def run_site(path: Path, accept: bool, ask: Callable[[str], str], tell: Callable[[str], None]) -> None:
@@ -36,10 +37,13 @@ def run_site(path: Path, accept: bool, ask: Callable[[str], str], tell: Callable
     with only_one(site.folder / "site.lock", f"site {site.file.site}"), stoppable():
         require_space(site.folder, LEAST_SPACE + 6 * BYTES_PER_WEIGHT * count_weights(site.plan.recipe))
         acceptance = ensure_acceptance(site, accept, ask, tell)
-        family, commands = Family(), write_commands(site.folder / "supernode" / "commands")
+        home = site.folder / "supernode"
+        family, commands = Family(), write_commands(home / "commands")
+        watch = Watch(site.folder / AUDIT_FILE, home / NODE_LOG, site.plan.file.address, tell)
 
         def start() -> subprocess.Popen[bytes]:
             knock_until_in(site.plan.file.address, str(site.authority), key, tell)
+            watch.joined()
             tell(f"joined {site.plan.file.address} as {site.file.site}; log: {site.folder / AUDIT_FILE}")
             return start_supernode(site, acceptance, commands, family)
 
@@ -49,6 +53,7 @@ def run_site(path: Path, accept: bool, ask: Callable[[str], str], tell: Callable
             while True:
                 tasks.look()
                 node.look()
+                watch.look()
                 time.sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
             tell("leaving")
@@ -86,4 +91,4 @@ def start_supernode(site: JoiningSite, acceptance: Path, commands: Path, family:
         "--auth-supernode-private-key", str(site.key), "--host", "127.0.0.1", "--port", str(free_port()),
         "--node-config", str(configuration),
     ]  # fmt: skip
-    return family.start(command, home / "supernode.log", environment_of(site, commands))
+    return family.start(command, home / NODE_LOG, environment_of(site, commands))
