@@ -37,6 +37,7 @@ from ultrafm.manifests.sources import has_table
 HOUSE = "house"  # what names files, or shows more than the store: it never leaves the site
 HASHES = ("hash", "sha256", "uid")  # how the columns end that no data sheet shows; most of a large site's table
 INPUT, SUMMARY = "input.json", "summary.json"
+BUDGET = "privacy.json"  # of the manifest, where it sets one
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,12 @@ def staying(rows: Sequence[Row], registry: Registry) -> list[Row]:
 
 def fingerprint(asked: Asked, registry: Registry) -> str:
     """SHA-256 over all that decides what a site's folder will hold."""
-    parts = [asked.manifest.model_dump_json(), asked.source.model_dump_json(), settings_text(asked.settings)]
+    unset = {"privacy"} if asked.manifest.privacy is None else set()
+    parts = [
+        asked.manifest.model_dump_json(exclude=unset),
+        asked.source.model_dump_json(),
+        settings_text(asked.settings),
+    ]
     parts += [str(RULES), str(asked.seed), registry.lock.model_dump_json(), asked.listed]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -173,6 +179,8 @@ def write_site(asked: Asked, out: Path, judged: Judged, registry: Registry, work
             sheet["left_out"], content, release.granted,
         )  # fmt: skip
         write_json(folder / SUMMARY, asdict(summary))
+        if manifest.privacy is not None:
+            write_json(folder / BUDGET, manifest.privacy.model_dump())
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
         work_place = os.path.relpath(work_path, out)

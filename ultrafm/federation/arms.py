@@ -24,10 +24,11 @@ from ultrafm.curation.sheets.licences import carried, licences
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.courier import Courier
 from ultrafm.federation.driver import common_grey_scale, federate, meet_sites, open_grid
-from ultrafm.federation.encoder import site_numbers, write_encoder
+from ultrafm.federation.encoder import image_counts, site_numbers, write_encoder
 from ultrafm.federation.grid import start_worker
 from ultrafm.federation.incidents import Incident
 from ultrafm.federation.plan import Federation
+from ultrafm.federation.privacy.report import privacy_facts
 from ultrafm.federation.site import site_scans
 from ultrafm.federation.vector import WEIGHTS, as_views, load_vector
 from ultrafm.files import write_json
@@ -91,14 +92,15 @@ def keep_encoder(
     grey_scale: GreyScale,
     sites: list[str],
     numbers: dict[str, dict[str, float]] | None = None,
+    privacy: dict[str, Any] | None = None,
 ) -> Path:
     """Write an arm's encoder as a timm folder, with a model card, and beside it the whole autoencoder.
 
-    `numbers`: what is known of each site, such as {"images": 116, "validation_loss": 0.7}.
+    `numbers`: what is known of each site, such as {"images": 116, "validation_loss": 0.7}. `privacy`: `privacy_facts`.
     """
     about: dict[str, Any] = {
         "arm": arm, "sites": sites, "seed": place.seed, "licences": carried(licences(place.curated, sites)),
-        "numbers": numbers or {},
+        "numbers": numbers or {}, **(privacy or {}),
     }  # fmt: skip
     if sites:
         about["images"] = image_origin(place.curated, sites)
@@ -110,7 +112,8 @@ def agree_on_grey_scale(place: Workplace, sites: list[str]) -> GreyScale:
     """The grey normalisation of all sites together, from three numbers that each of them tells."""
     grid = open_grid(place.curated, sites, place.folder / "federated" / "sites", workers=1)
     courier = Courier(grid, {}, timeout=600.0)
-    return common_grey_scale(meet_sites(courier, sites, place.folder / "federated", place.federation))
+    nodes = meet_sites(courier, sites, place.folder / "federated", place.federation)
+    return common_grey_scale(nodes, place.federation)
 
 
 def pretrain_arms(
@@ -143,8 +146,9 @@ def pretrain_federated(place: Workplace, sites: list[str], workers: int) -> list
     made = federate(
         place.curated, sites, place.folder / "federated", place.recipe, place.federation, place.seed, workers
     )
-    numbers = site_numbers({one.site: one.images for one in made.sites}, made.history, place.federation.passes)
-    keep_encoder(place, "federated", made.model, made.grey_scale, sites, numbers)
+    numbers = site_numbers(image_counts(made.sites, place.federation), made.history, place.federation.passes)
+    privacy = privacy_facts(place.folder / "federated", place.federation, place.seed)
+    keep_encoder(place, "federated", made.model, made.grey_scale, sites, numbers, privacy)
     return made.history
 
 

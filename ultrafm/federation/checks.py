@@ -86,17 +86,35 @@ def require_sound(update: Update, longest: float) -> None:
         raise Fault("too long", found, f"at most {longest:.3g}, which is as far as its steps can lead")
 
 
-def longest_update(recipe: Recipe, federation: Federation, steps: int, old: np.ndarray) -> float:
+def longest_update(recipe: Recipe, federation: Federation, steps: int, old: np.ndarray, patients: int = 0) -> float:
     """How far so many steps at a site can move weights, whatever the pictures: nothing honest is longer.
+
+    `patients` of the site count with privacy of patients only, whose noise is longer with a probability of 1e-21.
 
     Plain steps: each has the length `site_step` times that of a gradient which is clipped to `recipe.clip`. AdamW: each
     moves a weight by at most rate x (1 - b1) / sqrt((1 - b2)(1 - b1^2 / b2)), which is 1.17 times the rate for b1 0.9
     and b2 0.95 (from the inequality of Cauchy and Schwarz), and by its decay.
     """
     slack = SLACK[federation.compression]
+    if federation.is_at_sites:
+        return slack * federation.site_step * longest_noisy_steps(federation, steps, len(old), patients)
     if federation.adaptive == "server":
         return slack * steps * federation.site_step * recipe.clip
     numbers = math.sqrt(len(old))
     start, step = float(np.linalg.norm(old)), ADAM_STEP * recipe.peak_rate * numbers
     decay = recipe.peak_rate * recipe.weight_decay * (start + steps * step)
     return slack * steps * (step + decay)
+
+
+def longest_noisy_steps(federation: Federation, steps: int, numbers: int, patients: int) -> float:
+    """How long the noisy gradients of so many steps are together, but for a probability of 1e-21.
+
+    At most `clip` from every patient who is sampled; their number has a tail as Bernstein's inequality says. The noise
+    of all steps together is one Gaussian, whose length exceeds sqrt(numbers) + t deviations with probability below
+    exp(-t^2 / 2) (Laurent and Massart 2000, lemma 1).
+    """
+    tail, expected = 10.0, patients / max(-(-patients // federation.site_batch_size), 1)
+    mean = steps * expected
+    sampled = min(mean + tail**2 / 3 + tail * math.sqrt(2 * mean + tail**2 / 9), steps * patients)
+    noise = federation.noise * math.sqrt(steps) * (math.sqrt(numbers) + tail)
+    return federation.clip * (sampled + noise) / max(expected, 1)

@@ -15,13 +15,13 @@ from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.deployment.site_app import SiteApp
 from ultrafm.federation.licences import site_licence
+from ultrafm.federation.privacy.at_site import describe_protected, refuse_loss, train_protected
 from ultrafm.federation.site import (
     RoundPlan,
     SiteModel,
     describe_site,
     open_site_model,
     site_organs,
-    train_site,
     validate_site,
 )  # fmt: skip
 from ultrafm.federation.vector import WEIGHTS, load_vector
@@ -61,7 +61,8 @@ def whereabouts(context: Context) -> tuple[str, str, Path]:
 def describe(message: Message, context: Context) -> Message:
     """Which site this node is, how many training images it holds, and their grey sums; organs and licence if asked."""
     curated, site, _folder = whereabouts(context)
-    images, grey, squares = describe_site(curated, site)
+    privacy = str(message.content["config"].get("privacy", "none"))
+    images, grey, squares = describe_protected(curated, site, privacy) or describe_site(curated, site)
     records = {"metrics": MetricRecord({"images": images, "grey": grey, "squares": squares})}
     records["names"] = ConfigRecord({"site": site})
     if message.content["config"]["organs"]:
@@ -76,7 +77,7 @@ def train_round(message: Message, context: Context) -> Message:
     """Train the received weights on the site's images for one round and send them back with counts and losses."""
     recipe, here = receive_model(message)
     plan = RoundPlan(**dict(message.content["plan"]))
-    outcome = train_site(here, recipe, plan, *whereabouts(context))
+    outcome = train_protected(here, recipe, plan, *whereabouts(context))
     metrics = MetricRecord({"images": outcome.images, "loss": outcome.loss, "round": plan.round})
     return Message(RecordDict({"arrays": to_record(outcome.arrays), "metrics": metrics}), reply_to=message)
 
@@ -86,6 +87,7 @@ def validate(message: Message, context: Context) -> Message:
     """Mean loss of the received weights on the site's validation images, and how many these are."""
     recipe, here = receive_model(message)
     plan = dict(message.content["plan"])
+    refuse_loss(*whereabouts(context)[:2], str(plan.get("privacy", "none")))
     outcome = validate_site(here, recipe, plan, *whereabouts(context))
     metrics = MetricRecord({"images": outcome.images, "loss": outcome.loss, "round": plan["round"]})
     return Message(RecordDict({"metrics": metrics}), reply_to=message)

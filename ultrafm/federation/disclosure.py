@@ -1,6 +1,6 @@
 """What leaves a site, and what can be told from it: counted and measured, not asserted.
 
-This federation averages weights in the clear: there is no secure aggregation and no differential privacy. Data
+Unless its plan says more, a federation averages weights in the clear, without differential privacy. Data
 locality is not privacy, so the simplest attack on the result, membership inference by a loss threshold (Yeom et al.
 2018, arXiv 1709.01604), is run on it here.
 """
@@ -34,7 +34,8 @@ def traffic_table(model: MaskedAutoencoder, sites: int, federation: Federation) 
     """What travels between coordinator and sites, in bytes: shared weights in float32, trained ones as compressed.
 
     A site takes part in as many rounds as there are passes and shares of a pass, and is asked for a validation loss
-    before training and after every pass. In a deployment it also tells the licence of its images, in a few words.
+    before training and after every pass; with privacy never. In a deployment it also tells the licence of its images,
+    in a few words.
     """
     shared = len(to_vector(model, federation.local_patterns))
     weights = shared * np.dtype(np.float32).itemsize
@@ -50,6 +51,10 @@ def traffic_table(model: MaskedAutoencoder, sites: int, federation: Federation) 
         ("site to coordinator", "image count, mean loss and round (3 numbers)", rounds + checks, 24),
         ("site to coordinator", "image count and grey sums (3 numbers)", 1, 24),
     ]
+    if federation.is_private:
+        count = "patient count" if federation.is_at_sites else "image count"
+        rows = [*rows[:2], ("site to coordinator", f"{count} and round, nothing in place of a loss", rounds, 24)]
+        rows.append(("site to coordinator", f"{count}, nothing in place of grey sums", 1, 24))
     table = pd.DataFrame(rows, columns=["from", "what", "times for each site", "bytes each time"])
     return table.assign(**{"bytes in all": table["times for each site"] * table["bytes each time"] * sites})
 

@@ -19,8 +19,9 @@ from ultrafm.federation.courier import Courier
 from ultrafm.federation.grid import LocalGrid, PoolGrid
 from ultrafm.federation.incidents import DROPPED, Incident
 from ultrafm.federation.licences import read_licence
-from ultrafm.federation.log import Row, add_bytes, add_round, add_validation
+from ultrafm.federation.log import Row, add_bytes, add_round, add_validation, without_losses
 from ultrafm.federation.plan import FAULT_FIELDS, Federation, SiteDescription
+from ultrafm.federation.privacy.protection import without_unused
 from ultrafm.federation.state import load_round, save_round
 from ultrafm.federation.strategy import FederatedRounds
 from ultrafm.federation.vector import WEIGHTS, as_views, layout, load_vector, to_vector
@@ -92,7 +93,7 @@ def drive(
     local = federation.local_patterns
     courier = Courier(grid, {}, timeout)
     nodes = meet_sites(courier, sites, folder, federation, licences)
-    grey_scale = common_grey_scale(nodes)
+    grey_scale = common_grey_scale(nodes, federation)
     strategy = FederatedRounds(nodes, recipe, federation, seed, folder, courier.incidents)
     config = round_config(recipe, federation, strategy.schedule.rounds, grey_scale, layout(model, local), seed)
     settings = describe_settings(config, federation, nodes)
@@ -101,7 +102,7 @@ def drive(
     strategy.require_possible()
     if (found := load_round(folder, settings, strategy, begin_anew)) is not None:
         arrays, finished, history = found
-    else:
+    elif not federation.is_private:
         history = validate(courier, strategy, 0, arrays, config, history)
     for number in range(finished + 1, strategy.schedule.rounds + 1):
         messages = strategy.configure_train(number, arrays, config, grid)
@@ -109,13 +110,15 @@ def drive(
         number_of_pass = strategy.schedule.place(number)[0]
         history = add_round(history, number_of_pass, strategy.site_metrics)
         history = add_bytes(history, number_of_pass, courier.take_traffic())
-        if ends := strategy.schedule.ends_pass(number):
+        if federation.is_private:
+            history = without_losses(history)
+        if (ends := strategy.schedule.ends_pass(number)) and not federation.is_private:
             history = validate(courier, strategy, number, arrays, config, history)
         facts = {"settings": settings, "round": number, "rounds": strategy.schedule.rounds, "history": history}
         facts["sites"] = [[node, asdict(one)] for node, one in nodes.items()]
         save_round(folder, arrays, strategy, facts, ends)
         if on_round:
-            on_round(number, float(losses["loss"]))
+            on_round(number, math.nan if federation.is_private else float(losses["loss"]))
     load_vector(as_views(model, local), from_record(arrays)[WEIGHTS])
     return Pretrained(model, grey_scale, history, courier.incidents, list(nodes.values()))
 
@@ -133,7 +136,7 @@ def meet_sites(
         fields["site"]: (int(node), SiteDescription(**fields)) for node, fields in known if fields["site"] in sites
     }
     courier.names.update({node: site for site, (node, _description) in before.items()})
-    asked = {"organs": federation.weighting == "organs", "licences": licences}
+    asked = described(federation, licences)
     found = before | describe_sites(courier, list(courier.grid.get_node_ids()), sites, asked)
     courier.names.update({node: site for site, (node, _description) in found.items()})
     if missing := [site for site in sites if site not in found]:
@@ -143,7 +146,7 @@ def meet_sites(
 
 
 def describe_sites(
-    courier: Courier, nodes: Sequence[int], sites: list[str], asked: Mapping[str, bool]
+    courier: Courier, nodes: Sequence[int], sites: list[str], asked: Mapping[str, bool | str]
 ) -> dict[str, tuple[int, SiteDescription]]:
     """Ask every node which site it is and how much it holds: site -> node id and description.
 
@@ -162,6 +165,12 @@ def describe_sites(
             raise UltraFMError(f"site {site}", "two nodes of this name", "one node a site", mend)
         found[site] = (node, description)
     return found
+
+
+def described(federation: Federation, licences: bool) -> dict[str, bool | str]:
+    """What sites are asked to tell of themselves."""
+    asked: dict[str, bool | str] = {"organs": federation.weighting == "organs", "licences": licences}
+    return asked | ({"privacy": federation.privacy} if federation.is_private else {})
 
 
 def read_description(node: int, reply: Message) -> SiteDescription:
@@ -189,8 +198,10 @@ def read_description(node: int, reply: Message) -> SiteDescription:
     return SiteDescription(site, images, grey, squares, organs, licence)
 
 
-def common_grey_scale(nodes: Mapping[int, SiteDescription]) -> GreyScale:
-    """The grey normalisation of all sites together."""
+def common_grey_scale(nodes: Mapping[int, SiteDescription], federation: Federation) -> GreyScale:
+    """The grey normalisation of all sites together; with privacy the plan's, as sites then tell nothing of it."""
+    if federation.is_private:
+        return GreyScale(federation.public_mean, federation.public_deviation)
     return grey_scale_of([(one.images, one.grey, one.squares) for one in nodes.values()])
 
 
@@ -204,7 +215,7 @@ def round_config(
         "local_epochs": federation.local_epochs, "adaptive": federation.adaptive,
         "site_step": federation.site_step, "proximal": federation.proximal,
         "compression": federation.compression, "local_weights": federation.local_weights,
-        "grey_mean": grey_scale.mean, "grey_deviation": grey_scale.deviation,
+        "grey_mean": grey_scale.mean, "grey_deviation": grey_scale.deviation, **federation.privacy_settings(),
     }  # fmt: skip
     values = {f"recipe/{key}": value for key, value in at_sites.settings().items()}
     values |= {f"layout/{key}": value for key, value in weights.items()}
@@ -233,5 +244,5 @@ def describe_settings(config: ConfigRecord, federation: Federation, nodes: Mappi
     What is done at faults does not count, so that it can be changed when a run has stopped at one; nor do licences.
     """
     rows = [{name: value for name, value in asdict(one).items() if name != "licence"} for one in nodes.values()]
-    chosen = {name: value for name, value in asdict(federation).items() if name not in FAULT_FIELDS}
+    chosen = {name: value for name, value in without_unused(federation).items() if name not in FAULT_FIELDS}
     return hash_text(json.dumps([sorted(config.items()), chosen, rows]))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ultrafm.federation.log import Row
-from ultrafm.federation.plan import Federation
+from ultrafm.federation.plan import Federation, SiteDescription
+from ultrafm.federation.privacy.protection import without_unused
 from ultrafm.pretraining.exchange.autoencoder import FILE as AUTOENCODER
 from ultrafm.pretraining.exchange.autoencoder import save_autoencoder
 from ultrafm.pretraining.exchange.card import write_card
@@ -29,14 +29,20 @@ def write_encoder(
     """Write encoder, card and, where no weights stayed at the sites, the whole autoencoder; returns the folder.
 
     `about` goes into the card: arm, sites, seed, licences, numbers (what is known of each site, such as {"images": 116,
-    "validation_loss": 0.7}), and images, if it is known whether they are "real" or "simulated".
+    "validation_loss": 0.7}), images, if it is known whether they are "real" or "simulated", and what `privacy_facts`
+    gives.
     """
-    description = about | {"recipe": recipe.settings(), "federation": asdict(federation)}
+    description = about | {"recipe": recipe.settings(), "federation": without_unused(federation)}
     save_encoder(model, folder, grey_scale, description)
     if not federation.local_weights:
         save_autoencoder(model, folder / AUTOENCODER)
     write_card(folder)
     return folder
+
+
+def image_counts(sites: Sequence[SiteDescription], federation: Federation) -> dict[str, int]:
+    """Training images of each site, as it told; none where it told its patients."""
+    return {} if federation.is_at_sites else {one.site: one.images for one in sites}
 
 
 def site_numbers(images: Mapping[str, int], history: Sequence[Row], passes: int) -> dict[str, dict[str, float]]:

@@ -45,6 +45,11 @@ def add_bytes(history: list[Row], number: int, site_bytes: Mapping[str, tuple[in
     return list(rows.values())
 
 
+def without_losses(history: list[Row]) -> list[Row]:
+    """The log of protected sites, which tell no loss."""
+    return [row | {"loss": None} for row in history]
+
+
 def _rows(history: list[Row]) -> dict[tuple[int, str], Row]:
     return {(row["pass"], row["site"]): row for row in history}
 

@@ -10,6 +10,7 @@ from typing import Any
 from ultrafm.errors import UltraFMError, one_of
 from ultrafm.federation.aggregation import AGGREGATIONS
 from ultrafm.federation.compression import COMPRESSIONS
+from ultrafm.federation.privacy.protection import Protection, require_sensible
 from ultrafm.federation.schedule import Schedule
 from ultrafm.federation.server_optimizer import ADAPTIVE, OPTIMIZERS, ServerOptimizer
 from ultrafm.pretraining.loop import LearningRate
@@ -20,7 +21,7 @@ WEIGHTINGS = ("images", "root", "equal", "organs")
 
 
 @dataclass(frozen=True)
-class Federation:
+class Federation(Protection):
     """How sites work together; see `schedule.py` for `passes`, `shares`, `sites_per_round`, `local_epochs`.
 
     adaptive: where the adaptive optimizer is: AdamW at the sites, its moments "kept" or "reset" between rounds; or at
@@ -34,6 +35,7 @@ class Federation:
     local_weights: patterns of names of weights ("decoder.*") that each site keeps for itself, by spaces.
     on_fault: "stop" at an answer that cannot be used, or "drop" it and go on while `least_sites` sites remain.
     guarded: are answers refused that training cannot have produced (see `checks.py`)? For experiments it can be off.
+    privacy and what goes with it: see `privacy.protection.Protection`.
     """
 
     passes: int
@@ -68,6 +70,7 @@ class Federation:
         for name in ("site_step", "server_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UltraFMError(f"federation, {name}", f"{getattr(self, name):g}", "a finite number above 0")
+        require_sensible(self)
 
     def schedule(self, sites: int, seed: int) -> Schedule:
         """Who trains what, when, with so many sites."""
@@ -92,7 +95,8 @@ class Federation:
 class SiteDescription:
     """What a site says of itself before the first round; `organs` only where weighting asks for it.
 
-    `licence`: see `licences.site_licence`; only in a deployment, and no weight depends on it.
+    `images` are its training images; with privacy of patients, its training patients. `licence`: see
+    `licences.site_licence`; only in a deployment, and no weight depends on it.
     """
 
     site: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,6 +14,10 @@ import torch
 from ultrafm.curation import load_pictures
 from ultrafm.federation.compression import compress, expand, parts
 from ultrafm.federation.memory import recall, remember
+from ultrafm.federation.privacy.draws import require_simulated
+from ultrafm.federation.privacy.protection import WITHHELD, Protection
+from ultrafm.federation.privacy.training import take_private_steps
+from ultrafm.federation.privacy.views import site_roster
 from ultrafm.federation.schedule import share_of
 from ultrafm.federation.vector import WEIGHTS, as_views, layout, split_weights
 from ultrafm.pretraining.checkpoint import part_of
@@ -27,14 +31,14 @@ from ultrafm.seeds import spawn, spawn_torch
 
 
 @dataclass(frozen=True)
-class RoundPlan:
+class RoundPlan(Protection):
     """What the coordinator asks of a site in round `round` of `rounds`: train on share `share` of `shares` of a pass.
 
     With `local_epochs` above 1, it is that many whole passes, of which `pass_number` is the last.
     `run` is the fingerprint of the run, so that nothing is remembered of another one.
     `last_round` is the last one in which the site's answer counted, 0 for none; `kept_rounds` those after which it goes
     on remembering. The rest is as in `plan.Federation`; with adaptive optimizers at the sites, the recipe's rate rises
-    and falls over all rounds.
+    and falls over all rounds. With privacy of patients, `batches` and images are of patients.
     """
 
     run: str
@@ -109,15 +113,44 @@ def train_site(here: SiteModel, recipe: Recipe, plan: RoundPlan, curated: str, s
     round which is repeated after a crash starts from the same.
     """
     scans = site_scans(curated, site, "train")
-    grey_scale = GreyScale(plan.grey_mean, plan.grey_deviation)
-    batches = batches_of_round(len(scans), recipe.batch_size, plan, site)
+    if plan.is_private and not plan.secure_noise:
+        require_simulated(site_roster(curated, site).simulated, site)
+    units = len(site_roster(curated, site)) if plan.is_at_sites else len(scans)
+    batches = batches_of_round(units, recipe.batch_size, plan, site)
     memory = recall(folder, plan.run, plan.last_round, site) if needs_memory(plan) and plan.last_round else {}
     take_own_weights(here, recipe, plan.seed, memory)
     optimizer = make_site_optimizer(here.model, recipe, plan.adaptive)
     if moments := part_of(memory, "moments"):
         restore_optimizer(optimizer, moments)
-    schedule = LearningRate(recipe.peak_rate, recipe.warmup)
     start = here.weights.clone()
+    pull = partial(pull_towards, here, plan.proximal, start) if plan.proximal else None
+    if plan.is_at_sites:
+        roster, steps_of_pass = site_roster(curated, site), -(-units // recipe.batch_size)
+        take_private_steps(here.model, optimizer, scans, roster, recipe, plan, site, len(batches), steps_of_pass, pull)
+        loss = WITHHELD
+    else:
+        loss = fit(here.model, optimizer, scans, batches, recipe, plan, site, pull)
+    arrays, lost = pack(here.weights, start, plan.compression, memory, trained=bool(batches))
+    if needs_memory(plan):
+        kept = {f"own/{name}": weight.detach().cpu() for name, weight in here.own.items()} | lost
+        if plan.adaptive == "kept":
+            kept |= {f"moments/{name}": one for name, one in optimizer_tensors(optimizer).items()}
+        remember(folder, plan.run, plan.round, kept, plan.kept_rounds)
+    return RoundOutcome(sum(len(rows) for rows in batches), WITHHELD if plan.is_private else loss, arrays)
+
+
+def fit(
+    model: MaskedAutoencoder,
+    optimizer: torch.optim.Optimizer,
+    scans: Scans,
+    batches: list[np.ndarray],
+    recipe: Recipe,
+    plan: RoundPlan,
+    site: str,
+    pull: Callable[[], None] | None,
+) -> float:
+    """Train the model in place on these batches at the rate that the plan tells; the mean loss."""
+    schedule, grey_scale = LearningRate(recipe.peak_rate, recipe.warmup), GreyScale(plan.grey_mean, plan.grey_deviation)
 
     def rate(step: int) -> float:
         if plan.adaptive == "server":
@@ -125,15 +158,7 @@ def train_site(here: SiteModel, recipe: Recipe, plan: RoundPlan, curated: str, s
         return schedule.at((plan.round - 1 + step / len(batches)) / plan.rounds)
 
     generator = spawn_torch(plan.seed, "training", site, plan.round)
-    pull = partial(pull_towards, here, plan.proximal, start) if plan.proximal else None
-    loss = train(here.model, optimizer, scans, batches, rate, grey_scale, recipe, generator, adjust=pull)
-    arrays, lost = pack(here.weights, start, plan.compression, memory, trained=bool(batches))
-    if needs_memory(plan):
-        kept = {f"own/{name}": weight.detach().cpu() for name, weight in here.own.items()} | lost
-        if plan.adaptive == "kept":
-            kept |= {f"moments/{name}": one for name, one in optimizer_tensors(optimizer).items()}
-        remember(folder, plan.run, plan.round, kept, plan.kept_rounds)
-    return RoundOutcome(sum(len(rows) for rows in batches), loss, arrays)
+    return train(model, optimizer, scans, batches, rate, grey_scale, recipe, generator, adjust=pull)
 
 
 def needs_memory(plan: RoundPlan) -> bool:

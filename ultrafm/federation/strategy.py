@@ -18,10 +18,14 @@ from flwr.serverapp.strategy import Strategy
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.aggregation import make_aggregation, require_majority
 from ultrafm.federation.arrays import from_record, to_record
-from ultrafm.federation.checks import longest_update, read_metrics, read_update, require_sound
+from ultrafm.federation.checks import length_of, longest_update, read_metrics, read_update, require_sound
 from ultrafm.federation.compression import Update
 from ultrafm.federation.incidents import DROPPED, Fault, Incident, RoundFailed
 from ultrafm.federation.plan import Federation, SiteDescription, site_weights
+from ultrafm.federation.privacy.accounting import least_units
+from ultrafm.federation.privacy.draws import open_draws
+from ultrafm.federation.privacy.protection import UNITS
+from ultrafm.federation.privacy.server import clip_update, protect_mean, require_site_budget
 from ultrafm.federation.schedule import share_of
 from ultrafm.federation.server_optimizer import State
 from ultrafm.federation.vector import WEIGHTS
@@ -47,7 +51,7 @@ class FederatedRounds(Strategy):
         incidents: list[Incident] | None = None,
     ) -> None:
         self.nodes, self.sites = list(sites), list(sites.values())
-        self.recipe, self.federation, self._folder = recipe, federation, folder
+        self.recipe, self.federation, self._folder, self._seed = recipe, federation, folder, seed
         self.schedule = federation.schedule(len(self.sites), seed)
         self.state: State = {}
         self.taken: dict[str, list[int]] = {one.site: [] for one in self.sites}
@@ -64,6 +68,10 @@ class FederatedRounds(Strategy):
     def require_possible(self) -> None:
         """Raises UltraFMError, before training, when a round of the schedule has too few sites for what is asked."""
         plan = self.federation
+        if plan.privacy == "sites":
+            require_site_budget(plan, self.schedule)
+        for one in self.sites if plan.is_at_sites else ():
+            least_units(one.images, plan.delta, f"site {one.site}, federation, delta", UNITS["patients"])
         for number in range(1, self.schedule.rounds + 1):
             asked = self.schedule.sites_of(number)
             if len(asked) < plan.least_sites:
@@ -124,16 +132,27 @@ class FederatedRounds(Strategy):
             except Fault as fault:
                 self._fault(server_round, site, fault)
                 continue
+            if self.federation.privacy == "sites":
+                update = clip_update(update, length_of(update), self.federation.clip)
             aggregation.add(update, self._weight(place, metrics["images"]))
             self.site_metrics[site] = metrics
         self._require_sites(server_round)
         for site in self.site_metrics:
             kept = self.rounds_to_keep(site, server_round)
             self.taken[site] = [one for one in self.taken[site] if one in kept] + [server_round]
-        joined = {WEIGHTS: aggregation.joined()}
+        joined = {WEIGHTS: self._with_noise(server_round, aggregation.joined())}
         rate = self._rate(server_round)
         new, self.state = self._optimize({WEIGHTS: self._old}, joined, self.state, rate, server_round)
         return to_record(new), mean_loss(self.site_metrics)
+
+    def _with_noise(self, number: int, joined: np.ndarray) -> np.ndarray:
+        """The joined update as it is, or with privacy of sites the noisy mean over those that were asked."""
+        plan, asked = self.federation, self.schedule.sites_of(number)
+        if plan.privacy != "sites":
+            return joined
+        counted = sum(metrics["images"] > 0 for metrics in self.site_metrics.values())
+        draws = open_draws(plan.secure_noise, True, self._seed, "coordinator", number)  # sites refuse for themselves
+        return protect_mean(joined, counted, len(asked), plan, draws)
 
     def _accept(self, number: int, place: int, reply: Message) -> tuple[MetricRecord, Update]:
         """What a site reports and its update. Raises Fault when they cannot be of this round of this site."""
@@ -143,7 +162,8 @@ class FederatedRounds(Strategy):
             steps, images = self.expected_share(place, number)
             if metrics["images"] != images:
                 raise Fault("image count", f"{metrics['images']} images", f"{images}, as the site's share has")
-            require_sound(update, longest_update(self.recipe, self.federation, steps, self._old))
+            units = self.sites[place].images
+            require_sound(update, longest_update(self.recipe, self.federation, steps, self._old, units))
         return metrics, update
 
     def expected_share(self, place: int, number: int) -> tuple[int, int]:

@@ -416,6 +416,13 @@ class WordMap(Strict):
     )
 
 
+class Privacy(Strict):
+    """What a site's training patients may lose at most, over all trainings on its store: differential privacy."""
+
+    epsilon: float = Field(gt=0, le=1000)
+    delta: float = Field(gt=0, lt=1, description="below one over the number of training patients")
+
+
 class SiteManifest(Strict):
     """What a site is: who publishes it, what it scans, what it is asked, how it is split and where its images are."""
 
@@ -433,6 +440,7 @@ class SiteManifest(Strict):
     tasks: tuple[Task, ...] = ()
     split: Split
     quality: Quality = Quality()
+    privacy: Privacy | None = Field(default=None, description="null: the site sets no limit of its own")
     default_source: Literal["phantom", "open", "local"] | None = None
     sources: Sources
     public_counterpart: Counterpart | None = None

@@ -152,12 +152,16 @@ class MaskedAutoencoder(nn.Module):
             nn.init.normal_(self.encoder.reg_token, std=1e-6)
 
     def encode(
-        self, pictures: torch.Tensor, keep: torch.Tensor, acquisition: Acquisition | None = None
+        self,
+        pictures: torch.Tensor,
+        keep: torch.Tensor,
+        acquisition: Acquisition | None = None,
+        absent: bool | None = None,
     ) -> torch.Tensor:
         """Tokens of the class, of the registers if there are any, and of the visible patches.
 
         (B, 1, S, S), (B, K) -> (B, prefix + K, D). Hidden patches are not even embedded. Places of `keep` that are
-        ABSENT take no part: no token attends to theirs.
+        ABSENT take no part: no token attends to theirs. `absent`: are there any? None looks, which vmap cannot.
         """
         encoder, prefix = self.encoder, self.encoder.num_prefix_tokens
         pixels = take(patchify(pictures, self.patch_size), keep)  # (B, K, P * P)
@@ -170,12 +174,14 @@ class MaskedAutoencoder(nn.Module):
         first = (first + encoder.pos_embed[:, :prefix]).expand(len(pictures), -1, -1)
         if self.acquisition is not None and acquisition is not None:
             first = first + functional.pad(self.acquisition(acquisition), (0, 0, 1, 0))
-        tokens, attended = torch.cat([first, visible.to(first.dtype)], dim=1), attention_mask(keep, prefix)
+        tokens, attended = torch.cat([first, visible.to(first.dtype)], dim=1), attention_mask(keep, prefix, absent)
         for block in encoder.blocks:
             tokens = block(tokens, attn_mask=attended)
         return encoder.norm(tokens)
 
-    def decode(self, tokens: torch.Tensor, keep: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    def decode(
+        self, tokens: torch.Tensor, keep: torch.Tensor, wanted: torch.Tensor, absent: bool | None = None
+    ) -> torch.Tensor:
         """Predicted pixels of the `wanted` (B, W) hidden patches, in units of their own deviation: (B, W, P * P).
 
         Places of `wanted` that are ABSENT take no part. A hidden patch that is not wanted is not decoded at all (Wang
@@ -186,7 +192,7 @@ class MaskedAutoencoder(nn.Module):
         visible = known[:, 1:] + take(places[1:], keep)
         unknown = self.mask_token + take(places[1:], wanted)
         tokens = torch.cat([known[:, :1] + places[:1], visible, unknown.to(visible.dtype)], dim=1)
-        attended = attention_mask(torch.cat([keep, wanted], dim=1), 1)
+        attended = attention_mask(torch.cat([keep, wanted], dim=1), 1, absent)
         for block in self.decoder:
             tokens = block(tokens, attn_mask=attended)
         return self.to_pixels(self.decoder_norm(tokens[:, -wanted.shape[1] :]))
@@ -197,17 +203,23 @@ class MaskedAutoencoder(nn.Module):
         keep: torch.Tensor,
         wanted: torch.Tensor,
         acquisition: Acquisition | None = None,
+        absent: bool | None = None,
     ) -> torch.Tensor:
         """`decode(encode(pictures))`."""
-        return self.decode(self.encode(pictures, keep, acquisition), keep, wanted)
+        return self.decode(self.encode(pictures, keep, acquisition, absent), keep, wanted, absent)
 
 
-def attention_mask(chosen: torch.Tensor, before: int) -> torch.Tensor | None:
+def attention_mask(chosen: torch.Tensor, before: int, absent: bool | None = None) -> torch.Tensor | None:
     """Which tokens may be attended to: (B, 1, 1, before + K) bool for (B, K) patches; None when none is ABSENT.
+
+    `absent` says whether any is; None looks.
 
     A compiled model is only given pictures that keep equal numbers of patches: looking would end its graph.
     """
-    if torch.compiler.is_compiling() or (present := chosen >= 0).all():
+    if absent is False or torch.compiler.is_compiling():
+        return None
+    present = chosen >= 0
+    if absent is None and present.all():
         return None
     return functional.pad(present, (before, 0), value=True)[:, None, None]
 

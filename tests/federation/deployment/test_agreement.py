@@ -20,6 +20,7 @@ from ultrafm.federation.deployment.gate import accepted_terms, check_answer
 from ultrafm.federation.deployment.plans import read_plan, read_site
 from ultrafm.federation.driver import drive, federate
 from ultrafm.federation.grid import LocalGrid
+from ultrafm.federation.privacy.views import Roster
 from ultrafm.files import read_json, write_json
 
 SITES = ("site_01_a", "site_02_b")
@@ -270,3 +271,34 @@ def test_what_is_shown_and_what_may_leave_follow_the_plans_training(write_plan, 
     smaller = "compression" in training or "local_weights" in training
     assert (agreement.bytes_of(terms) < agreement.bytes_of(whole)) == smaller
     assert ("organs" in terms["leaves"]["query.describe"]) == ("weighting" in training)
+
+
+def test_with_privacy_the_agreement_says_so_and_holds_while_training(write_plan, images, tmp_path, monkeypatch):
+    """No loss and no grey sum leaves, a question for them is refused, and the terms tell who adds which noise."""
+    rows = {f"patient {number}": np.arange(2 * number, 2 * number + 2) for number in range(4)}
+    for room in ("ultrafm.federation.site", "ultrafm.federation.privacy.at_site"):
+        monkeypatch.setattr(f"{room}.site_roster", lambda *_: Roster(rows, True))
+    training = {"passes": 1, "site_batch_size": 2, "privacy": "patients", "noise": 1.5, "clip": 0.5, "delta": 0.01}
+    plan = read_plan(write_plan(training=training | {"secure_noise": False, "epsilon": 30.0}))
+    terms = terms_of(plan, SITES[0])
+    shown = "\n".join(describe_terms(terms, {"train": 8}))
+    assert "privacy of patients: this site adds noise" in shown and "noise of 1.5 times the clip 0.5" in shown
+    assert "epsilon at delta 0.01, at most 30 in this run" in shown and "comes from a seed" in shown
+    assert "mean loss" not in shown and "evaluate" not in shown
+    assert set(leaving(plan.federation)) == set(terms["leaves"]) == {"query.describe", "train"}
+    configurations = []
+    for site in SITES:
+        path = tmp_path / site / "acceptance.json"
+        write_json(path, {"hash": agreement.hash_terms(terms_of(plan, site)), "terms": terms_of(plan, site)})
+        paths = {"curated": tmp_path / "curated", "folder": tmp_path / site, "acceptance": path}
+        configurations.append({"site": site, **{name: str(path) for name, path in paths.items()}})
+    accepted_terms.cache_clear()
+    grid = LocalGrid(REFERENCE, configurations[:1])
+    made = drive(
+        grid, [SITES[0]], tmp_path / "run", plan.recipe, plan.federation, plan.file.seed, licences=True
+    )
+    assert [row["images"] for row in made.history] == [4] and made.history[0]["loss"] is None
+    plain = RecordDict({"config": ConfigRecord({"organs": False})})
+    assert "as the site accepted" in ask_site(configurations, "query.describe", plain).error.reason
+    empty = RecordDict({"config": ConfigRecord({})})
+    assert "the kind 'evaluate'" in ask_site(configurations, "evaluate", empty).error.reason

@@ -19,7 +19,7 @@ from ultrafm.federation.compression import expected_arrays
 from ultrafm.federation.deployment.changes import describe_changes
 from ultrafm.federation.deployment.gate import ANY, array_length, hash_terms
 from ultrafm.federation.deployment.plans import JoiningSite, Plan
-from ultrafm.federation.driver import round_config
+from ultrafm.federation.driver import described, round_config
 from ultrafm.federation.licences import TOLD
 from ultrafm.federation.plan import Federation
 from ultrafm.federation.vector import layout
@@ -59,15 +59,14 @@ def leaving(federation: Federation) -> dict[str, dict[str, list[str]]]:
 
     The one name ANY stands for names that only the site's images tell.
     """
-    described = {"metrics": ["images", "grey", "squares"], "names": ["site"], "licence": list(TOLD)}
+    answer: dict[str, list[str]] = {
+        "metrics": ["images", "grey", "squares"], "names": ["site"], "licence": list(TOLD),
+    }  # fmt: skip
     if federation.weighting == "organs":
-        described["organs"] = [ANY]
+        answer["organs"] = [ANY]
     arrays, metrics = list(expected_arrays(1, federation.compression)), ["images", "loss", "round"]
-    return {
-        "query.describe": described,
-        "train": {"arrays": arrays, "metrics": metrics},
-        "evaluate": {"metrics": metrics},
-    }
+    trained = {"query.describe": answer, "train": {"arrays": arrays, "metrics": metrics}}
+    return trained if federation.is_private else trained | {"evaluate": {"metrics": metrics}}
 
 
 def shape_of(text: str) -> tuple[int, ...]:
@@ -89,7 +88,7 @@ def terms_of(plan: Plan, site: str) -> dict[str, Any]:
     return {
         "federation": plan.file.name, "site": site, "coordinator": plan.file.address, "ultrafm": __version__,
         "asked": asked, "leaves": leaving(federation), "arrays": arrays_of(plan),
-        "describe": {"organs": federation.weighting == "organs", "licences": True},
+        "describe": described(federation, licences=True),
     }  # fmt: skip
 
 
@@ -116,13 +115,14 @@ def describe_terms(terms: dict[str, Any], images: dict[str, int]) -> list[str]:
     ]
     packed = plan["compression"] != "none"
     how = f"packed as {plan['compression']} into {bytes_of(terms):,} bytes" if packed else f"{bytes_of(terms):,} bytes"
-    meaning = [f"{kind}: {text}" for kind, text in MEANING.items()]
+    meaning = [f"{kind}: {text}" for kind, text in meaning_of(terms).items()]
     meaning[0] += f"; {ORGANS}" * terms["describe"]["organs"]
     folds = ", ".join(f"{count} {fold}" for fold, count in sorted(images.items()))
     return [
         f"Federation {terms['federation']}, coordinator {terms['coordinator']}, this site: {terms['site']}",
         f"Images of the site: {folds}. They stay here, with every name, date and path.",
         f"Up to {plan['rounds']} rounds a run. In each, this site is sent a model and trains it on training images.",
+        *protection_of(plan),
         "What leaves the site:",
         *(f"  {line}" for line in meaning),
         f"  the weights, {len(pairs)} tensors, {how} each time:",
@@ -148,6 +148,29 @@ def changed_terms(earlier: dict[str, Any], terms: dict[str, Any]) -> list[str]:
         *(f"  {line}" for line in describe_changes(earlier["terms"], terms)),
         f"All else is as it was accepted; to see all of it, put {FILE} away and start again.",
     ]
+
+
+def meaning_of(terms: dict[str, Any]) -> dict[str, str]:
+    """Kind of message -> what its answer tells, in words."""
+    unit = {"patients": "patients", "sites": "images"}.get(terms["describe"].get("privacy", ""), "")
+    return {
+        "query.describe": f"once a run: the site's name; how many training {unit}; zeros in place of grey sums",
+        "train": f"after each round of training: the weights below; how many {unit} a round has; no loss; the round",
+    } if unit else MEANING  # fmt: skip
+
+
+def protection_of(plan: dict[str, Any]) -> list[str]:
+    """The privacy of the agreed plan, as lines; none without."""
+    if plan.get("privacy", "none") == "none":
+        return []
+    told = f"noise of {plan['noise']:g} times the clip {plan['clip']:g}, epsilon at delta {plan['delta']:g}"
+    limit = f", at most {plan['epsilon']:g} in this run" if plan["epsilon"] else ", without a limit in this plan"
+    who = {
+        "patients": "Differential privacy of patients: this site adds noise before anything leaves it",
+        "sites": "Differential privacy of sites: the coordinator, who sees this site's weights, adds noise",
+    }[plan["privacy"]]
+    seeded = ["The noise comes from a seed: for simulated images only."] * (not plan["secure_noise"])
+    return [f"{who}; {told}{limit}.", *seeded]
 
 
 def count_images(site: JoiningSite) -> dict[str, int]:

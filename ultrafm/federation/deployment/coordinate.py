@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -18,8 +19,9 @@ from ultrafm.federation.deployment.plans import Plan, allowed_keys
 from ultrafm.federation.deployment.processes import only_one
 from ultrafm.federation.deployment.sites_grid import SitesGrid
 from ultrafm.federation.driver import Pretrained, common_grey_scale, describe_settings, drive, round_config
-from ultrafm.federation.encoder import site_numbers, write_encoder
+from ultrafm.federation.encoder import image_counts, site_numbers, write_encoder
 from ultrafm.federation.plan import SiteDescription
+from ultrafm.federation.privacy.report import privacy_facts
 from ultrafm.federation.vector import to_vector
 from ultrafm.files import read_json, write_json
 from ultrafm.pretraining.checkpoint import newest_facts
@@ -54,7 +56,7 @@ class Progress:
         self._told |= values
         write_json(self._folder / PROGRESS, self._told)
 
-    def add_round(self, number: int, loss: float, seconds_left: float) -> None:
+    def add_round(self, number: int, loss: float | None, seconds_left: float) -> None:
         """Add a round that is done."""
         losses = self._told["losses"] | {str(number): loss}
         write_json(self._folder / LOSSES, losses)
@@ -124,7 +126,7 @@ def run_rounds(grid: SitesGrid, plan: Plan, rounds: int, progress: Progress) -> 
     clock = Clock(rounds)
 
     def on_round(number: int, loss: float) -> None:
-        progress.add_round(number, loss, clock.left(number))
+        progress.add_round(number, loss if math.isfinite(loss) else None, clock.left(number))  # protected: no loss
 
     checkpoints = plan.folder / CHECKPOINTS
     made = drive(
@@ -147,7 +149,7 @@ def require_same_plan(plan: Plan) -> None:
     federation, seed = plan.federation, plan.file.seed
     rounds = federation.schedule(len(plan.sites), seed).rounds
     weights = layout_of(plan.recipe, federation.local_patterns)
-    config = round_config(plan.recipe, federation, rounds, common_grey_scale(known), weights, seed)
+    config = round_config(plan.recipe, federation, rounds, common_grey_scale(known, federation), weights, seed)
     before = [one.site for one in known.values()]
     if before != plan.sites or facts["settings"] != describe_settings(config, federation, known):
         other = f" with the sites {', '.join(before)}" * (before != plan.sites)
@@ -163,10 +165,12 @@ def digest_of(model: MaskedAutoencoder) -> str:
 
 def keep_encoder(plan: Plan, made: Pretrained) -> None:
     """Write the encoder with its model card, which tells the licences as the sites told them."""
-    licences = [{"site": one.site, "images": one.images, **one.licence} for one in made.sites]
+    images = image_counts(made.sites, plan.federation)
+    licences = [{"site": one.site, "images": images.get(one.site), **one.licence} for one in made.sites]
     about = {
         "arm": "federated", "sites": plan.sites, "seed": plan.file.seed, "licences": carried(licences),
-        "numbers": site_numbers({one.site: one.images for one in made.sites}, made.history, plan.federation.passes),
+        "numbers": site_numbers(images, made.history, plan.federation.passes),
+        **privacy_facts(plan.folder / CHECKPOINTS, plan.federation, plan.file.seed),
     }  # fmt: skip
     write_encoder(plan.folder / ENCODER, made.model, made.grey_scale, plan.recipe, plan.federation, about)
 

@@ -102,7 +102,7 @@ class Follower:
             if int(number) <= begun:
                 continue
             left = f"; {describe_seconds(progress['seconds_left'])} left" if int(number) == progress["round"] else ""
-            line = f"round {number} of {progress['rounds']}: loss {loss:.4f}"
+            line = f"round {number} of {progress['rounds']}{loss_in_words(loss)}"
             if line not in self._told:
                 self._told.add(line)
                 self._tell(line + left)
@@ -167,8 +167,13 @@ def describe_status(path: Path) -> tuple[list[str], bool]:
             state = "interrupted"
         well = well and state not in ("failed", "interrupted")
         lines.append(f"run: {state}, round {progress['round']} of {progress['rounds']}")
-        lines += [f"round {number}: loss {loss:.4f}" for number, loss in list(progress["losses"].items())[-5:]]
+        lines += [f"round {number}{loss_in_words(loss)}" for number, loss in list(progress["losses"].items())[-5:]]
         lines += [f"error: {progress['error']}"] * bool(progress["error"])
         lines += [f"note: {note}" for note in progress["notes"][-5:]]
     lines += [f"incident: {one}" for one in incidents(plan)]
     return lines, well
+
+
+def loss_in_words(loss: float | None) -> str:
+    """A round's loss, to follow its number; protected sites tell none."""
+    return ": done" if loss is None else f": loss {loss:.4f}"

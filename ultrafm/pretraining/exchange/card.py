@@ -54,7 +54,8 @@ def model_card(config: Mapping[str, Any], form: str = "timm") -> str:
 
     `config` is that of `save_encoder`. Of its description `ultrafm` it uses, where they are there: `sites` (names),
     `numbers` ({site: {"images": count, "validation_loss": loss}}), `images` ("real" or "simulated"), `licences` (see
-    `carried`), `recipe`, `federation`, `arm`, `seed` and `imported from`. `form` decides how loading is shown.
+    `carried`), `recipe`, `federation`, `arm`, `seed`, `privacy` and `imported from`. `form` decides how
+    loading is shown.
     """
     about = config.get("ultrafm") or {}
     head = {"library_name": LIBRARIES[form], "license": licence_id(about), "tags": tags(about)}
@@ -64,7 +65,7 @@ def model_card(config: Mapping[str, Any], form: str = "timm") -> str:
         "## What it is\n", what_it_is(config, about),
         "## Data\n", *data(about),
         "## Licences\n", *licences(about),
-        "## How it was trained\n", *training(about),
+        "## How it was trained\n", *training(about), *privacy(about),
         "## Limits\n", bullets([*LIMITS, *local_limits(about)]),
         "## How to load it\n", loading(config, form),
     ]  # fmt: skip
@@ -207,6 +208,16 @@ def training(about: Mapping[str, Any]) -> list[str]:
     if "seed" in about:
         lines.append(f"Seed: {about['seed']}.\n")
     return lines or ["Not stated.\n"]
+
+
+def privacy(about: Mapping[str, Any]) -> list[str]:
+    """What was spent of differential privacy, and under which assumptions; nothing where there is none."""
+    if not (told := about.get("privacy")):
+        return []
+    head = list(told["sites"][0]) if told["sites"] else []
+    rows = [["" if one is None else f"{one:.4g}" if isinstance(one, float) else str(one) for one in row.values()]
+            for row in told["sites"]]  # fmt: skip
+    return [f"## Differential privacy of {told['unit']}\n", table(head, rows), bullets(told["assumptions"])]
 
 
 def loading(config: Mapping[str, Any], form: str) -> str:
