@@ -171,7 +171,7 @@ def ask(folder, content, kind):
 
 def test_a_protected_site_tells_its_patients_and_no_grey_values(tmp_path, stripes, monkeypatch):
     monkeypatch.setattr(site_room, "describe_site", lambda *_: pytest.fail("images were looked at"))
-    asked = {"config": {"organs": False, "privacy": "patients"}}
+    asked = {"config": {"organs": False, "licences": False, "privacy": "patients"}}
     reply = ask(tmp_path, asked, "query.describe")
     assert dict(reply.content["metrics"]) == {"images": 4, "grey": 0.0, "squares": 0.0}
     assert set(reply.content) == {"metrics", "names"}
