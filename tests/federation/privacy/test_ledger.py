@@ -193,13 +193,10 @@ def test_the_ledger_lies_beside_the_stores_and_not_in_them(tmp_path):
     assert [asdict(one) for one in read_ledger(path)] == [asdict(ASKED)]
 
 
-def test_questions_differ_with_run_round_and_weights():
+def test_questions_differ_with_plan_and_weights():
     weights = np.arange(3, dtype=np.float32)
-    told = {
-        question_of("a", 1, weights), question_of("b", 1, weights), question_of("a", 2, weights),
-        question_of("a", 1, weights + 1),
-    }  # fmt: skip
-    assert len(told) == 4 and question_of("a", 1, weights.copy()) in told
+    told = {question_of("a", weights), question_of("b", weights), question_of("a", weights + 1)}
+    assert len(told) == 3 and question_of("a", weights.copy()) in told
 
 
 def test_a_site_without_a_budget_may_be_asked_anything(tmp_path):

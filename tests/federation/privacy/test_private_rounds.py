@@ -16,6 +16,7 @@ from ultrafm.federation.client_app import REFERENCE
 from ultrafm.federation.driver import drive, federate
 from ultrafm.federation.grid import LocalGrid, PoolGrid
 from ultrafm.federation.privacy.accounting import epsilon_of
+from ultrafm.federation.privacy.at_site import train_protected
 from ultrafm.federation.privacy.ledger import BUDGET, ledger_path, read_ledger
 from ultrafm.federation.vector import to_vector
 from ultrafm.files import write_json
@@ -149,6 +150,19 @@ def test_a_sites_own_budget_counts_over_runs(tmp_path, stripes):
     with pytest.raises(UltraFMError, match=r"round 1, site site_03_c.*the site's manifest says"):
         run(tmp_path / "second", federation, curated=tmp_path / "curated")
     assert len(entries(tmp_path, "site_03_c")) == 2
+
+
+def test_the_same_round_of_the_same_run_with_less_noise_is_paid_again(tmp_path, stripes):
+    """A coordinator cannot have the seeded noise of a cheap round taken away by asking once more."""
+    here = site_room.open_site_model(RECIPE, (), torch.device("cpu"))
+    weights, curated = here.weights.clone(), str(tmp_path / "curated")
+    plan = site_room.RoundPlan(
+        "run", 5, 1, 4, 0, [0], 1, 1, 2, 1, "server", 0.1, 0.0, "none", "", 0.3, 0.2, **PRIVATE.privacy_settings()
+    )
+    for noise in (1.0, 1.0, 0.5):
+        here.weights.copy_(weights)
+        train_protected(here, RECIPE, replace(plan, noise=noise), curated, SITES[1], tmp_path)
+    assert [one.noise for one in entries(tmp_path, SITES[1])] == [1.0, 0.5]
 
 
 @pytest.mark.parametrize("federation", [

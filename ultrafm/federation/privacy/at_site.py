@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ultrafm.errors import UltraFMError
@@ -48,7 +49,7 @@ def train_protected(
         batches_of_round(patients, recipe.batch_size, plan, site),
         -(-patients // recipe.batch_size),
     )
-    question = question_of(f"{plan.run} {plan.last_round}", plan.round, here.weights.cpu().numpy())
+    question = question_of(f"{replace(plan, kept_rounds=[])} {recipe}", here.weights.cpu().numpy())
     asked = Entry(plan.run, plan.round, question, plan.noise, 1 / steps_of_pass, len(batches), plan.secure_noise)
     arrays = answer_within_budget(
         curated, site, folder, plan, asked, patients,

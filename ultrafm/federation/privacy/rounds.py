@@ -36,10 +36,9 @@ ANSWER = "answer.safetensors"
 Arrays = dict[str, np.ndarray]
 
 
-def question_of(run: str, number: int, weights: np.ndarray) -> str:
-    """What a site is asked in a round: a fingerprint of run, round and the weights that it was sent."""
-    words = f"{run} {number} ".encode()
-    return hashlib.sha256(words + np.ascontiguousarray(weights).data).hexdigest()[:32]
+def question_of(plan: str, weights: np.ndarray) -> str:
+    """What a site is asked in a round: a fingerprint of the plan, noise included, and of the weights sent to it."""
+    return hashlib.sha256(f"{plan} ".encode() + np.ascontiguousarray(weights).data).hexdigest()[:32]
 
 
 def budgets_of(curated: str, site: str, protection: Protection, run: str) -> list[Budget]:
