@@ -14,6 +14,7 @@ from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 
 from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.deployment.site_app import SiteApp
+from ultrafm.federation.secure.client import QUERIES, SECURE, masked_update
 from ultrafm.federation.site import (
     RoundPlan,
     SiteModel,
@@ -29,6 +30,8 @@ from ultrafm.pretraining.recipe import Recipe
 
 REFERENCE = "ultrafm.federation.client_app:app"
 app = SiteApp()
+for stage, answer in QUERIES.items():
+    app.query(stage)(answer)
 
 
 @lru_cache(maxsize=1)
@@ -70,9 +73,14 @@ def describe(message: Message, context: Context) -> Message:
 
 @app.train()
 def train_round(message: Message, context: Context) -> Message:
-    """Train the received weights on the site's images for one round and send them back with counts and losses."""
+    """Train the received weights on the site's images for one round and send them back with counts and losses.
+
+    In a secure round all of these go as masked numbers.
+    """
     recipe, here = receive_model(message)
     plan = RoundPlan(**dict(message.content["plan"]))
+    if SECURE in message.content:
+        return masked_update(message, context, lambda: train_site(here, recipe, plan, *whereabouts(context)))
     outcome = train_site(here, recipe, plan, *whereabouts(context))
     metrics = MetricRecord({"images": outcome.images, "loss": outcome.loss, "round": plan.round})
     return Message(RecordDict({"arrays": to_record(outcome.arrays), "metrics": metrics}), reply_to=message)

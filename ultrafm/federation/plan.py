@@ -15,7 +15,14 @@ from ultrafm.pretraining.loop import LearningRate
 from ultrafm.pretraining.recipe import Recipe
 
 FAULT_FIELDS = ("on_fault", "least_sites")  # of Federation: what is done when something goes wrong
+SECURE_FIELDS = ("secure_aggregation", "secure_threshold")  # how sums are made secure
 WEIGHTINGS = ("images", "root", "equal", "organs")
+ONLY_SUMS = {  # what secure aggregation leaves to choose, and why
+    "aggregation": (("mean",), "no rule can compare updates that are not seen"),
+    "guarded": ((False,), "no update can be measured that is not seen; each site checks its own"),
+    "compression": (("none",), "masked numbers do not compress"),
+    "weighting": (("images", "root", "equal"), "a coordinator that tells weights could leave one site alone in a sum"),
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,8 @@ class Federation:
     local_weights: patterns of names of weights ("decoder.*") that each site keeps for itself, by spaces.
     on_fault: "stop" at an answer that cannot be used, or "drop" it and go on while `least_sites` sites remain.
     guarded: are answers refused that training cannot have produced (see `checks.py`)? For experiments it can be off.
+    secure_aggregation: does the coordinator see sums only (`secure/README.md`)? secure_threshold: how many of a round's
+    sites must remain for that; 0 is more than two thirds, below 1 a share of them, else a number.
     """
 
     passes: int
@@ -52,6 +61,8 @@ class Federation:
     on_fault: str = "stop"
     least_sites: int = 1
     guarded: bool = True
+    secure_aggregation: bool = False
+    secure_threshold: float = 0.0
 
     def __post_init__(self) -> None:
         one_of("adaptive", self.adaptive, ("server", "kept", "reset"))
@@ -66,6 +77,7 @@ class Federation:
         for name in ("site_step", "server_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UltraFMError(f"federation, {name}", f"{getattr(self, name):g}", "a finite number above 0")
+        require_sums(self)
 
     def schedule(self, sites: int, seed: int) -> Schedule:
         """Who trains what, when, with so many sites."""
@@ -84,6 +96,19 @@ class Federation:
             return OPTIMIZERS[name], lambda number: self.server_rate
         rate = LearningRate(recipe.peak_rate, recipe.warmup)
         return OPTIMIZERS[name], lambda number: rate.at((number - 0.5) / rounds)
+
+
+def require_sums(federation: Federation) -> None:
+    """Raises UltraFMError for what cannot be done with sums alone, where the coordinator sees nothing else."""
+    if not federation.secure_aggregation:
+        if federation.secure_threshold:
+            found = f"{federation.secure_threshold:g} without secure_aggregation"
+            raise UltraFMError("federation, secure_threshold", found, "0, or secure_aggregation: true")
+        return
+    for name, (only, why) in ONLY_SUMS.items():
+        if (chosen := getattr(federation, name)) not in only:
+            found = f"{chosen!r} with secure_aggregation"
+            raise UltraFMError(f"federation, {name}", found, f"{' or '.join(map(repr, only))}: {why}")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from ultrafm.federation.compression import Update
 from ultrafm.federation.incidents import DROPPED, Fault, Incident, RoundFailed
 from ultrafm.federation.plan import Federation, SiteDescription, site_weights
 from ultrafm.federation.schedule import share_of
+from ultrafm.federation.secure.session import require_private
 from ultrafm.federation.server_optimizer import State
 from ultrafm.federation.vector import WEIGHTS
 from ultrafm.pretraining.recipe import Recipe
@@ -70,9 +71,19 @@ class FederatedRounds(Strategy):
             if len(asked) < plan.least_sites:
                 found = f"{plan.least_sites} where round {number} asks {len(asked)} sites"
                 raise UltraFMError("federation, least_sites", found, "at most the sites of a round")
+            training = sum(self.expected_share(place, number)[1] > 0 for place in asked)
             if plan.aggregation in ("trimmed_mean", "krum"):
-                training = sum(self.expected_share(place, number)[1] > 0 for place in asked)
                 require_majority(plan.aggregation, training, plan.suspected)
+            if plan.secure_aggregation:
+                require_private(plan.secure_threshold, len(asked), training)
+
+    def node_of(self, site: str) -> int:
+        """The node of a site."""
+        return next(node for node, one in zip(self.nodes, self.sites) if one.site == site)
+
+    def site_at(self, node: int) -> str:
+        """The site of a node."""
+        return self.sites[self.nodes.index(node)].site
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -87,7 +98,7 @@ class FederatedRounds(Strategy):
             plan |= {"last_round": self.last_taken(site), "kept_rounds": self.rounds_to_keep(site, server_round)}
             records = self._records(arrays, config, plan)
             messages.append(Message(records, self.nodes[place], "train", group_id=str(server_round)))
-            self._count(site, sent=arrays)
+            self.count(site, sent=arrays)
         return messages
 
     def last_taken(self, site: str, before: int | None = None) -> int:
@@ -124,24 +135,27 @@ class FederatedRounds(Strategy):
             try:
                 metrics, update = self._accept(server_round, place, reply)
             except Fault as fault:
-                self._fault(server_round, site, fault)
+                self.fault(server_round, site, fault)
                 continue
             aggregation.add(update, self._weight(place, metrics["images"]))
             self.site_metrics[site] = metrics
-        self._require_sites(server_round)
+        return self.conclude(server_round, aggregation.joined()), mean_loss(self.site_metrics)
+
+    def conclude(self, server_round: int, joined: np.ndarray) -> ArrayRecord:
+        """The next global model, by the joined update of the sites in `site_metrics`."""
+        self.require_sites(server_round, len(self.site_metrics), self.federation.least_sites)
         for site in self.site_metrics:
             kept = self.rounds_to_keep(site, server_round)
             self.taken[site] = [one for one in self.taken[site] if one in kept] + [server_round]
-        joined = {WEIGHTS: aggregation.joined()}
         rate = self._rate(server_round)
-        new, self.state = self._optimize({WEIGHTS: self._old}, joined, self.state, rate, server_round)
-        return to_record(new), mean_loss(self.site_metrics)
+        new, self.state = self._optimize({WEIGHTS: self._old}, {WEIGHTS: joined}, self.state, rate, server_round)
+        return to_record(new)
 
     def _accept(self, number: int, place: int, reply: Message) -> tuple[MetricRecord, Update]:
         """What a site reports and its update. Raises Fault when they cannot be of this round of this site."""
         metrics = read_metrics(reply, number)
         update = read_update(reply, self._old, self.federation.compression)
-        self._count(self.sites[place].site, received=reply.content["arrays"])
+        self.count(self.sites[place].site, received=reply.content["arrays"])
         if self.federation.guarded:
             steps, images = self.expected_share(place, number)
             if metrics["images"] != images:
@@ -165,21 +179,21 @@ class FederatedRounds(Strategy):
             return float(images) ** 0.5
         return float(images) * self._weights[place]
 
-    def _fault(self, number: int, site: str, fault: Fault) -> None:
+    def fault(self, number: int, site: str, fault: Fault) -> None:
         """Stop, or note what was dropped, as the federation says."""
         if self.federation.on_fault == "stop":
             raise RoundFailed(f"round {number}, site {site}", fault.found, fault.expected, fault.mend)
         self.incidents.append(Incident(number, site, fault.kind, fault.found, DROPPED))
 
-    def _require_sites(self, number: int) -> None:
+    def require_sites(self, number: int, left: int, least: int) -> None:
         """Raises RoundFailed when fewer sites than wanted are left in a round."""
-        if len(self.site_metrics) < self.federation.least_sites:
+        if left < least:
             told = "; ".join(f"{one.site}: {one.found}" for one in self.incidents if one.round == number)
-            found = f"usable answers of {len(self.site_metrics)} sites ({told})"
+            found = f"usable answers of {left} sites ({told})"
             mend = "mend the sites and run the same command again; it continues from the last finished round"
-            raise RoundFailed(f"round {number}", found, f"at least {self.federation.least_sites}", mend)
+            raise RoundFailed(f"round {number}", found, f"at least {least}", mend)
 
-    def _count(self, site: str, sent: ArrayRecord | None = None, received: ArrayRecord | None = None) -> None:
+    def count(self, site: str, sent: ArrayRecord | None = None, received: ArrayRecord | None = None) -> None:
         """Add the bytes of arrays to what has travelled to and from a site in this round."""
         before = self.site_bytes.get(site, (0, 0))
         sizes = [sum(len(array.data) for array in (record or {}).values()) for record in (sent, received)]
@@ -193,7 +207,7 @@ class FederatedRounds(Strategy):
         for node, one in zip(self.nodes, self.sites):
             records = self._records(arrays, config, {"round": server_round, "last_round": self.last_taken(one.site)})
             messages.append(Message(records, node, "evaluate", group_id=str(server_round)))
-            self._count(one.site, sent=arrays)
+            self.count(one.site, sent=arrays)
         return messages
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
@@ -203,7 +217,7 @@ class FederatedRounds(Strategy):
             try:
                 self.site_validation[one.site] = read_metrics(reply, server_round)
             except Fault as fault:
-                self._fault(server_round, one.site, fault)
+                self.fault(server_round, one.site, fault)
         return mean_loss(self.site_validation)
 
 

@@ -183,7 +183,7 @@ def test_a_wrong_share_of_a_site_that_dropped_out_is_seen():
     share = bytearray(revealed["site_01"]["site_00"])
     share[-1] ^= 1
     revealed["site_01"]["site_00"] = bytes(share)
-    with pytest.raises(UltraFMError, match="site_00: found shares of another key|do not belong together"):
+    with pytest.raises(UltraFMError, match=r"site_00: found shares of another key|do not belong together"):
         unmask(total, session, held.advertised, held.members, survivors, revealed)
 
 

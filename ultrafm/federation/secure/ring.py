@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.checks import ADAM_STEP
 from ultrafm.federation.compression import Update, parts
-from ultrafm.federation.plan import Federation
 from ultrafm.pretraining.recipe import Recipe
 
 LONG = 3  # numbers that follow the update: the site's weight, its images, its loss times its images
@@ -28,7 +26,8 @@ class Ring:
 
     No number of an update is farther from zero than `reach`. Each site's numbers stay within `limit` of zero, so that
     the sum of all fits: sites x limit < 2^(bits - 1). The sum of weight x update is then exact but for rounding each
-    site's part once: it is off by at most sites / 2 x weight x reach / limit.
+    site's part once: it is off by at most sites / 2 x weight x reach / limit. Raises UltraFMError for more images than
+    there are whole numbers.
     """
 
     sites: int
@@ -36,11 +35,14 @@ class Ring:
     images: int
     reach: float
 
-    @cached_property
+    def __post_init__(self) -> None:
+        if (most := max(self.weight, self.images)) > self.limit:
+            raise UltraFMError("secure aggregation", f"a weight of {most} in a round", f"at most {self.limit}")
+
+    @property
     def bits(self) -> int:
-        """32 while every site's numbers have `FINE` steps (up to 127 sites) and its weight fits, else 64."""
-        limit = (2**31 - 1) // self.sites
-        return 32 if limit >= max(FINE, self.weight, self.images) else 64
+        """32 while that leaves every site's numbers `FINE` steps, which is up to 127 sites; else 64."""
+        return 32 if (2**31 - 1) // self.sites >= FINE else 64
 
     @property
     def limit(self) -> int:
@@ -126,26 +128,25 @@ def whole_weight(weighting: str, images: int) -> int:
     return round(ROOT_STEPS * math.sqrt(images)) if weighting == "root" else images
 
 
-def ring_of(recipe: Recipe, federation: Federation, old: np.ndarray, sites: int, images: int) -> Ring:
-    """The ring of a round of `sites` sites, of which none trains on more than `images` images.
+def ring_of(
+    recipe: Recipe, adaptive: str, site_step: float, weighting: str, old: np.ndarray, sites: int, images: int
+) -> Ring:
+    """The ring of rounds of at most `sites` sites, of which none trains on more than `images` images in this one.
 
-    `federation` tells its weighting, batch size, where the optimizer is, and the size of plain steps; `old` are the
-    weights that training starts from.
+    `recipe` has the sites' batch size, `old` are the weights that training starts from; the rest as in `Federation`.
     """
-    at_sites = replace(recipe, batch_size=federation.site_batch_size)
-    steps = -(-images // federation.site_batch_size)
     farthest = float(np.abs(old).max(initial=0.0))
-    weight = max(whole_weight(federation.weighting, images), 1)
-    return Ring(sites, weight, max(images, 1), reach_of(at_sites, federation, max(steps, 1), farthest))
+    reach = reach_of(recipe, adaptive, site_step, max(-(-images // recipe.batch_size), 1), farthest)
+    return Ring(sites, max(whole_weight(weighting, images), 1), max(images, 1), reach)
 
 
-def reach_of(recipe: Recipe, federation: Federation, steps: int, farthest: float) -> float:
+def reach_of(recipe: Recipe, adaptive: str, site_step: float, steps: int, farthest: float) -> float:
     """How far one weight can move in so many steps, whatever the pictures; `farthest` from zero it lies before.
 
     As in `checks.longest_update`, for one weight instead of all; with what rounding to float32 may add.
     """
-    if federation.adaptive == "server":
-        moved = federation.site_step * recipe.clip
+    if adaptive == "server":
+        moved = site_step * recipe.clip
     else:
         step = ADAM_STEP * recipe.peak_rate
         moved = step + recipe.peak_rate * recipe.weight_decay * (farthest + steps * step)

@@ -68,3 +68,15 @@ def threshold_of(wanted: float, sites: int) -> int:
     if not least <= threshold <= sites:
         raise UltraFMError(where, f"{threshold} of {sites} sites of a round", f"from {least} to {sites}")
     return threshold
+
+
+def require_private(wanted: float, sites: int, training: int) -> None:
+    """Raises UltraFMError when so few sites of a round train that, once others drop out, fewer than three are summed.
+
+    `training` of the round's `sites` train; the others sit it out, and add zeros.
+    """
+    may_drop_out = sites - threshold_of(wanted, sites)
+    if training - may_drop_out < LEAST_SITES:
+        found = f"a round in which {training} of {sites} sites train, and {may_drop_out} may drop out"
+        mend = "take fewer shares a pass, or a higher secure_threshold"
+        raise UltraFMError("federation, secure_aggregation", found, "at least 3 that train and remain", mend)

@@ -1,0 +1,242 @@
+"""The coordinator's side of a secure round: five stages through the same courier as everything else."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+
+from ultrafm.federation.arrays import from_record
+from ultrafm.federation.checks import VERSION, require_answer, told
+from ultrafm.federation.courier import Courier
+from ultrafm.federation.incidents import Fault, RoundFailed
+from ultrafm.federation.secure.client import (
+    CONSENTS,
+    REVEALED,
+    SEALED,
+    SECURE,
+    SURVIVORS,
+    common,
+    describe,
+    fingerprint,
+    largest_round,
+    session_of,
+)
+from ultrafm.federation.secure.keys import Advertised
+from ultrafm.federation.secure.ring import LONG, Ring, Sum, decode, ring_of, whole_weight
+from ultrafm.federation.secure.session import MEND, Session
+from ultrafm.federation.secure.stages import CONSENT, KEYS, MASKED, SHARES, UNMASK, transcript_of
+from ultrafm.federation.secure.sums import unmask
+from ultrafm.federation.strategy import FederatedRounds
+from ultrafm.federation.vector import WEIGHTS
+from ultrafm.pretraining.recipe import Recipe
+
+ATTEMPT_BYTES = 16
+Values = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What all stages of one attempt need: the way to the sites, the strategy, the session, and its record."""
+
+    courier: Courier
+    strategy: FederatedRounds
+    session: Session
+    record: Mapping[str, Any]
+
+    @property
+    def number(self) -> int:
+        """The round."""
+        return self.session.round
+
+    def content(self, **records: Mapping[str, Any]) -> RecordDict:
+        """The records of a message: that of the session, and these."""
+        named = {SECURE: self.record, **records}
+        return RecordDict({name: ConfigRecord(dict(values)) for name, values in named.items()})
+
+    def message(self, site: str, stage: str, content: RecordDict) -> Message:
+        """A stage's message to a site."""
+        return Message(content, self.strategy.node_of(site), f"query.{stage}", group_id=str(self.number))
+
+    def answers(self, asked: Mapping[str, Message], read: Callable[[str, Message], Any]) -> Iterator[tuple[str, Any]]:
+        """Site and what `read` makes of its reply, one after the other; who fails is dropped, or ends the run."""
+        for site, reply in zip(asked, self.courier.ask(asked.values(), self.number), strict=True):
+            try:
+                require_answer(reply)
+                yield site, read(site, reply)
+            except Fault as fault:
+                self.strategy.fault(self.number, site, fault)
+
+    def require_enough(self, sites: Sequence[str] | Mapping[str, Any]) -> None:
+        """Raises RoundFailed when fewer sites than the threshold are left."""
+        self.strategy.require_sites(self.number, len(sites), self.session.threshold)
+
+
+def secure_round(
+    courier: Courier, strategy: FederatedRounds, number: int, arrays: ArrayRecord, config: ConfigRecord
+) -> tuple[ArrayRecord, MetricRecord]:
+    """The next global model and the mean loss, from a sum of updates of which none was seen.
+
+    Every call is a new attempt, with fresh keys. Raises RoundFailed when the federation stops at faults, when fewer
+    sites than the threshold remain, and when what comes out is not the sum of the sites' images.
+    """
+    asking = begin(courier, strategy, number, config)
+    advertised = advertised_keys(asking)
+    sealed = sealed_shares(asking, advertised)
+    questions = training_questions(asking, arrays, config, sealed)
+    ring = ring_of_round(asking, from_record(arrays)[WEIGHTS], config)
+    total, survivors = masked_sum(asking, questions, ring)
+    members, alike = list(sealed), fingerprint(common(describe(next(iter(questions.values())).content)))
+    transcript = transcript_of(asking.session, advertised, members, alike)
+    revealed = revealed_shares(asking, survivors, members, consents_to(asking, survivors, transcript))
+    unmask(total, asking.session, advertised, members, survivors, revealed)
+    found = decode(ring, total)
+    require_expected(asking, found, survivors)
+    strategy.site_metrics = {site: MetricRecord({"images": expected(asking, site)}) for site in survivors}
+    return strategy.conclude(number, found.mean), MetricRecord({"loss": found.loss})
+
+
+def begin(courier: Courier, strategy: FederatedRounds, number: int, config: ConfigRecord) -> Asking:
+    """A new attempt at a round; what no site trains more images than is told, and with it the size of a step."""
+    places = strategy.schedule.sites_of(number)
+    record = {key.split("/")[1]: value for key, value in config.items() if key.startswith(f"{SECURE}/")}
+    images = max(strategy.expected_share(place, number)[1] for place in places)
+    attempt = secrets.token_hex(ATTEMPT_BYTES)
+    record |= {"run": config["plan/run"], "round": number, "attempt": attempt, "images": images}
+    session = session_of(record, [one.site for one in strategy.sites])
+    return Asking(courier, strategy, session, record)
+
+
+def advertised_keys(asking: Asking) -> dict[str, Advertised]:
+    """Stage 1: the sites' public keys."""
+    asked = {site: asking.message(site, KEYS, asking.content()) for site in asking.session.sites}
+
+    def read(_site: str, reply: Message) -> Advertised:
+        return Advertised(**read_values(reply, KEYS, {"sealing", "masking", "signature"}))
+
+    found = dict(asking.answers(asked, read))
+    asking.require_enough(found)
+    return found
+
+
+def sealed_shares(asking: Asking, advertised: Mapping[str, Advertised]) -> dict[str, Values]:
+    """Stage 2: receiver -> sender -> sealed shares, between all sites that sent some."""
+    names = ("sealing", "masking", "signature")
+    told_keys = {name: {site: getattr(one, name) for site, one in advertised.items()} for name in names}
+    asked = {site: asking.message(site, SHARES, asking.content(**told_keys)) for site in advertised}
+
+    def read(_site: str, reply: Message) -> Values:
+        return read_values(reply, SEALED, set(advertised))
+
+    sent = dict(asking.answers(asked, read))
+    asking.require_enough(sent)
+    return {site: {sender: shares[site] for sender, shares in sent.items()} for site in sent}
+
+
+def training_questions(
+    asking: Asking, arrays: ArrayRecord, config: ConfigRecord, sealed: Mapping[str, Values]
+) -> dict[str, Message]:
+    """Stage 3: the usual messages for training, with the shares that others sealed for the site."""
+    strategy, questions = asking.strategy, {}
+    for message in strategy.configure_train(asking.number, arrays, config, asking.courier.grid):
+        site = strategy.site_at(message.metadata.dst_node_id)
+        if site in sealed:
+            message.content[SECURE] = ConfigRecord(dict(asking.record))
+            message.content[SEALED] = ConfigRecord(dict(sealed[site]))
+            questions[site] = message
+    strategy.site_bytes = {site: count for site, count in strategy.site_bytes.items() if site in sealed}
+    return questions
+
+
+def ring_of_round(asking: Asking, old: np.ndarray, config: ConfigRecord) -> Ring:
+    """The ring of a round, as every site makes it too."""
+    plan, sites = asking.strategy.federation, largest_round(asking.strategy.schedule)
+    recipe = Recipe(**{key.split("/")[1]: value for key, value in config.items() if key.startswith("recipe/")})
+    return ring_of(recipe, plan.adaptive, plan.site_step, plan.weighting, old, sites, asking.record["images"])
+
+
+def masked_sum(asking: Asking, questions: Mapping[str, Message], ring: Ring) -> tuple[np.ndarray, list[str]]:
+    """The sum of the masked numbers, added as they come, and whose they are."""
+    total = np.zeros(len(from_record(next(iter(questions.values())).content["arrays"])[WEIGHTS]) + LONG, ring.kind)
+
+    def read(site: str, reply: Message) -> np.ndarray:
+        numbers = read_masked(reply, total)
+        asking.strategy.count(site, received=reply.content["arrays"])
+        return numbers
+
+    survivors = []
+    for site, numbers in asking.answers(questions, read):
+        total += numbers
+        survivors.append(site)
+    asking.require_enough(survivors)
+    return total, survivors
+
+
+def consents_to(asking: Asking, survivors: Sequence[str], transcript: str) -> dict[str, bytes]:
+    """Stage 4: the survivors' signatures of who they are."""
+    content = asking.content(**{SURVIVORS: {"sites": list(survivors)}})
+    asked = {site: asking.message(site, CONSENT, content) for site in survivors}
+
+    def read(_site: str, reply: Message) -> bytes:
+        return read_values(reply, CONSENT, {"signature"})["signature"]
+
+    found = dict(asking.answers(asked, read))
+    asking.require_enough(found)
+    return found
+
+
+def revealed_shares(
+    asking: Asking, survivors: Sequence[str], members: Sequence[str], consents: Mapping[str, bytes]
+) -> dict[str, Values]:
+    """Stage 5: of each site that consented, its shares of the seeds of survivors and the keys of the others."""
+    asked = {site: asking.message(site, UNMASK, asking.content(**{CONSENTS: consents})) for site in consents}
+
+    def read(_site: str, reply: Message) -> Values:
+        return read_values(reply, REVEALED, set(members))
+
+    found = dict(asking.answers(asked, read))
+    asking.require_enough(found)
+    return found
+
+
+def expected(asking: Asking, site: str) -> int:
+    """How many images a site's share of the round has."""
+    strategy = asking.strategy
+    return strategy.expected_share(strategy.nodes.index(strategy.node_of(site)), asking.number)[1]
+
+
+def require_expected(asking: Asking, found: Sum, survivors: Sequence[str]) -> None:
+    """Raises RoundFailed unless the sum's images and weight are those of the survivors' shares of the round.
+
+    No single site can be checked. A sum whose masks did not cancel does not pass, but for one in four billion.
+    """
+    images = [expected(asking, site) for site in survivors]
+    weight = sum(whole_weight(asking.strategy.federation.weighting, one) for one in images)
+    if (found.images, found.weight) != (sum(images), weight):
+        told_sum = f"a sum of {found.images} images with weight {found.weight}"
+        raise RoundFailed(f"round {asking.number}", told_sum, f"{sum(images)} images with weight {weight}", MEND)
+
+
+def read_values(reply: Message, name: str, wanted: set[str]) -> Values:
+    """A reply's record of bytes. Raises Fault when it does not hold exactly these names."""
+    record = dict(reply.content[name]) if name in reply.content else {}
+    if set(record) != wanted or not all(isinstance(one, bytes) for one in record.values()):
+        raise Fault("unreadable", f"{name}: {sorted(record)}", f"bytes for {sorted(wanted)}", VERSION)
+    return record
+
+
+def read_masked(reply: Message, like: np.ndarray) -> np.ndarray:
+    """A reply's masked numbers. Raises Fault when they are not of the length and the type that was asked."""
+    wanted = {MASKED: (str(like.dtype), like.shape)}
+    try:
+        arrays = from_record(reply.content["arrays"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise Fault("unreadable", f"numbers that cannot be read ({error})", told(wanted), VERSION) from None
+    found = {name: (str(one.dtype), one.shape) for name, one in arrays.items()}
+    if found != wanted:
+        raise Fault("other weights", told(found), told(wanted), VERSION)
+    return arrays[MASKED]
