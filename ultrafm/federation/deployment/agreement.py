@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import getpass
+import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -17,9 +18,11 @@ from ultrafm.curation.store import decode_png, read_table
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.compression import expected_arrays
 from ultrafm.federation.deployment.gate import ANY, array_length, hash_terms
-from ultrafm.federation.deployment.plans import JoiningSite, Plan
+from ultrafm.federation.deployment.plans import JoiningSite, Plan, allowed_keys
 from ultrafm.federation.driver import round_config
 from ultrafm.federation.plan import Federation
+from ultrafm.federation.secure.ring import LONG, kind_for
+from ultrafm.federation.secure.session import guarantee, largest_round, schedule_of
 from ultrafm.federation.vector import layout
 from ultrafm.files import read_json, write_json
 from ultrafm.manifests.vocabulary import UNKNOWN, load_vocabulary, miss
@@ -36,6 +39,14 @@ MEANING = {
     "query.describe": "once a run: the site's name; how many training images; sums of their grey values and squares",
     "train": "after each round of training: the weights below; how many images were seen; their mean loss; the round",
     "evaluate": "after each pass: how many validation images; their mean loss; the round",
+}
+SECURE_MEANING = {
+    "query.keys": "before each round: two public keys, made for this round, with a signature",
+    "query.shares": "before each round: for each other site, a part of this site's two secrets, sealed for that site",
+    "train": "after each round of training: the weights below with images and loss, masked: only the sum over sites "
+    "can be read; the round",
+    "query.consent": "after each round: a signature of which sites are in the sum",
+    "query.unmask": "after each round: of every site one part, of what masks its numbers or of its key, never both",
 }
 AGREED_GREY = ("grey_mean", "grey_deviation")  # parts of the plan that are known only when all sites have answered
 
@@ -54,12 +65,22 @@ def count_weights(recipe: Recipe, local: tuple[str, ...] = ()) -> int:
 def leaving(federation: Federation) -> dict[str, dict[str, list[str]]]:
     """Kind of message -> record of the answer -> the names in it; a test holds it against what the ClientApp answers.
 
-    The one name ANY stands for names that only the site's images tell.
+    The one name ANY stands for names that only the site's images tell, and for those of the sites.
     """
     described = {"metrics": ["images", "grey", "squares"], "names": ["site"]}
     if federation.weighting == "organs":
         described["organs"] = [ANY]
     arrays, metrics = list(expected_arrays(1, federation.compression)), ["images", "loss", "round"]
+    if federation.secure_aggregation:
+        return {
+            "query.describe": described,
+            "query.keys": {"keys": ["masking", "sealing", "signature"]},
+            "query.shares": {"sealed": [ANY]},
+            "train": {"arrays": ["masked"], "metrics": ["round"]},
+            "query.consent": {"consent": ["signature"]},
+            "query.unmask": {"revealed": [ANY]},
+            "evaluate": {"metrics": metrics},
+        }
     return {
         "query.describe": described,
         "train": {"arrays": arrays, "metrics": metrics},
@@ -82,17 +103,23 @@ def terms_of(plan: Plan, site: str) -> dict[str, Any]:
     for key, value in config.items():
         record, name = key.split("/", 1)
         if name not in AGREED_GREY:
-            asked[record][name] = value
-    return {
+            asked.setdefault(record, {})[name] = value
+    terms = {
         "federation": plan.file.name, "site": site, "coordinator": plan.file.address, "ultrafm": __version__,
         "asked": asked, "leaves": leaving(federation), "arrays": arrays_of(plan),
         "describe": {"organs": federation.weighting == "organs"},
     }  # fmt: skip
+    if federation.secure_aggregation:
+        terms["keys"] = {one: hashlib.sha256(key).hexdigest() for one, key in allowed_keys(plan).items()}
+    return terms
 
 
 def arrays_of(plan: Plan) -> dict[str, list[Any]]:
     """Name -> type and shape of the arrays that leave after each round."""
     count = count_weights(plan.recipe, plan.federation.local_patterns)
+    if plan.federation.secure_aggregation:
+        sites = largest_round(plan.federation.schedule(len(plan.sites), plan.file.seed))
+        return {"masked": [str(kind_for(sites)), [count + LONG]]}
     expected = expected_arrays(count, plan.federation.compression)
     return {name: [kind, list(shape)] for name, (kind, shape) in expected.items()}
 
@@ -111,9 +138,10 @@ def describe_terms(terms: dict[str, Any], images: dict[str, int]) -> list[str]:
         f"    {name:<{widest}}  {shape:>12}  {array_length(shape_of(shape)) * BYTES_PER_WEIGHT:>12,} bytes"
         for name, shape in pairs
     ]
-    packed = plan["compression"] != "none"
+    packed, secure = plan["compression"] != "none", terms["asked"].get("secure")
     how = f"packed as {plan['compression']} into {bytes_of(terms):,} bytes" if packed else f"{bytes_of(terms):,} bytes"
-    meaning = [f"{kind}: {text}" for kind, text in MEANING.items()]
+    meanings = MEANING | SECURE_MEANING if secure else MEANING
+    meaning = [f"{kind}: {meanings[kind]}" for kind in terms["leaves"]]
     meaning[0] += f"; {ORGANS}" * terms["describe"]["organs"]
     folds = ", ".join(f"{count} {fold}" for fold, count in sorted(images.items()))
     return [
@@ -126,6 +154,19 @@ def describe_terms(terms: dict[str, Any], images: dict[str, int]) -> list[str]:
         *rows,
         "Nothing else: a message that asks for more is refused by this site's own program, and written down.",
         "Weights can tell something of the images that they were trained on: see docs/hospital.md.",
+        *(describe_secure(terms) if secure else []),
+    ]
+
+
+def describe_secure(terms: dict[str, Any]) -> list[str]:
+    """How sums are kept secure, and by whose keys, as lines for a person."""
+    secure, keys = terms["asked"]["secure"], terms["keys"]
+    fewest, partners = guarantee(secure["threshold"], schedule_of(secure, len(keys)))
+    return [
+        "Secure aggregation (experimental until reviewed outside): the coordinator reads only sums of updates, each of",
+        f"  at least {fewest} sites, as long as no more than {partners} of them work together with it. Validation losses",
+        "  are not summed. All rests on these keys; compare them with each site by telephone:",
+        *(f"    {site}  {mark[:16]} .. {mark[-8:]}" for site, mark in keys.items()),
     ]
 
 

@@ -125,8 +125,13 @@ class Stage:
         return digest_of(made.model)
 
 
-def build_stage(folder: Path, through_nginx: bool, sites: int = SITES, passes: int = PASSES) -> Stage:
-    """Keys, plan, and simulated sites that are curated on the spot, each in its own folder."""
+def build_stage(
+    folder: Path, through_nginx: bool, sites: int = SITES, passes: int = PASSES, **training: bool | float | str
+) -> Stage:
+    """Keys, plan, and simulated sites that are curated on the spot, each in its own folder.
+
+    `training` are further fields of `Federation`. Every site has the public keys of all, as the coordinator has.
+    """
     manifests = load_sites(REPOSITORY / "data_manifests")[:sites]
     stage = Stage(folder, [manifest.site for manifest in manifests], through_nginx)
     port = free_port()
@@ -134,7 +139,8 @@ def build_stage(folder: Path, through_nginx: bool, sites: int = SITES, passes: i
     make_coordinator_keys("localhost", folder / "coordinator" / "keys")
     plan = {
         "name": "demonstration", "ultrafm": __version__, "address": f"localhost:{port}", "control_port": control,
-        "network": {"size": "micro", "image_size": IMAGE_SIZE}, "training": {"passes": passes}, "seed": 7,
+        "network": {"size": "micro", "image_size": IMAGE_SIZE}, "training": {"passes": passes, **training},
+        "seed": 7,
         "wait_minutes": 3.0, "reply_minutes": 5.0,
         "sites": [{"site": site, "key": f"keys/{site}.pub"} for site in stage.sites],
     }  # fmt: skip
@@ -142,7 +148,9 @@ def build_stage(folder: Path, through_nginx: bool, sites: int = SITES, passes: i
     for manifest in manifests:
         own = stage.site_folder(manifest.site)
         _private, public = make_site_keys(manifest.site, own)
-        shutil.copy(public, folder / "coordinator" / "keys")
+        for other in (folder / "coordinator", *(stage.site_folder(one) for one in stage.sites)):
+            (other / "keys").mkdir(parents=True, exist_ok=True)
+            shutil.copy(public, other / "keys")
         shutil.copy(folder / "coordinator" / "keys" / AUTHORITY, own)
         shutil.copy(stage.plan_file, own)
         places = Places(own / "curated", own / "archives", own / "work", own / "registry")

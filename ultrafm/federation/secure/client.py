@@ -15,10 +15,9 @@ from ultrafm.errors import UltraFMError
 from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.compression import Update
 from ultrafm.federation.deployment.keys import read_private_key
-from ultrafm.federation.schedule import Schedule
 from ultrafm.federation.secure.keys import ROSTER, SIGNING_KEY, Advertised, read_roster
 from ultrafm.federation.secure.ring import Ring, encode, ring_of, whole_weight
-from ultrafm.federation.secure.session import Session, threshold_of
+from ultrafm.federation.secure.session import Session, largest_round, schedule_of, threshold_of
 from ultrafm.federation.secure.stages import CONSENT, KEYS, MASKED, SHARES, UNMASK, SiteRound
 from ultrafm.federation.secure.vault import Vault
 from ultrafm.federation.site import RoundOutcome
@@ -27,16 +26,6 @@ from ultrafm.pretraining.recipe import Recipe
 
 SECURE, SEALED, SURVIVORS, CONSENTS, REVEALED = "secure", "sealed", "survivors", "consents", "revealed"  # records
 OF_ONE_SITE = {"last_round", "kept_rounds"}  # of the record `plan`: what sites are asked differently
-
-
-def schedule_of(secure: Mapping[str, Any], sites: int) -> Schedule:
-    """Who takes part in which round, of so many sites, by the record `secure`."""
-    return Schedule(sites, passes=1, sites_per_round=int(secure["sites_per_round"]), seed=int(secure["seed"]))
-
-
-def largest_round(schedule: Schedule) -> int:
-    """How many sites a round has at most."""
-    return -(-schedule.sites // schedule.rounds_per_turn)
 
 
 def session_of(secure: Mapping[str, Any], sites: Collection[str]) -> Session:

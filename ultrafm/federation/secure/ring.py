@@ -40,9 +40,14 @@ class Ring:
             raise UltraFMError("secure aggregation", f"a weight of {most} in a round", f"at most {self.limit}")
 
     @property
+    def kind(self) -> np.dtype:
+        """The unsigned numbers that travel."""
+        return kind_for(self.sites)
+
+    @property
     def bits(self) -> int:
-        """32 while that leaves every site's numbers `FINE` steps, which is up to 127 sites; else 64."""
-        return 32 if (2**31 - 1) // self.sites >= FINE else 64
+        """How many bits a number has."""
+        return 8 * self.kind.itemsize
 
     @property
     def limit(self) -> int:
@@ -60,14 +65,14 @@ class Ring:
         return self.limit / (self.images * GREATEST_LOSS)
 
     @property
-    def kind(self) -> np.dtype:
-        """The unsigned numbers that travel."""
-        return np.dtype(f"uint{self.bits}")
-
-    @property
     def signed(self) -> np.dtype:
         """The same with a sign."""
         return np.dtype(f"int{self.bits}")
+
+
+def kind_for(sites: int) -> np.dtype:
+    """32 bits while that leaves every site's numbers `FINE` steps, which is up to 127 sites; else 64."""
+    return np.dtype(np.uint32 if (2**31 - 1) // sites >= FINE else np.uint64)
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,11 @@ from ultrafm.federation.secure.client import (
     common,
     describe,
     fingerprint,
-    largest_round,
     session_of,
 )
 from ultrafm.federation.secure.keys import Advertised
 from ultrafm.federation.secure.ring import LONG, Ring, Sum, decode, ring_of, whole_weight
-from ultrafm.federation.secure.session import MEND, Session
+from ultrafm.federation.secure.session import MEND, Session, largest_round
 from ultrafm.federation.secure.stages import CONSENT, KEYS, MASKED, SHARES, UNMASK, transcript_of
 from ultrafm.federation.secure.sums import unmask
 from ultrafm.federation.strategy import FederatedRounds

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ultrafm.errors import UltraFMError, one_of
+from ultrafm.federation.schedule import Schedule
 
 PROTOCOL = "ultrafm secure aggregation 1"
 LEAST_SITES = 3
@@ -80,3 +82,24 @@ def require_private(wanted: float, sites: int, training: int) -> None:
         found = f"a round in which {training} of {sites} sites train, and {may_drop_out} may drop out"
         mend = "take fewer shares a pass, or a higher secure_threshold"
         raise UltraFMError("federation, secure_aggregation", found, "at least 3 that train and remain", mend)
+
+
+def largest_round(schedule: Schedule) -> int:
+    """How many sites a round has at most."""
+    return -(-schedule.sites // schedule.rounds_per_turn)
+
+
+def guarantee(wanted: float, schedule: Schedule) -> tuple[int, int]:
+    """Of how many sites every sum is at least, and how many may work together with a coordinator that cheats.
+
+    With `threshold` of n sites, these are fewer than 2 x threshold - n: two lists of survivors would need as many
+    signatures twice. Raises UltraFMError as `threshold_of` does.
+    """
+    sizes = {schedule.sites // schedule.rounds_per_turn, largest_round(schedule)}
+    thresholds = {sites: threshold_of(wanted, sites) for sites in sizes}
+    return min(thresholds.values()), min(2 * least - sites for sites, least in thresholds.items()) - 1
+
+
+def schedule_of(secure: Mapping[str, Any], sites: int) -> Schedule:
+    """Who takes part in which round, of so many sites, by the record `secure` of a message."""
+    return Schedule(sites, passes=1, sites_per_round=int(secure["sites_per_round"]), seed=int(secure["seed"]))

@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -87,7 +88,9 @@ class SiteRound:
             return replace(held, shares=shares, transcript=transcript), {}
 
         self._once(MASKED, question, make)
-        return self.vault.read_masked(kind)
+        if (kept := self.vault.read_masked(kind)) is None:
+            self._refuse("a question for numbers that were deleted when the sum was unmasked", "another attempt")
+        return kept
 
     def consent(self, question: str, survivors: Collection[str]) -> Values:
         """Stage 4: a signature of whose sum is unmasked, and of all that sites must have been told alike."""
@@ -152,7 +155,7 @@ class SiteRound:
             self._refuse(f"{what} without this site's", "its own among them")
         return ordered
 
-    def _refuse(self, found: str, expected: str) -> None:
+    def _refuse(self, found: str, expected: str) -> NoReturn:
         where = f"secure aggregation, round {self.session.round}, site {self.site}"
         raise UltraFMError(where, found, expected, MEND)
 

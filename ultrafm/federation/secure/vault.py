@@ -20,7 +20,7 @@ from ultrafm.federation.secure.keys import Advertised, Secrets
 from ultrafm.federation.secure.sealing import Shares
 from ultrafm.files import read_json, replacing
 
-FOLDER, HELD, MASKED = "secure", "held.json", "masked.npy"
+FOLDER, HELD, MASKED = "secure", "held.json", "masked.raw"
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,10 @@ class Vault:
         """Keep the masked numbers, so that the same question gets the same answer."""
         self._write(MASKED, numbers.data)
 
-    def read_masked(self, kind: np.dtype) -> np.ndarray:
-        """The masked numbers that were kept."""
-        return np.fromfile(self._folder / MASKED, kind)
+    def read_masked(self, kind: np.dtype) -> np.ndarray | None:
+        """The masked numbers that were kept; None once they were deleted."""
+        path = self._folder / MASKED
+        return np.fromfile(path, kind) if path.is_file() else None
 
     def forget_masked(self) -> None:
         """Delete the masked numbers."""
