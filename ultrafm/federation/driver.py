@@ -109,7 +109,7 @@ def drive(
         history = validate(courier, strategy, 0, arrays, config, history)
     for number in range(finished + 1, strategy.schedule.rounds + 1):
         if federation.secure_aggregation:
-            arrays, losses = secure_round(courier, strategy, number, arrays, config)
+            arrays, losses = secure_round(courier, strategy, number, arrays, config, folder)
         else:
             messages = strategy.configure_train(number, arrays, config, grid)
             arrays, losses = strategy.aggregate_train(number, courier.ask(messages, number))
@@ -212,18 +212,8 @@ def round_config(
     }  # fmt: skip
     values = {f"recipe/{key}": value for key, value in at_sites.settings().items()}
     values |= {f"layout/{key}": value for key, value in weights.items()}
-    values |= {f"secure/{key}": value for key, value in secure_config(federation, seed).items()}
+    values |= {f"secure/{key}": value for key, value in federation.secure_settings(seed).items()}
     return ConfigRecord(values | {f"plan/{key}": value for key, value in plan.items()})
-
-
-def secure_config(federation: Federation, seed: int) -> dict[str, int | float | str]:
-    """What goes to every site of how sums are made secure; nothing where they are not."""
-    if not federation.secure_aggregation:
-        return {}
-    return {
-        "threshold": float(federation.secure_threshold), "sites_per_round": federation.sites_per_round,
-        "weighting": federation.weighting, "seed": seed,
-    }  # fmt: skip
 
 
 def validate(

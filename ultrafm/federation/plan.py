@@ -88,6 +88,13 @@ class Federation:
         """The patterns of `local_weights`, one by one."""
         return tuple(self.local_weights.split())
 
+    def secure_settings(self, seed: int) -> dict[str, int | float | str]:
+        """What sites are told of how sums are made secure; nothing where they are not."""
+        if not self.secure_aggregation:
+            return {}
+        settings = {"threshold": float(self.secure_threshold), "sites_per_round": self.sites_per_round}
+        return {**settings, "weighting": self.weighting, "seed": seed}
+
     def server_side(self, recipe: Recipe, rounds: int) -> tuple[ServerOptimizer, Callable[[int], float]]:
         """The server's optimizer and its learning rate in each round, from 1 on."""
         usual = "adam" if self.adaptive == "server" else "average"

@@ -133,7 +133,10 @@ def test_the_terms_show_the_sums_the_keys_and_the_bytes(write_plan):
     plan = read_plan(write_plan())
     terms = terms_of(plan, SITES[0])
     shown = "\n".join(describe_terms(terms, {"train": 8}))
-    assert "experimental until reviewed outside" in shown and "  at least 4 sites, as long as no more than 2" in shown
+    assert (
+        "experimental until reviewed outside" in shown
+        and "  each of at least 4 sites, as long as no more than 2 of" in shown
+    )
     assert all(f"{site}  {terms['keys'][site][:16]}" in shown for site in SITES)
     assert "masked: only the sum over sites can be read" in shown and "how many images were seen" not in shown
     count = sum(agreement.array_length(agreement.shape_of(one)) for one in terms["asked"]["layout"]["shapes"])

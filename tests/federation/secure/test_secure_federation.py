@@ -72,6 +72,17 @@ def test_killed_at_any_stage_it_goes_on_with_the_same_bits(tmp_path, images):
     assert torch.equal(weights(again), weights(whole)) and again.history == whole.history
 
 
+def test_a_round_that_was_cut_off_while_it_was_unmasked_is_summed_over_the_same_sites_again(tmp_path, images):
+    """Site c was away and is back: with it, the difference of both sums would be its update."""
+    away, changes = {("query.keys", "site_03_c")}, {"passes": 1, "on_fault": "drop", "secure_threshold": 3}
+    whole = run(tmp_path / "whole", Trouble(lost=away), **changes)
+    with pytest.raises(Killed):
+        run(tmp_path / "cut", Trouble(lost=away, killed=("query.unmask", 2)), **changes)
+    with pytest.raises(RoundFailed, match="no answer of site_01_a, in a round that was summed with it before"):
+        run(tmp_path / "cut", Trouble(lost={("train", "site_01_a")}), **changes)
+    assert torch.equal(weights(run(tmp_path / "cut", **changes)), weights(whole))
+
+
 def test_a_federation_that_stops_at_faults_stops_with_the_sites_name(tmp_path, images):
     with pytest.raises(RoundFailed, match="round 1, site site_02_b: found power cut"):
         run(tmp_path, Trouble(lost={("query.shares", "site_02_b")}))
@@ -170,10 +181,10 @@ def test_the_mean_loss_comes_through_the_sum(tmp_path, images):
 def test_nothing_secret_is_left_after_a_run_and_files_are_the_sites_own(tmp_path, images):
     run(tmp_path, passes=1)
     files = [path for site in SITES for path in (tmp_path / "sites" / site / "secure").iterdir()]
-    assert [path.name for path in files] == ["held.json"] * 5
+    assert sorted(path.name for path in files) == ["held.json"] * 5 + ["sums.json"] * 5
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in files)
     assert all(path.parent.stat().st_mode & 0o777 == 0o700 for path in files)
-    held = [json.loads(path.read_text()) for path in files]
+    held = [json.loads(path.read_text()) for path in files if path.name == "held.json"]
     assert all(one["secrets"] is None and one["shares"] == {} for one in held)
 
 

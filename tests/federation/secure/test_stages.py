@@ -225,3 +225,35 @@ def test_after_the_last_stage_the_secrets_are_gone(sites):
     assert held.secrets is None and held.shares == {}
     with pytest.raises(UltraFMError, match="numbers that were deleted"):
         here.masked("q", "same", sites.sealed_for("site_01"), sites.numbers("site_01"), KIND)
+
+
+def second_attempt(folder, session):
+    """The same sites and vaults in another attempt."""
+    again = Sites(folder, replace(session, attempt="again"))
+    again.at = {site: replace(here, random=random_of(50 + n)) for n, (site, here) in enumerate(again.at.items())}
+    return again.advertise().share().mask()
+
+
+def test_of_one_round_no_second_sum_is_unmasked_that_differs_by_a_site_or_by_weights(sites, tmp_path):
+    """Else the coordinator repeats a round without one site, and the difference of both sums is its update."""
+    sites.advertise().share().mask().consent(sites.names[1:])
+    for site in sites.names[1:]:
+        sites.at[site].unmask("q", sites.consents)
+    again = second_attempt(tmp_path, sites.session)
+    with pytest.raises(UltraFMError, match="another sum of a round that was unmasked before; expected the same sites"):
+        again.consent(sites.names)
+    with pytest.raises(UltraFMError, match="another sum"):
+        again.at["site_01"].consent("q", ["site_00", "site_01", "site_02"])
+    other_weights = Sites(tmp_path, replace(sites.session, attempt="other"))
+    other_weights.advertise().share().mask(common="other weights")
+    with pytest.raises(UltraFMError, match="another sum"):
+        other_weights.consent(sites.names[1:])
+    again = second_attempt(tmp_path, replace(sites.session))
+    again.consent(sites.names[1:])
+    assert set(again.at["site_01"].unmask("q", again.consents)) == set(sites.names)
+
+
+def test_a_round_that_was_not_unmasked_may_be_repeated_over_others(sites, tmp_path):
+    sites.advertise().share().mask().consent(sites.names[1:])
+    again = second_attempt(tmp_path, sites.session).consent(sites.names)
+    assert set(again.at["site_00"].unmask("q", again.consents)) == set(sites.names)

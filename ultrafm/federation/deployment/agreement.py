@@ -163,9 +163,9 @@ def describe_secure(terms: dict[str, Any]) -> list[str]:
     secure, keys = terms["asked"]["secure"], terms["keys"]
     fewest, partners = guarantee(secure["threshold"], schedule_of(secure, len(keys)))
     return [
-        "Secure aggregation (experimental until reviewed outside): the coordinator reads only sums of updates, each of",
-        f"  at least {fewest} sites, as long as no more than {partners} of them work together with it. Validation losses",
-        "  are not summed. All rests on these keys; compare them with each site by telephone:",
+        "Secure aggregation (experimental until reviewed outside): the coordinator reads only sums of updates,",
+        f"  each of at least {fewest} sites, as long as no more than {partners} of them work together with it.",
+        "  Validation losses are not summed. All rests on these keys; compare them with each site by telephone:",
         *(f"    {site}  {mark[:16]} .. {mark[-8:]}" for site, mark in keys.items()),
     ]
 

@@ -135,9 +135,10 @@ def describe(content: RecordDict) -> dict[str, dict[str, Any]]:
 
 
 def common(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Of a question for training, what every site must be asked alike: weights, recipe, plan, session."""
+    """Of a question for training, what every site must be asked alike, in every attempt: weights, recipe, plan."""
     plan = {key: value for key, value in told["plan"].items() if key not in OF_ONE_SITE}
-    return {**{name: record for name, record in told.items() if name != SEALED}, "plan": plan}
+    secure = {key: value for key, value in told[SECURE].items() if key != "attempt"}
+    return {**{name: record for name, record in told.items() if name != SEALED}, "plan": plan, SECURE: secure}
 
 
 def fingerprint(told: Mapping[str, Any]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from ultrafm.federation.arrays import from_record
-from ultrafm.federation.checks import VERSION, require_answer, told
+from ultrafm.federation.checks import require_answer
 from ultrafm.federation.courier import Courier
 from ultrafm.federation.incidents import Fault, RoundFailed
 from ultrafm.federation.secure.client import (
@@ -20,22 +21,21 @@ from ultrafm.federation.secure.client import (
     SEALED,
     SECURE,
     SURVIVORS,
-    common,
-    describe,
-    fingerprint,
     session_of,
 )
 from ultrafm.federation.secure.keys import Advertised
+from ultrafm.federation.secure.replies import read_masked, read_values
 from ultrafm.federation.secure.ring import LONG, Ring, Sum, decode, ring_of, whole_weight
 from ultrafm.federation.secure.session import MEND, Session, largest_round
-from ultrafm.federation.secure.stages import CONSENT, KEYS, MASKED, SHARES, UNMASK, transcript_of
+from ultrafm.federation.secure.stages import CONSENT, KEYS, SHARES, UNMASK, Values
 from ultrafm.federation.secure.sums import unmask
 from ultrafm.federation.strategy import FederatedRounds
 from ultrafm.federation.vector import WEIGHTS
+from ultrafm.files import read_json, write_json
 from ultrafm.pretraining.recipe import Recipe
 
 ATTEMPT_BYTES = 16
-Values = dict[str, bytes]
+SUMMED = "secure_sum.json"  # in the folder of a run: over whom its last round was summed
 
 
 @dataclass(frozen=True)
@@ -76,22 +76,26 @@ class Asking:
 
 
 def secure_round(
-    courier: Courier, strategy: FederatedRounds, number: int, arrays: ArrayRecord, config: ConfigRecord
+    courier: Courier, strategy: FederatedRounds, number: int, arrays: ArrayRecord, config: ConfigRecord, folder: Path
 ) -> tuple[ArrayRecord, MetricRecord]:
     """The next global model and the mean loss, from a sum of updates of which none was seen.
 
-    Every call is a new attempt, with fresh keys. Raises RoundFailed when the federation stops at faults, when fewer
-    sites than the threshold remain, and when what comes out is not the sum of the sites' images.
+    Every call is a new attempt, with fresh keys; of sites that a call before this one had begun to unmask (which
+    `folder` tells), the sum is taken again over the same. Raises RoundFailed when the federation stops at faults, when
+    fewer sites than the threshold remain, and when what comes out is not the sum of the sites' images.
     """
     asking = begin(courier, strategy, number, config)
-    advertised = advertised_keys(asking)
+    before = summed_before(asking, folder)
+    advertised = advertised_keys(asking, before or asking.session.sites)
     sealed = sealed_shares(asking, advertised)
     questions = training_questions(asking, arrays, config, sealed)
     ring = ring_of_round(asking, from_record(arrays)[WEIGHTS], config)
     total, survivors = masked_sum(asking, questions, ring)
-    members, alike = list(sealed), fingerprint(common(describe(next(iter(questions.values())).content)))
-    transcript = transcript_of(asking.session, advertised, members, alike)
-    revealed = revealed_shares(asking, survivors, members, consents_to(asking, survivors, transcript))
+    require_same(asking, survivors, before)
+    members = list(sealed)
+    consents = consents_to(asking, survivors)
+    write_json(folder / SUMMED, {"run": asking.session.run, "round": number, "sites": survivors})
+    revealed = revealed_shares(asking, members, consents)
     unmask(total, asking.session, advertised, members, survivors, revealed)
     found = decode(ring, total)
     require_expected(asking, found, survivors)
@@ -110,9 +114,24 @@ def begin(courier: Courier, strategy: FederatedRounds, number: int, config: Conf
     return Asking(courier, strategy, session, record)
 
 
-def advertised_keys(asking: Asking) -> dict[str, Advertised]:
-    """Stage 1: the sites' public keys."""
-    asked = {site: asking.message(site, KEYS, asking.content()) for site in asking.session.sites}
+def summed_before(asking: Asking, folder: Path) -> list[str]:
+    """Over whom this round was about to be unmasked when the run ended; none when it was not."""
+    found = read_json(folder / SUMMED) if (folder / SUMMED).is_file() else {}
+    same = (found.get("run"), found.get("round")) == (asking.session.run, asking.number)
+    return found["sites"] if same else []
+
+
+def require_same(asking: Asking, survivors: Sequence[str], before: Sequence[str]) -> None:
+    """Raises RoundFailed when a site is missing of a sum that may have been unmasked before."""
+    if missing := sorted(set(before) - set(survivors)):
+        found = f"no answer of {', '.join(missing)}, in a round that was summed with it before the run ended"
+        expected = "the same sites: of two sums, the difference would tell a site's update"
+        raise RoundFailed(f"round {asking.number}", found, expected, "start that site and run the same command again")
+
+
+def advertised_keys(asking: Asking, sites: Sequence[str]) -> dict[str, Advertised]:
+    """Stage 1: the public keys of these sites."""
+    asked = {site: asking.message(site, KEYS, asking.content()) for site in sites}
 
     def read(_site: str, reply: Message) -> Advertised:
         return Advertised(**read_values(reply, KEYS, {"sealing", "masking", "signature"}))
@@ -175,7 +194,7 @@ def masked_sum(asking: Asking, questions: Mapping[str, Message], ring: Ring) -> 
     return total, survivors
 
 
-def consents_to(asking: Asking, survivors: Sequence[str], transcript: str) -> dict[str, bytes]:
+def consents_to(asking: Asking, survivors: Sequence[str]) -> dict[str, bytes]:
     """Stage 4: the survivors' signatures of who they are."""
     content = asking.content(**{SURVIVORS: {"sites": list(survivors)}})
     asked = {site: asking.message(site, CONSENT, content) for site in survivors}
@@ -188,9 +207,7 @@ def consents_to(asking: Asking, survivors: Sequence[str], transcript: str) -> di
     return found
 
 
-def revealed_shares(
-    asking: Asking, survivors: Sequence[str], members: Sequence[str], consents: Mapping[str, bytes]
-) -> dict[str, Values]:
+def revealed_shares(asking: Asking, members: Sequence[str], consents: Mapping[str, bytes]) -> dict[str, Values]:
     """Stage 5: of each site that consented, its shares of the seeds of survivors and the keys of the others."""
     asked = {site: asking.message(site, UNMASK, asking.content(**{CONSENTS: consents})) for site in consents}
 
@@ -218,24 +235,3 @@ def require_expected(asking: Asking, found: Sum, survivors: Sequence[str]) -> No
     if (found.images, found.weight) != (sum(images), weight):
         told_sum = f"a sum of {found.images} images with weight {found.weight}"
         raise RoundFailed(f"round {asking.number}", told_sum, f"{sum(images)} images with weight {weight}", MEND)
-
-
-def read_values(reply: Message, name: str, wanted: set[str]) -> Values:
-    """A reply's record of bytes. Raises Fault when it does not hold exactly these names."""
-    record = dict(reply.content[name]) if name in reply.content else {}
-    if set(record) != wanted or not all(isinstance(one, bytes) for one in record.values()):
-        raise Fault("unreadable", f"{name}: {sorted(record)}", f"bytes for {sorted(wanted)}", VERSION)
-    return record
-
-
-def read_masked(reply: Message, like: np.ndarray) -> np.ndarray:
-    """A reply's masked numbers. Raises Fault when they are not of the length and the type that was asked."""
-    wanted = {MASKED: (str(like.dtype), like.shape)}
-    try:
-        arrays = from_record(reply.content["arrays"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise Fault("unreadable", f"numbers that cannot be read ({error})", told(wanted), VERSION) from None
-    found = {name: (str(one.dtype), one.shape) for name, one in arrays.items()}
-    if found != wanted:
-        raise Fault("other weights", told(found), told(wanted), VERSION)
-    return arrays[MASKED]

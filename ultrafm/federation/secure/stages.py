@@ -2,6 +2,9 @@
 
 The same question again gets the same answer, so that a message may be lost; another question is refused. So masks,
 which hide one vector only, are never put on two: whoever wants another sum begins another attempt, with fresh keys.
+
+Of one round, though, a site helps to unmask one sum only: two sums that differ by a site would tell its update. A round
+may be repeated, after a crash, over the same sites and from the same weights: that tells nothing new.
 """
 
 from __future__ import annotations
@@ -85,7 +88,7 @@ class SiteRound:
             mask(vector, self.session, self.site, secrets_of(held), held.advertised, members)
             self.vault.write_masked(vector)
             transcript = transcript_of(self.session, held.advertised, members, common)
-            return replace(held, shares=shares, transcript=transcript), {}
+            return replace(held, shares=shares, common=common, transcript=transcript), {}
 
         self._once(MASKED, question, make)
         if (kept := self.vault.read_masked(kind)) is None:
@@ -97,6 +100,8 @@ class SiteRound:
 
         def make(held: Held) -> tuple[Held, Values]:
             agreed = self._require_among(survivors, held.shares, "masked numbers")
+            if self.vault.read_sums().get(self._round_name(), mark := sum_mark(held.common, agreed)) != mark:
+                self._refuse("another sum of a round that was unmasked before", "the same sites and the same weights")
             about = consent_to(self.session, held.transcript, agreed)
             return replace(held, survivors=agreed), {"signature": self.key.sign(about, HASH)}
 
@@ -110,11 +115,15 @@ class SiteRound:
             about = consent_to(self.session, held.transcript, held.survivors)
             for site, signature in consents.items():
                 require_signature(site, about, signature, self.roster, "the sites of the sum")
+            self.vault.add_sum(self._round_name(), sum_mark(held.common, held.survivors))
             return replace(held, secrets=None, shares={}), reveal(held.shares, held.survivors)
 
         values = self._once(UNMASK, question, make)
         self.vault.forget_masked()
         return values
+
+    def _round_name(self) -> str:
+        return f"{self.session.run} {self.session.round}"
 
     def _name(self) -> str:
         return self.session.bind("session", self.site).decode()
@@ -171,6 +180,11 @@ def transcript_of(session: Session, advertised: Mapping[str, Advertised], member
     """A fingerprint of all that the sites of a round must have been told alike."""
     keys = [f"{site} {one.sealing.hex()} {one.masking.hex()}" for site, one in sorted(advertised.items())]
     return hashlib.sha256(session.bind("transcript", common, *keys, "", *members)).hexdigest()
+
+
+def sum_mark(common: str, survivors: Collection[str]) -> str:
+    """A fingerprint of a sum: what its sites were asked, and who they are."""
+    return hashlib.sha256("\n".join([common, *survivors]).encode()).hexdigest()
 
 
 def consent_to(session: Session, transcript: str, survivors: Collection[str]) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from ultrafm.federation.secure.keys import Advertised, Secrets
 from ultrafm.federation.secure.sealing import Shares
 from ultrafm.files import read_json, replacing
 
-FOLDER, HELD, MASKED = "secure", "held.json", "masked.raw"
+FOLDER, HELD, MASKED, SUMS = "secure", "held.json", "masked.raw", "sums.json"
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,15 @@ class Answer:
 class Held:
     """Of one attempt: its name, the site's secrets until they are deleted, and what it has learned and answered.
 
-    `transcript` is the fingerprint of all that the sites must have been told alike, `survivors` whose sum it agreed to.
+    `common` is the fingerprint of what all sites were asked in training, `transcript` of all that they must have been
+    told alike in this attempt, `survivors` are those whose sum the site agreed to.
     """
 
     session: str
     secrets: Secrets | None
     advertised: Mapping[str, Advertised] = field(default_factory=dict)
     shares: Shares = field(default_factory=dict)
+    common: str = ""
     transcript: str = ""
     survivors: list[str] = field(default_factory=list)
     answers: Mapping[str, Answer] = field(default_factory=dict)
@@ -76,8 +77,19 @@ class Vault:
         (self._folder / MASKED).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Delete everything."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Delete all that is of an attempt."""
+        for path in self._folder.glob("*"):
+            if path.name != SUMS:
+                path.unlink()
+
+    def read_sums(self) -> dict[str, str]:
+        """Run and round -> the fingerprint of the sum that was unmasked of it."""
+        path = self._folder / SUMS
+        return read_json(path) if path.is_file() else {}
+
+    def add_sum(self, name: str, mark: str) -> None:
+        """Remember of which sum the site has given its shares away, for good."""
+        self._write(SUMS, json.dumps(self.read_sums() | {name: mark}).encode())
 
     def _write(self, name: str, data: bytes | memoryview) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -103,9 +115,9 @@ def from_plain(told: Mapping[str, Any]) -> Held:
     secrets = Secrets(**in_bytes(told["secrets"])) if told["secrets"] else None
     advertised = {site: Advertised(**in_bytes(one)) for site, one in told["advertised"].items()}
     answers = {name: Answer(one["question"], in_bytes(one["values"])) for name, one in told["answers"].items()}
-    return Held(
-        told["session"], secrets, advertised, in_bytes(told["shares"]), told["transcript"], told["survivors"], answers
-    )
+    fields = {name: told[name] for name in ("session", "common", "transcript", "survivors")}
+    shares = in_bytes(told["shares"])
+    return Held(secrets=secrets, advertised=advertised, shares=shares, answers=answers, **fields)
 
 
 def in_bytes(values: Mapping[str, str]) -> dict[str, bytes]:
