@@ -1,8 +1,12 @@
 """Sites that stall, answer late or twice, or are lost: what the coordinator sees, and what it records."""
 
+import time
+
+import numpy as np
 import pytest
 from flwr.app import Error, Message, MetricRecord, RecordDict
 
+from ultrafm.federation.arrays import to_record
 from ultrafm.federation.courier import NO_REPLY, Courier
 from ultrafm.federation.grid import LocalGrid, identify_process
 
@@ -36,9 +40,17 @@ def lost(message, code=5):
     return Message(Error(code=code, reason="node gone"), reply_to=message)
 
 
-def messages():
+def messages(content=None):
     identify_process()
-    return [Message(RecordDict(), node, "train") for node in NAMES]
+    return [Message(content or RecordDict(), node, "train") for node in NAMES]
+
+
+WEIGHTS = RecordDict({"arrays": to_record({"weights": np.zeros(5, np.float32)})})
+LENGTH = len(WEIGHTS["arrays"]["weights"].data)
+
+
+def echo(message):
+    return Message(WEIGHTS, reply_to=message)
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +110,34 @@ def test_what_a_site_decided_is_not_asked_again():
     courier = Courier(grid, NAMES, timeout=1)
     assert all(reply.has_error() for reply in courier.ask(messages(), 1))
     assert len(grid.sent) == 2 and courier.incidents == []
+
+
+def test_the_bytes_of_all_weights_that_travel_are_counted_once():
+    """site_a's message is lost once, so it is sent twice."""
+    grid = MoodyGrid(lambda message, name, pull: [lost(message)] if name == 0 else [echo(message)])
+    courier = Courier(grid, NAMES, timeout=1)
+    assert not any(reply.has_error() for reply in courier.ask(messages(WEIGHTS), 1)) and LENGTH > 20
+    assert courier.take_traffic() == {"site_a": (2 * LENGTH, LENGTH), "site_b": (LENGTH, LENGTH)}
+    assert courier.take_traffic() == {}
+
+
+def test_a_site_that_is_not_asked_is_sent_nothing_and_its_late_weights_are_counted():
+    awake = set()
+    grid = MoodyGrid(
+        lambda message, name, pull: [] if message.metadata.dst_node_id == 2 and not awake else [echo(message)]
+    )
+    courier = Courier(grid, NAMES, timeout=0.01)
+    list(courier.ask(messages(WEIGHTS), 1))
+    assert courier.take_traffic() == {"site_a": (LENGTH, 0), "site_b": (LENGTH, LENGTH)}
+    list(courier.ask(messages(WEIGHTS), 2))
+    assert courier.take_traffic() == {"site_b": (LENGTH, LENGTH)}
+    awake.add(2)
+    list(courier.ask(messages(WEIGHTS), 3))
+    assert courier.take_traffic() == {"site_a": (LENGTH, 2 * LENGTH), "site_b": (LENGTH, LENGTH)}
+
+
+def test_sites_that_stall_in_one_round_are_waited_for_together():
+    courier = Courier(MoodyGrid(lambda message, name, pull: []), NAMES, timeout=1.0)
+    begun = time.monotonic()
+    assert all(reply.error.code == NO_REPLY for reply in courier.ask(messages(), 1))
+    assert 1.0 <= time.monotonic() - begun < 1.8

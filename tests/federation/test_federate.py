@@ -3,6 +3,7 @@
 import contextlib
 import resource
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -150,13 +151,28 @@ def test_a_site_without_training_images_is_named(tmp_path, monkeypatch):
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 12))
 def test_the_shares_of_a_pass_hold_a_sites_images_once(images, batch_size, count):
     plans = [
-        site_room.RoundPlan("run", 5, 1, 9, 0, [0], 2, share, count, "kept", 0.1, 0.0, "none", "", 0.5, 0.2)
+        site_room.RoundPlan("run", 5, 1, 9, 0, [0], 2, share, count, 1, "kept", 0.1, 0.0, "none", "", 0.5, 0.2)
         for share in range(1, count + 1)
     ]
     shares = [site_room.batches_of_round(images, batch_size, plan, "site_01_a") for plan in plans]
     assert sorted(np.concatenate([rows for share in shares for rows in share])) == list(range(images))
     sizes = [len(share) for share in shares]
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_two_local_epochs_are_two_passes_without_a_meeting(tmp_path, images):
+    """Passes 3 and 4 in one round: the batches of both, in that order."""
+    plan = site_room.RoundPlan("run", 5, 1, 2, 0, [0], 4, 1, 1, 2, "kept", 0.1, 0.0, "none", "", 0.5, 0.2)
+    both = site_room.batches_of_round(10, 4, plan, "site_01_a")
+    single = [
+        rows
+        for number in (3, 4)
+        for rows in site_room.batches_of_round(10, 4, replace(plan, pass_number=number, local_epochs=1), "site_01_a")
+    ]
+    assert [rows.tolist() for rows in both] == [rows.tolist() for rows in single] and len(both) == 6
+    _, _, history = run(tmp_path, rounds=4, local_epochs=2, site_batch_size=4, adaptive="reset")
+    assert [row["pass"] for row in history] == [0, 0, 0, 2, 2, 2, 4, 4, 4]
+    assert [row["images"] for row in history[3:6]] == [12, 16, 20]
 
 
 def test_a_site_with_few_images_sits_rounds_out(tmp_path, images):

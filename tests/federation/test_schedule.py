@@ -11,6 +11,12 @@ SCHEDULES = st.builds(
     Schedule, sites=st.integers(1, 20), passes=st.integers(1, 3), shares=st.integers(1, 4),
     sites_per_round=st.integers(0, 21), seed=st.integers(0, 99),
 )  # fmt: skip
+WHOLE_PASSES = st.builds(
+    lambda sites, rounds, local_epochs, sites_per_round: Schedule(
+        sites, rounds * local_epochs, 1, sites_per_round, local_epochs
+    ),
+    st.integers(1, 9), st.integers(1, 3), st.integers(1, 4), st.integers(0, 9),
+)  # fmt: skip
 
 
 @given(SCHEDULES)
@@ -29,6 +35,18 @@ def test_every_site_trains_on_every_share_of_every_pass_once(schedule):
     assert [row[:2] for row in done] == sorted(row[:2] for row in done)
 
 
+@given(WHOLE_PASSES)
+def test_with_several_local_epochs_every_site_makes_every_pass_once(schedule):
+    done = [
+        (one, site)
+        for number in range(1, schedule.rounds + 1)
+        for one in range(schedule.place(number)[0] - schedule.local_epochs + 1, schedule.place(number)[0] + 1)
+        for site in schedule.sites_of(number)
+    ]
+    assert sorted(done) == [(one, site) for one in range(1, schedule.passes + 1) for site in range(schedule.sites)]
+    assert schedule.ends_pass(schedule.rounds) and schedule.place(schedule.rounds) == (schedule.passes, 1)
+
+
 @given(SCHEDULES)
 def test_rounds_are_as_large_as_asked_and_sites_in_rising_order(schedule):
     most = schedule.sites_per_round or schedule.sites
@@ -44,7 +62,13 @@ def test_the_rounds_of_a_laptop_study():
     assert [schedule.place(number) for number in (1, 4, 5, 40, 41)] == [(1, 1), (1, 1), (1, 2), (1, 10), (2, 1)]
 
 
-@pytest.mark.parametrize("wrong", [{"shares": 0}, {"sites": 0}, {"sites_per_round": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"shares": 0}, {"sites": 0}, {"sites_per_round": -1}, {"local_epochs": 0},
+        {"local_epochs": 2, "shares": 2}, {"local_epochs": 3},
+    ],
+)  # fmt: skip
 def test_impossible_numbers_are_refused(wrong):
     with pytest.raises(UltraFMError, match=next(iter(wrong))):
         Schedule(**{"sites": 4, "passes": 2} | wrong)

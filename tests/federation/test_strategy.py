@@ -88,13 +88,6 @@ def test_every_message_carries_recipe_plan_and_round():
     assert dict(messages[0].content["plan"]) == expected
 
 
-def test_what_travelled_is_counted():
-    strategy = strategy_of()
-    strategy.aggregate_train(1, replies(strategy, (1.0, 2.0, 3.0)))
-    length = len(next(iter(record(0).values())).data)
-    assert strategy.site_bytes == dict.fromkeys(NAMES, (length, length)) and length > 8
-
-
 def failed(answers, place):
     answers[place] = Message(Error(code=0, reason="disk full"), reply_to=answers[place])
     return answers

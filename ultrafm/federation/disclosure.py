@@ -41,7 +41,8 @@ def traffic_table(model: MaskedAutoencoder, sites: int, federation: Federation) 
     trained = sum(
         np.dtype(kind).itemsize * shape[0] for kind, shape in expected_arrays(shared, federation.compression).values()
     )
-    rounds, checks = federation.passes * federation.shares, federation.passes + 1
+    rounds = federation.passes // federation.local_epochs * federation.shares
+    checks = rounds // federation.shares + 1
     rows = [
         ("coordinator to site", "global weights, to train", rounds, weights),
         ("site to coordinator", "trained weights", rounds, trained),

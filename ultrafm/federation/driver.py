@@ -115,7 +115,7 @@ def drive(
             arrays, losses = strategy.aggregate_train(number, courier.ask(messages, number))
         number_of_pass = strategy.schedule.place(number)[0]
         history = add_round(history, number_of_pass, strategy.site_metrics)
-        history = add_bytes(history, number_of_pass, strategy.site_bytes)
+        history = add_bytes(history, number_of_pass, courier.take_traffic())
         if ends := strategy.schedule.ends_pass(number):
             history = validate(courier, strategy, number, arrays, config, history)
         facts = {"settings": settings, "round": number, "rounds": strategy.schedule.rounds, "history": history}
@@ -205,7 +205,8 @@ def round_config(
     """What goes to every site in every round, as one flat Flower record; the batch size is that of sites."""
     at_sites = replace(recipe, batch_size=federation.site_batch_size)
     plan = {
-        "seed": seed, "rounds": rounds, "shares": federation.shares, "adaptive": federation.adaptive,
+        "seed": seed, "rounds": rounds, "shares": federation.shares,
+        "local_epochs": federation.local_epochs, "adaptive": federation.adaptive,
         "site_step": federation.site_step, "proximal": federation.proximal,
         "compression": federation.compression, "local_weights": federation.local_weights,
         "grey_mean": grey_scale.mean, "grey_deviation": grey_scale.deviation,
@@ -225,12 +226,11 @@ def validate(
     history: list[Row],
 ) -> list[Row]:
     """Ask every site for the validation loss of the weights after round `number`; the log with the answers."""
-    strategy.site_bytes = {}
     messages = strategy.configure_evaluate(number, arrays, config, courier.grid)
     strategy.aggregate_evaluate(number, courier.ask(messages, number))
     number_of_pass = strategy.schedule.place(number)[0] if number else 0
     history = add_validation(history, number_of_pass, strategy.site_validation)
-    return add_bytes(history, number_of_pass, strategy.site_bytes)
+    return add_bytes(history, number_of_pass, courier.take_traffic())
 
 
 def describe_settings(config: ConfigRecord, federation: Federation, nodes: Mapping[int, SiteDescription]) -> str:

@@ -27,7 +27,7 @@ ONLY_SUMS = {  # what secure aggregation leaves to choose, and why
 
 @dataclass(frozen=True)
 class Federation:
-    """How sites work together; see `schedule.py` for `passes`, `shares` and `sites_per_round`.
+    """How sites work together; see `schedule.py` for `passes`, `shares`, `sites_per_round`, `local_epochs`.
 
     adaptive: where the adaptive optimizer is: AdamW at the sites, its moments "kept" or "reset" between rounds; or at
     the "server", with plain gradient steps of size `site_step` at the sites. Its rate is the recipe's, wherever it is.
@@ -52,6 +52,7 @@ class Federation:
     site_step: float = 0.1
     server_optimizer: str = "usual"
     server_rate: float = 1.0
+    local_epochs: int = 1
     proximal: float = 0.0
     weighting: str = "images"
     aggregation: str = "mean"
@@ -81,7 +82,7 @@ class Federation:
 
     def schedule(self, sites: int, seed: int) -> Schedule:
         """Who trains what, when, with so many sites."""
-        return Schedule(sites, self.passes, self.shares, self.sites_per_round, seed)
+        return Schedule(sites, self.passes, self.shares, self.sites_per_round, self.local_epochs, seed)
 
     @property
     def local_patterns(self) -> tuple[str, ...]:

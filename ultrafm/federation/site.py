@@ -30,6 +30,7 @@ from ultrafm.seeds import spawn, spawn_torch
 class RoundPlan:
     """What the coordinator asks of a site in round `round` of `rounds`: train on share `share` of `shares` of a pass.
 
+    With `local_epochs` above 1, it is that many whole passes, of which `pass_number` is the last.
     `run` is the fingerprint of the run, so that nothing is remembered of another one.
     `last_round` is the last one in which the site's answer counted, 0 for none; `kept_rounds` those after which it goes
     on remembering. The rest is as in `plan.Federation`; with adaptive optimizers at the sites, the recipe's rate rises
@@ -45,6 +46,7 @@ class RoundPlan:
     pass_number: int
     share: int
     shares: int
+    local_epochs: int
     adaptive: str
     site_step: float
     proximal: float
@@ -184,12 +186,15 @@ def validate_site(
 
 
 def batches_of_round(images: int, batch_size: int, plan: RoundPlan, site: str) -> list[np.ndarray]:
-    """The round's share of the pass's batches; shares are as even as whole batches allow.
+    """The round's share of the pass's batches, or those of its passes; shares are as even as whole batches allow.
 
     A site with fewer batches than a pass has shares sits some rounds out: its list is then empty.
     """
-    batches = list(epoch_batches(images, batch_size, 1, spawn(plan.seed, "batches", site, plan.pass_number)))
-    return batches[share_of(len(batches), plan.share, plan.shares)]
+    found: list[np.ndarray] = []
+    for number in range(plan.pass_number - plan.local_epochs + 1, plan.pass_number + 1):
+        batches = list(epoch_batches(images, batch_size, 1, spawn(plan.seed, "batches", site, number)))
+        found += batches[share_of(len(batches), plan.share, plan.shares)]
+    return found
 
 
 def make_site_optimizer(model: MaskedAutoencoder, recipe: Recipe, adaptive: str) -> torch.optim.Optimizer:

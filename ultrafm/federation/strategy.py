@@ -34,7 +34,7 @@ class FederatedRounds(Strategy):
 
     `sites` maps node ids to what sites said of themselves, in the order in which replies are taken. What must survive
     the end of the process is in `state` (the server optimizer's) and `taken` (site -> its latest rounds that counted).
-    `site_metrics`, `site_validation` and `site_bytes` are of the last round, `incidents` of all since the start.
+    `site_metrics` and `site_validation` are of the last round, `incidents` of all since the start.
     `folder` is where updates wait that cannot be streamed.
     """
 
@@ -55,7 +55,6 @@ class FederatedRounds(Strategy):
         self.incidents = incidents if incidents is not None else []
         self.site_metrics: dict[str, MetricRecord] = {}
         self.site_validation: dict[str, MetricRecord] = {}
-        self.site_bytes: dict[str, tuple[int, int]] = {}
         self._old = np.zeros(0, np.float32)
         self._weights = site_weights(self.sites, federation.weighting)
         self._optimize, self._rate = federation.server_side(recipe, self.schedule.rounds)
@@ -89,7 +88,7 @@ class FederatedRounds(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One message per site that takes part; `config` keys are 'recipe/..', 'layout/..', 'plan/..'."""
-        self._old, self.site_bytes = from_record(arrays)[WEIGHTS], {}
+        self._old = from_record(arrays)[WEIGHTS]
         number, share = self.schedule.place(server_round)
         messages = []
         for place in self.schedule.sites_of(server_round):
@@ -98,7 +97,6 @@ class FederatedRounds(Strategy):
             plan |= {"last_round": self.last_taken(site), "kept_rounds": self.rounds_to_keep(site, server_round)}
             records = self._records(arrays, config, plan)
             messages.append(Message(records, self.nodes[place], "train", group_id=str(server_round)))
-            self.count(site, sent=arrays)
         return messages
 
     def last_taken(self, site: str, before: int | None = None) -> int:
@@ -155,7 +153,6 @@ class FederatedRounds(Strategy):
         """What a site reports and its update. Raises Fault when they cannot be of this round of this site."""
         metrics = read_metrics(reply, number)
         update = read_update(reply, self._old, self.federation.compression)
-        self.count(self.sites[place].site, received=reply.content["arrays"])
         if self.federation.guarded:
             steps, images = self.expected_share(place, number)
             if metrics["images"] != images:
@@ -169,7 +166,8 @@ class FederatedRounds(Strategy):
         _pass, share = self.schedule.place(number)
         steps = -(-images // size)
         part = share_of(steps, share, self.schedule.shares)
-        return part.stop - part.start, min(part.stop * size, images) - min(part.start * size, images)
+        trained = min(part.stop * size, images) - min(part.start * size, images)
+        return (part.stop - part.start) * self.schedule.local_epochs, trained * self.schedule.local_epochs
 
     def _weight(self, place: int, images: float) -> float:
         """What a site's update of so many images counts for."""
@@ -193,12 +191,6 @@ class FederatedRounds(Strategy):
             mend = "mend the sites and run the same command again; it continues from the last finished round"
             raise RoundFailed(f"round {number}", found, f"at least {least}", mend)
 
-    def count(self, site: str, sent: ArrayRecord | None = None, received: ArrayRecord | None = None) -> None:
-        """Add the bytes of arrays to what has travelled to and from a site in this round."""
-        before = self.site_bytes.get(site, (0, 0))
-        sizes = [sum(len(array.data) for array in (record or {}).values()) for record in (sent, received)]
-        self.site_bytes[site] = (before[0] + sizes[0], before[1] + sizes[1])
-
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
@@ -207,7 +199,6 @@ class FederatedRounds(Strategy):
         for node, one in zip(self.nodes, self.sites):
             records = self._records(arrays, config, {"round": server_round, "last_round": self.last_taken(one.site)})
             messages.append(Message(records, node, "evaluate", group_id=str(server_round)))
-            self.count(one.site, sent=arrays)
         return messages
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:

@@ -127,3 +127,12 @@ def test_a_site_under_another_sites_key_is_refused(grid):
     grid.answers["0"] = Message(RecordDict({"names": ConfigRecord({"site": "b"})}), reply_to=message)
     [reply] = sites.pull_messages([name])
     assert reply.has_error() and reply.error.reason == "the node with the key of a says that it is b"
+
+
+def test_a_message_that_nobody_waits_for_is_not_sent_again(grid):
+    """The site was restarted after the coordinator had given up: it is not made to train an old round."""
+    sites = SitesGrid(grid, KEYS, lambda note: None, timeout=0.0)
+    _message, name = ask(sites)
+    grid.start(2, b"key of a", "2")
+    [reply] = sites.pull_messages([name])
+    assert reply.has_error() and "not waited for" in reply.error.reason and len(grid.sent) == 1

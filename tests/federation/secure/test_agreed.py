@@ -84,7 +84,7 @@ def test_a_secure_run_keeps_to_the_agreement_and_is_logged_without_secrets(agree
 def question(plan, **changes):
     """A stage's message with the accepted settings, some changed."""
     terms = terms_of(plan, SITES[0])
-    return terms["asked"]["secure"] | {"run": "r", "round": 1, "attempt": "a", "images": 14} | changes
+    return terms["asked"]["secure"] | {"run": "r", "round": 1, "attempt": "a", "steps": 2, "images": 14} | changes
 
 
 @pytest.mark.parametrize(

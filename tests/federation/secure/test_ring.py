@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.compression import Update
-from ultrafm.federation.secure.ring import GREATEST_LOSS, LONG, Ring, decode, encode, ring_of, whole_weight
+from ultrafm.federation.secure.ring import GREATEST_LOSS, LONG, Ring, decode, encode, reach_of, ring_of, whole_weight
 from ultrafm.pretraining.recipe import Recipe
 
 
@@ -99,11 +99,14 @@ def test_weights_are_whole_numbers():
 
 @pytest.mark.parametrize("adaptive", ["server", "reset"])
 def test_honest_steps_stay_within_the_reach_however_they_point(adaptive):
-    """All steps in one direction, at the greatest gradient and the greatest rate; 10 images in steps of 4 are 3."""
-    recipe = Recipe(learning_rate=0.01, clip=2.0, weight_decay=0.1, batch_size=4)
-    old = np.array([3.0, -7.0], np.float32)
-    ring, weight = ring_of(recipe, adaptive, 0.5, "images", old, 3, 10), -7.0
+    """All three steps in one direction, at the greatest gradient and the greatest rate."""
+    recipe, weight = Recipe(learning_rate=0.01, clip=2.0, weight_decay=0.1), -7.0
+    reach = reach_of(recipe, adaptive, 0.5, 3, np.array([3.0, -7.0], np.float32))
     for _ in range(3):
         weight -= 0.5 * 2.0 if adaptive == "server" else 0.01 * 1.17 - 0.01 * 0.1 * weight
-    assert 0.5 * ring.reach < abs(weight + 7.0) <= ring.reach
-    assert ring.weight == ring.images == 10
+    assert 0.5 * reach < abs(weight + 7.0) <= reach
+
+
+def test_a_round_in_which_nobody_trains_has_a_ring_too():
+    ring = ring_of(3, "root", 0, reach_of(Recipe(), "server", 0.1, 0, np.zeros(2)))
+    assert decode(ring, encode(ring, update_of([0.0]), 0, 0, 0.0)).mean.tolist() == [0.0]

@@ -107,6 +107,16 @@ def test_some_sites_a_round_and_shares_of_a_pass(tmp_path, images):
     assert (weights(secure) - weights(plain)).abs().max() < 2e-6
 
 
+def test_several_local_epochs_in_a_round(tmp_path, images):
+    secure, plain = (
+        run(
+            tmp_path / str(kind), local_epochs=2, adaptive="server", server_optimizer="average", secure_aggregation=kind
+        )
+        for kind in (True, False)
+    )
+    assert (weights(secure) - weights(plain)).abs().max() < 2e-6 and secure.history[-1]["images"] == 28
+
+
 def test_rounds_in_which_too_few_train_are_refused_before_training(tmp_path, images):
     """6 and 8 images are 2 steps of 4; of 4 shares, some have a step of two sites only."""
     with pytest.raises(UltraFMError, match="of 5 sites train, and 1 may drop out"):

@@ -71,7 +71,7 @@ def coordinate(grid: Grid, plan: Plan) -> None:
         rounds = plan.federation.schedule(len(plan.sites), plan.file.seed).rounds
         progress = Progress(plan.folder, rounds)
         try:
-            sites = SitesGrid(grid, allowed_keys(plan), progress.note)
+            sites = SitesGrid(grid, allowed_keys(plan), progress.note, plan.file.reply_minutes * 60)
             wait_for_sites(sites, plan, progress)
             run_rounds(sites, plan, rounds, progress)
         except Exception as error:

@@ -19,7 +19,7 @@ ANY = "*"
 ROUND = {  # what a plan tells besides: of the run and of the round
     "run", "round", "pass_number", "share", "last_round", "kept_rounds", "grey_mean", "grey_deviation",
 }  # fmt: skip
-SESSION = {"run", "round", "attempt", "images"}  # what the record `secure` tells besides
+SESSION = {"run", "round", "attempt", "steps", "images"}  # what the record `secure` tells besides
 SECURE_QUERIES = ("query.keys", "query.shares", "query.consent", "query.unmask")  # stages of a secure sum
 ASK = "ask the coordinator; when the plan has changed, `ultrafm federation site` shows it and asks again"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flwr.app import Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
@@ -33,16 +33,20 @@ class Sent:
     activated: str
     resent: int = 0
     lost: Message | None = None
+    first: float = field(default_factory=time.monotonic)
 
 
 class SitesGrid(Grid):
     """`grid` over the nodes of `keys` (site -> public key as PEM), in this order.
 
-    `tell` hears of sites that were lost and asked again.
+    `tell` hears of sites that were lost and asked again. A message older than `timeout` seconds, whose answer nobody
+    waits for any more, is not sent again: when its node is back, it is an error.
     """
 
-    def __init__(self, grid: Grid, keys: dict[str, bytes], tell: Callable[[str], None]) -> None:
-        self._grid, self._keys, self._tell = grid, keys, tell
+    def __init__(
+        self, grid: Grid, keys: dict[str, bytes], tell: Callable[[str], None], timeout: float = 3600.0
+    ) -> None:
+        self._grid, self._keys, self._tell, self._timeout = grid, keys, tell, timeout
         self._sent: dict[str, Sent] = {}
         self._names: dict[int, str] = {}
         self._activations: dict[int, str] = {}
@@ -97,6 +101,9 @@ class SitesGrid(Grid):
         if activated is not None and (activated != sent.activated or sent.lost is not None):
             if sent.resent >= RESENDINGS and sent.lost is not None:
                 return sent.lost
+            if time.monotonic() - sent.first > self._timeout:
+                reason = "the site was started anew, and its answer is not waited for any more"
+                return Message(Error(code=ErrorCode.MESSAGE_UNAVAILABLE, reason=reason), reply_to=sent.message)
             self._resend(sent, activated)
         return None
 

@@ -16,7 +16,7 @@ from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.compression import Update
 from ultrafm.federation.deployment.keys import read_private_key
 from ultrafm.federation.secure.keys import ROSTER, SIGNING_KEY, Advertised, read_roster
-from ultrafm.federation.secure.ring import Ring, encode, ring_of, whole_weight
+from ultrafm.federation.secure.ring import Ring, encode, reach_of, ring_of, whole_weight
 from ultrafm.federation.secure.session import Session, largest_round, schedule_of, threshold_of
 from ultrafm.federation.secure.stages import CONSENT, KEYS, MASKED, SHARES, UNMASK, SiteRound
 from ultrafm.federation.secure.vault import Vault
@@ -91,7 +91,8 @@ def ring_at_site(message: Message, here: SiteRound, old: np.ndarray) -> Ring:
     """The ring of a round, from what a site was asked; the coordinator makes the same."""
     secure, plan, recipe = message.content[SECURE], message.content["plan"], Recipe(**dict(message.content["recipe"]))
     sites = largest_round(schedule_of(secure, len(here.roster)))
-    return ring_of(recipe, plan["adaptive"], plan["site_step"], secure["weighting"], old, sites, int(secure["images"]))
+    reach = reach_of(recipe, plan["adaptive"], plan["site_step"], int(secure["steps"]), old)
+    return ring_of(sites, secure["weighting"], int(secure["images"]), reach)
 
 
 def give_consent(message: Message, context: Context) -> Message:

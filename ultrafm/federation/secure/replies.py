@@ -19,9 +19,9 @@ def read_values(reply: Message, name: str, wanted: set[str]) -> Values:
     return record
 
 
-def read_masked(reply: Message, like: np.ndarray) -> np.ndarray:
+def read_masked(reply: Message, kind: np.dtype, length: int) -> np.ndarray:
     """A reply's masked numbers. Raises Fault when they are not of the length and the type that was asked."""
-    wanted = {MASKED: (str(like.dtype), like.shape)}
+    wanted = {MASKED: (str(kind), (length,))}
     try:
         arrays = from_record(reply.content["arrays"])
     except (KeyError, TypeError, ValueError) as error:

@@ -104,7 +104,7 @@ def encode(ring: Ring, update: Update, weight: int, images: int, loss: float) ->
             refuse(farthest, ring.reach)
         np.multiply(change, weight * ring.steps, out=change)
         numbers[part] = np.clip(np.rint(change, out=change), -ring.limit, ring.limit, out=change)
-    numbers[length:] = weight, images, round(min(loss, GREATEST_LOSS) * images * ring.loss_steps)
+    numbers[length:] = weight, images, min(round(min(loss, GREATEST_LOSS) * images * ring.loss_steps), ring.limit)
     return numbers.view(ring.kind)
 
 
@@ -133,23 +133,18 @@ def whole_weight(weighting: str, images: int) -> int:
     return round(ROOT_STEPS * math.sqrt(images)) if weighting == "root" else images
 
 
-def ring_of(
-    recipe: Recipe, adaptive: str, site_step: float, weighting: str, old: np.ndarray, sites: int, images: int
-) -> Ring:
-    """The ring of rounds of at most `sites` sites, of which none trains on more than `images` images in this one.
-
-    `recipe` has the sites' batch size, `old` are the weights that training starts from; the rest as in `Federation`.
-    """
-    farthest = float(np.abs(old).max(initial=0.0))
-    reach = reach_of(recipe, adaptive, site_step, max(-(-images // recipe.batch_size), 1), farthest)
+def ring_of(sites: int, weighting: str, images: int, reach: float) -> Ring:
+    """The ring of rounds of at most `sites` sites, of which none trains on more than `images` images in this one."""
     return Ring(sites, max(whole_weight(weighting, images), 1), max(images, 1), reach)
 
 
-def reach_of(recipe: Recipe, adaptive: str, site_step: float, steps: int, farthest: float) -> float:
-    """How far one weight can move in so many steps, whatever the pictures; `farthest` from zero it lies before.
+def reach_of(recipe: Recipe, adaptive: str, site_step: float, steps: int, old: np.ndarray) -> float:
+    """How far one weight can move in so many steps at a site from the weights `old`, whatever the pictures.
 
-    As in `checks.longest_update`, for one weight instead of all; with what rounding to float32 may add.
+    `recipe` has the sites' batch size; the rest as in `Federation`. As in `checks.longest_update`, for one weight
+    instead of all; with what rounding to float32 may add.
     """
+    farthest, steps = float(np.abs(old).max(initial=0.0)), max(steps, 1)
     if adaptive == "server":
         moved = site_step * recipe.clip
     else:

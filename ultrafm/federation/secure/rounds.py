@@ -25,7 +25,7 @@ from ultrafm.federation.secure.client import (
 )
 from ultrafm.federation.secure.keys import Advertised
 from ultrafm.federation.secure.replies import read_masked, read_values
-from ultrafm.federation.secure.ring import LONG, Ring, Sum, decode, ring_of, whole_weight
+from ultrafm.federation.secure.ring import LONG, Ring, Sum, decode, reach_of, ring_of, whole_weight
 from ultrafm.federation.secure.session import MEND, Session, largest_round
 from ultrafm.federation.secure.stages import CONSENT, KEYS, SHARES, UNMASK, Values
 from ultrafm.federation.secure.sums import unmask
@@ -104,12 +104,12 @@ def secure_round(
 
 
 def begin(courier: Courier, strategy: FederatedRounds, number: int, config: ConfigRecord) -> Asking:
-    """A new attempt at a round; what no site trains more images than is told, and with it the size of a step."""
+    """A new attempt at a round; how many steps and images no site exceeds is told with it."""
     places = strategy.schedule.sites_of(number)
     record = {key.split("/")[1]: value for key, value in config.items() if key.startswith(f"{SECURE}/")}
-    images = max(strategy.expected_share(place, number)[1] for place in places)
-    attempt = secrets.token_hex(ATTEMPT_BYTES)
-    record |= {"run": config["plan/run"], "round": number, "attempt": attempt, "images": images}
+    steps, images = (max(column) for column in zip(*(strategy.expected_share(place, number) for place in places)))
+    record |= {"run": config["plan/run"], "round": number, "attempt": secrets.token_hex(ATTEMPT_BYTES)}
+    record |= {"steps": steps, "images": images}
     session = session_of(record, [one.site for one in strategy.sites])
     return Asking(courier, strategy, session, record)
 
@@ -166,7 +166,6 @@ def training_questions(
             message.content[SECURE] = ConfigRecord(dict(asking.record))
             message.content[SEALED] = ConfigRecord(dict(sealed[site]))
             questions[site] = message
-    strategy.site_bytes = {site: count for site, count in strategy.site_bytes.items() if site in sealed}
     return questions
 
 
@@ -174,20 +173,17 @@ def ring_of_round(asking: Asking, old: np.ndarray, config: ConfigRecord) -> Ring
     """The ring of a round, as every site makes it too."""
     plan, sites = asking.strategy.federation, largest_round(asking.strategy.schedule)
     recipe = Recipe(**{key.split("/")[1]: value for key, value in config.items() if key.startswith("recipe/")})
-    return ring_of(recipe, plan.adaptive, plan.site_step, plan.weighting, old, sites, asking.record["images"])
+    steps, images = (asking.record[name] for name in ("steps", "images"))
+    reach = reach_of(recipe, plan.adaptive, plan.site_step, steps, old)
+    return ring_of(sites, plan.weighting, images, reach)
 
 
 def masked_sum(asking: Asking, questions: Mapping[str, Message], ring: Ring) -> tuple[np.ndarray, list[str]]:
     """The sum of the masked numbers, added as they come, and whose they are."""
     total = np.zeros(len(from_record(next(iter(questions.values())).content["arrays"])[WEIGHTS]) + LONG, ring.kind)
 
-    def read(site: str, reply: Message) -> np.ndarray:
-        numbers = read_masked(reply, total)
-        asking.strategy.count(site, received=reply.content["arrays"])
-        return numbers
-
-    survivors = []
-    for site, numbers in asking.answers(questions, read):
+    survivors, kind, length = [], ring.kind, len(total)
+    for site, numbers in asking.answers(questions, lambda _site, reply: read_masked(reply, kind, length)):
         total += numbers
         survivors.append(site)
     asking.require_enough(survivors)
