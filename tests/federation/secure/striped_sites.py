@@ -8,7 +8,7 @@ from flwr.app import Error, Message
 
 from ultrafm.federation.client_app import REFERENCE
 from ultrafm.federation.driver import drive
-from ultrafm.federation.grid import LocalGrid
+from ultrafm.federation.grid import CRASHED, LocalGrid
 from ultrafm.federation.plan import Federation
 from ultrafm.federation.secure.keys import prepare_keys
 from ultrafm.pretraining.recipe import Recipe
@@ -36,12 +36,13 @@ def striped(_curated, site, fold):
 class Trouble:
     """What happens to messages: `lost` (kind, site) come to nothing, at `killed` (kind, how many of it) the run ends.
 
-    `changed` may change a message before the site has it; `answers` keeps every reply.
+    `crashed` (kind, site): the site's process ends, once, when it has done its work, and its answer is lost.
+    `answers` keeps every reply.
     """
 
     lost: set = field(default_factory=set)
     killed: tuple = ()
-    changed: object = None
+    crashed: set = field(default_factory=set)
     answers: list = field(default_factory=list)
 
 
@@ -61,9 +62,10 @@ class TroubledGrid(LocalGrid):
             trouble.killed = (kind, trouble.killed[1] - 1)
         if (kind, site) in trouble.lost:
             return Message(Error(code=2, reason="power cut"), reply_to=message)
-        if trouble.changed:
-            trouble.changed(kind, site, message)
         reply = super()._work(message)
+        if (kind, site) in trouble.crashed or (reply.has_error() and "site died" in reply.error.reason):
+            trouble.crashed.discard((kind, site))
+            return Message(Error(code=CRASHED, reason="process ended"), reply_to=message)
         trouble.answers.append((kind, site, message, reply))
         return reply
 

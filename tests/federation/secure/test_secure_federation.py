@@ -11,6 +11,7 @@ from ultrafm.errors import UltraFMError
 from ultrafm.federation import site as site_room
 from ultrafm.federation.incidents import RoundFailed
 from ultrafm.federation.plan import Federation
+from ultrafm.federation.secure.vault import Vault
 from ultrafm.pretraining.recipe import build_model
 
 
@@ -70,6 +71,33 @@ def test_killed_at_any_stage_it_goes_on_with_the_same_bits(tmp_path, images):
                 run(tmp_path / "cut", Trouble(killed=(stage, count)), **changes)
     again = run(tmp_path / "cut", **changes)
     assert torch.equal(weights(again), weights(whole)) and again.history == whole.history
+
+
+def test_a_site_whose_process_ends_at_any_stage_is_asked_again_with_the_same_bits_in_the_end(tmp_path, images):
+    """When it has done its work, and its answer is lost; each site at another stage."""
+    whole = run(tmp_path / "whole", passes=1, adaptive="kept")
+    crashed = set(zip(STAGES, SITES))
+    made = run(tmp_path / "cut", Trouble(crashed=crashed), passes=1, adaptive="kept")
+    assert torch.equal(weights(made), weights(whole)) and crashed == set()
+    assert [(one.site, one.kind) for one in made.incidents] == [(site, "lost") for site in SITES]
+
+
+@pytest.mark.parametrize("kept", range(1, 7))
+def test_a_site_that_dies_while_it_writes_what_it_holds_is_asked_again(tmp_path, images, monkeypatch, kept):
+    """At its 1st to 6th note of the round, of which the first two are both of stage 1."""
+    whole = run(tmp_path / "whole", passes=1)
+    honest, notes = Vault.write, []
+
+    def dying(vault, held):
+        if SITES[2] in held.session:
+            notes.append(held)
+            if len(notes) == kept:
+                raise RuntimeError("site died")
+        honest(vault, held)
+
+    monkeypatch.setattr(Vault, "write", dying)
+    made = run(tmp_path / "cut", passes=1)
+    assert torch.equal(weights(made), weights(whole)) and len(made.incidents) == 1
 
 
 def test_a_round_that_was_cut_off_while_it_was_unmasked_is_summed_over_the_same_sites_again(tmp_path, images):

@@ -35,7 +35,8 @@ def run_site(path: Path, accept: bool, ask: Callable[[str], str], tell: Callable
     site = read_site(path)
     key = read_private_key(site.key, site.place("key"))
     with only_one(site.folder / "site.lock", f"site {site.file.site}"), stoppable():
-        require_space(site.folder, LEAST_SPACE + 6 * BYTES_PER_WEIGHT * count_weights(site.plan.recipe))
+        copies = 8 if site.plan.federation.secure_aggregation else 6
+        require_space(site.folder, LEAST_SPACE + copies * BYTES_PER_WEIGHT * count_weights(site.plan.recipe))
         acceptance = ensure_acceptance(site, accept, ask, tell)
         family, commands = Family(), write_commands(site.folder / "supernode" / "commands")
 
