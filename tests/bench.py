@@ -15,6 +15,7 @@ import torch
 from tests.bench_federation import bench_federation
 from tests.bench_phantom import bench_phantom
 from tests.bench_pretraining import bench_pretraining
+from tests.bench_secure import bench_secure
 from ultrafm.files import write_json
 from ultrafm.seeds import spawn
 from ultrafm.study import REPOSITORY
@@ -87,6 +88,7 @@ def main() -> None:
     for name, work in (
         ("pretraining", bench_pretraining),
         ("federation", bench_federation),
+        ("secure", bench_secure),
         ("phantom", bench_phantom),
         ("curation", bench_curation),
         ("readers", bench_readers),

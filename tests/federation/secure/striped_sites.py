@@ -75,12 +75,12 @@ def nodes_of(folder, sites=SITES):
     return [{"site": one, "curated": "", "folder": str(folder / "sites" / one), **keys[one]} for one in sites]
 
 
-def run(folder, trouble=None, sites=SITES, **changes):
+def run(folder, trouble=None, sites=SITES, on_round=None, **changes):
     """Two rounds of averaging, in sums; by default four of the five sites must remain."""
     chosen = {"passes": 2, "adaptive": "reset", "site_batch_size": 4, "guarded": False, "secure_aggregation": True}
     federation = Federation(**chosen | changes)
     grid = TroubledGrid(nodes_of(folder, sites), trouble or Trouble())
-    return drive(grid, sites, folder, RECIPE, federation, seed=5)
+    return drive(grid, sites, folder, RECIPE, federation, seed=5, on_round=on_round)
 
 
 def weights(made):

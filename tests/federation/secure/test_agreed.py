@@ -20,6 +20,7 @@ from ultrafm.federation.deployment.keys import make_site_keys
 from ultrafm.federation.deployment.plans import read_plan, read_site
 from ultrafm.federation.driver import drive
 from ultrafm.federation.grid import LocalGrid
+from ultrafm.federation.secure.client import require_one_round
 from ultrafm.files import write_json
 
 
@@ -107,6 +108,18 @@ def test_a_stage_that_was_not_agreed_is_refused_and_logged(agreed, tmp_path, kin
     assert reply.has_error() and told in reply.error.reason
     last = json.loads((tmp_path / SITES[0] / "audit.jsonl").read_text().splitlines()[-1])
     assert last["event"] == "refused or failed" and told in last["error"]
+
+
+@pytest.mark.parametrize("changes", [{"round": 2}, {"run": "b"}, {"pass_number": 1}, {"share": 2}])
+def test_a_round_that_is_trained_and_not_the_one_that_is_summed_is_refused(changes):
+    """Of passes in two shares, round 3 is the first of the second pass."""
+    plan = {"run": "a", "round": 3, "pass_number": 2, "share": 1, "shares": 2, "local_epochs": 1}
+    secure = {"run": "a", "round": 3, "sites_per_round": 0, "seed": 5}
+    assert require_one_round(plan, secure, 7) is None
+    with pytest.raises(UltraFMError, match=f"round 3, plan, {next(iter(changes))}: found"):
+        require_one_round(plan | changes, secure, 7)
+    turn = {"round": 7, "pass_number": 2, "share": 1}  # three rounds a turn, two turns a pass
+    assert require_one_round(plan | turn, secure | {"round": 7, "sites_per_round": 3}, 7) is None
 
 
 def test_plain_training_is_refused_where_sums_were_agreed(agreed):

@@ -10,7 +10,6 @@ from tests.federation.secure.striped_sites import RECIPE, SITES, STAGES, Killed,
 from ultrafm.errors import UltraFMError
 from ultrafm.federation import site as site_room
 from ultrafm.federation.incidents import RoundFailed
-from ultrafm.federation.plan import Federation
 from ultrafm.federation.secure.vault import Vault
 from ultrafm.pretraining.recipe import build_model
 
@@ -204,15 +203,9 @@ def test_a_site_that_lies_about_its_images_is_seen_in_the_sum(tmp_path, images, 
 
 
 def test_the_mean_loss_comes_through_the_sum(tmp_path, images):
-    told = {}
-    for kind in (True, False):
-        from tests.federation.secure import striped_sites as place
-
-        grid = place.TroubledGrid(place.nodes_of(tmp_path / str(kind)), Trouble())
-        federation = Federation(2, adaptive="reset", site_batch_size=4, guarded=False, secure_aggregation=kind)
-        told[kind] = []
-        place.drive(grid, SITES, tmp_path / str(kind), place.RECIPE, federation, 5,
-                    on_round=lambda _number, loss, kept=told[kind]: kept.append(loss))  # fmt: skip
+    told = {True: [], False: []}
+    for kind, kept in told.items():
+        run(tmp_path / str(kind), secure_aggregation=kind, on_round=lambda _n, loss, kept=kept: kept.append(loss))
     assert told[True] == pytest.approx(told[False], abs=1e-5) and len(told[True]) == 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ultrafm.federation.compression import Update
 from ultrafm.federation.deployment.keys import read_private_key
 from ultrafm.federation.secure.keys import ROSTER, SIGNING_KEY, Advertised, read_roster
 from ultrafm.federation.secure.ring import Ring, encode, reach_of, ring_of, whole_weight
-from ultrafm.federation.secure.session import Session, largest_round, schedule_of, threshold_of
+from ultrafm.federation.secure.session import MEND, Session, largest_round, schedule_of, threshold_of
 from ultrafm.federation.secure.stages import CONSENT, KEYS, MASKED, SHARES, UNMASK, SiteRound
 from ultrafm.federation.secure.vault import Vault
 from ultrafm.federation.site import RoundOutcome
@@ -73,6 +74,7 @@ def share_secrets(message: Message, context: Context) -> Message:
 def masked_update(message: Message, context: Context, train: Callable[[], RoundOutcome]) -> Message:
     """The masked numbers of what `train` gives; it is not called when the same was asked before."""
     here, old = open_round(message, context), from_record(message.content["arrays"])[WEIGHTS]
+    require_one_round(message.content["plan"], message.content[SECURE], len(here.roster))
     ring, weighting = ring_at_site(message, here, old), str(message.content[SECURE]["weighting"])
 
     def numbers() -> np.ndarray:
@@ -85,6 +87,21 @@ def masked_update(message: Message, context: Context, train: Callable[[], RoundO
     vector = here.masked(fingerprint(told), fingerprint(common(told)), sealed, numbers, ring.kind)
     metrics = MetricRecord({"round": here.session.round})
     return Message(RecordDict({"arrays": to_record({MASKED: vector}), "metrics": metrics}), reply_to=message)
+
+
+def require_one_round(plan: Mapping[str, Any], secure: Mapping[str, Any], sites: int) -> None:
+    """Raises UltraFMError when the round that is trained is not the one that is summed, by the sites' schedule.
+
+    Else a coordinator could have one round's training summed under the names of two.
+    """
+    epochs, number = int(plan["local_epochs"]), int(secure["round"])
+    schedule = replace(schedule_of(secure, sites), passes=epochs, shares=int(plan["shares"]), local_epochs=epochs)
+    pass_number, share = schedule.place(number)
+    due = {"run": secure["run"], "round": number, "pass_number": pass_number, "share": share}
+    for name, value in due.items():
+        if plan[name] != value:
+            where = f"secure aggregation, round {number}, plan, {name}"
+            raise UltraFMError(where, repr(plan[name]), f"{value!r}, as the schedule of this round has it", MEND)
 
 
 def ring_at_site(message: Message, here: SiteRound, old: np.ndarray) -> Ring:
