@@ -52,6 +52,16 @@ def test_curate_says_the_size_of_the_pictures_and_what_to_run_next(hospital, cap
     assert "then run" not in capsys.readouterr().out, "it is signed"
 
 
+def test_a_store_that_needs_no_signature_is_said_to_need_none(hospital, capsys):
+    path = hospital / "my manifests" / f"{SITE}.yaml"
+    path.write_text(path.read_text().replace("deidentification: {}", "deidentification: {sign_off: false}"))
+    assert curate() == 0
+    capsys.readouterr()
+    assert typed(f"ultrafm sign 'my manifests/{SITE}.yaml' --source local --out 'the store' --by 'Dr. Ada'") == 0
+    assert "needs no signature" in capsys.readouterr().out
+    assert read_json(hospital / "the store" / SITE / "release.json")["by"] == ""
+
+
 def test_a_dry_run_says_the_size_too(hospital, capsys):
     assert curate("--dry-run --image-size 32") == 0
     said = capsys.readouterr().out

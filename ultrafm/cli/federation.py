@@ -31,7 +31,8 @@ def add_federation(commands) -> None:
         "--restarts", type=int, default=5, help="how often a run that died is submitted again (default: 5)"
     )
     run.set_defaults(run=run_run)
-    status = actions.add_parser("status", help="sites online, round, losses, incidents; exit 1 when a site is missing")
+    told = "sites online, round, losses, incidents; exit 1 when a site is missing or the last run failed"
+    status = actions.add_parser("status", help=told)
     add_plan(status)
     status.set_defaults(run=run_status)
     demo = actions.add_parser("demo", help="coordinator and four simulated sites on this machine, in two minutes")
@@ -63,11 +64,15 @@ def tell(line: str) -> None:
 
 
 def ask(question: str) -> str:
-    """The answer of the person at the terminal; nothing where there is none."""
+    """The answer of the person at the terminal. Raises UltraFMError where there is none, as in a service."""
+    from ultrafm.errors import UltraFMError
+
     try:
         return input(question)
-    except EOFError:
-        return ""
+    except (EOFError, RuntimeError):  # a closed input; none at all
+        tell("")
+        mend = "answer at a terminal, or start with --accept if what is shown is accepted"
+        raise UltraFMError("question", "nobody at the terminal", "an answer; nothing was sent", mend) from None
 
 
 def run_keys_coordinator(options: argparse.Namespace) -> int:
@@ -118,13 +123,13 @@ def run_run(options: argparse.Namespace) -> int:
 
 
 def run_status(options: argparse.Namespace) -> int:
-    """Print how a federation stands."""
+    """Print how a federation stands; 0 when all is well."""
     from ultrafm.federation.deployment.follow import describe_status
 
-    lines, complete = describe_status(options.plan)
+    lines, well = describe_status(options.plan)
     for line in lines:
         tell(line)
-    return 0 if complete else 1
+    return 0 if well else 1
 
 
 def run_demo(options: argparse.Namespace) -> int:

@@ -29,10 +29,11 @@ def sign_store(manifest: SiteManifest, source: str, manifests: Path, out: Path, 
     """Release the store of a site to training, in the name of the person who looked at its contact sheet.
 
     The signature holds for exactly this content, and is kept in the site's lock. `on` is the day, YYYY-MM-DD.
+    The release of a store that needs no signature is returned as it is, without one.
 
     Raises:
-        UltraFMError: no store, no name, no day, a store that needs no signature, has one, or was changed after
-            curation, or no contact sheet that somebody could have looked at.
+        UltraFMError: no store, no name, no day, a store that has a signature, or was changed after curation, or no
+            contact sheet that somebody could have looked at.
     """
     if not by.strip():
         expected = "the name of the person who looked"
@@ -42,7 +43,7 @@ def sign_store(manifest: SiteManifest, source: str, manifests: Path, out: Path, 
     folder = store_folder(out, manifest.site).parent
     release = read_release(folder)
     if not release.needs_signature:
-        raise UltraFMError(f"{manifest.site}, signature", "a store that needs none", "a site with sign_off")
+        return release
     require_unchanged(folder, manifest.site, release)
     registry = registry_of(manifest, source, manifests)
     _require_unsigned(manifest.site, registry.signature(release.content), release)

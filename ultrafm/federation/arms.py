@@ -10,7 +10,7 @@ import multiprocessing
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ultrafm.curation.sheets.licences import carried, licences
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.courier import Courier
 from ultrafm.federation.driver import common_grey_scale, federate, meet_sites, open_grid
+from ultrafm.federation.encoder import site_numbers, write_encoder
 from ultrafm.federation.grid import start_worker
 from ultrafm.federation.incidents import Incident
 from ultrafm.federation.plan import Federation
@@ -32,15 +33,12 @@ from ultrafm.federation.vector import WEIGHTS, as_views, load_vector
 from ultrafm.files import write_json
 from ultrafm.pretraining.central import newest, pretrain_centrally, trained_model
 from ultrafm.pretraining.checkpoint import newest_facts, part_of
-from ultrafm.pretraining.exchange.autoencoder import FILE as AUTOENCODER
-from ultrafm.pretraining.exchange.autoencoder import save_autoencoder
-from ultrafm.pretraining.exchange.card import write_card
 from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.loop import image_losses
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.pretraining.scans import scans_of
-from ultrafm.pretraining.weights import describe_encoder, load_encoder, save_encoder
+from ultrafm.pretraining.weights import describe_encoder, load_encoder
 from ultrafm.progress import progress
 from ultrafm.reporting.records import FEWEST_PATIENTS, record
 from ultrafm.seeds import spawn_torch
@@ -98,29 +96,14 @@ def keep_encoder(
 
     `numbers`: what is known of each site, such as {"images": 116, "validation_loss": 0.7}.
     """
-    description: dict[str, Any] = {
-        "arm": arm, "sites": sites, "recipe": place.recipe.settings(), "federation": asdict(place.federation),
-        "seed": place.seed, "licences": carried(licences(place.curated, sites)), "numbers": numbers or {},
+    about: dict[str, Any] = {
+        "arm": arm, "sites": sites, "seed": place.seed, "licences": carried(licences(place.curated, sites)),
+        "numbers": numbers or {},
     }  # fmt: skip
     if sites:
-        description["images"] = image_origin(place.curated, sites)
+        about["images"] = image_origin(place.curated, sites)
     target = place.folder / "encoders" / arm
-    save_encoder(model, target, grey_scale, description)
-    if not place.federation.local_weights:  # else parts of it stayed at the sites
-        save_autoencoder(model, target / AUTOENCODER)
-    write_card(target)
-    return target
-
-
-def site_numbers(place: Workplace, sites: list[str], history: list[dict] | None = None) -> dict[str, dict[str, float]]:
-    """Training images of each site, and with the federation's log its validation loss after the last pass."""
-    numbers: dict[str, dict[str, float]] = {
-        site: {"images": len(site_scans(str(place.curated), site, "train"))} for site in sites
-    }
-    for row in history or []:
-        if row["pass"] == place.federation.passes and row["validation_loss"] is not None:
-            numbers[row["site"]]["validation_loss"] = round(row["validation_loss"], 4)
-    return numbers
+    return write_encoder(target, model, grey_scale, place.recipe, place.federation, about)
 
 
 def agree_on_grey_scale(place: Workplace, sites: list[str]) -> GreyScale:
@@ -160,7 +143,7 @@ def pretrain_federated(place: Workplace, sites: list[str], workers: int) -> list
     made = federate(
         place.curated, sites, place.folder / "federated", place.recipe, place.federation, place.seed, workers
     )
-    numbers = site_numbers(place, sites, made.history)
+    numbers = site_numbers({one.site: one.images for one in made.sites}, made.history, place.federation.passes)
     keep_encoder(place, "federated", made.model, made.grey_scale, sites, numbers)
     return made.history
 
@@ -179,7 +162,10 @@ def pretrain_arm(
         arm, place.folder / arm, place.recipe, training, held_out, grey_scale, place.federation.passes, pictures,
         place.seed,
     )  # fmt: skip
-    keep_encoder(place, arm, model, grey_scale, sites, site_numbers(place, sites))
+    numbers: dict[str, dict[str, float]] = {
+        site: {"images": len(site_scans(str(place.curated), site, "train"))} for site in sites
+    }
+    keep_encoder(place, arm, model, grey_scale, sites, numbers)
     return [{"pass": row["round"], **row} for row in history]
 
 

@@ -14,6 +14,7 @@ from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 
 from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.deployment.site_app import SiteApp
+from ultrafm.federation.licences import site_licence
 from ultrafm.federation.secure.client import QUERIES, SECURE, masked_update
 from ultrafm.federation.site import (
     RoundPlan,
@@ -61,13 +62,15 @@ def whereabouts(context: Context) -> tuple[str, str, Path]:
 
 @app.query("describe")
 def describe(message: Message, context: Context) -> Message:
-    """Which site this node is, how many training images it holds, and their grey sums; of each organ only if asked."""
+    """Which site this node is, how many training images it holds, and their grey sums; organs and licence if asked."""
     curated, site, _folder = whereabouts(context)
     images, grey, squares = describe_site(curated, site)
     records = {"metrics": MetricRecord({"images": images, "grey": grey, "squares": squares})}
     records["names"] = ConfigRecord({"site": site})
     if message.content["config"]["organs"]:
         records["organs"] = MetricRecord(site_organs(curated, site))
+    if message.content["config"]["licences"]:
+        records["licence"] = ConfigRecord(site_licence(curated, site))
     return Message(RecordDict(records), reply_to=message)
 
 

@@ -34,7 +34,7 @@ def traffic_table(model: MaskedAutoencoder, sites: int, federation: Federation) 
     """What travels between coordinator and sites, in bytes: shared weights in float32, trained ones as compressed.
 
     A site takes part in as many rounds as there are passes and shares of a pass, and is asked for a validation loss
-    before training and after every pass.
+    before training and after every pass. In a deployment it also tells the licence of its images, in a few words.
     """
     shared = len(to_vector(model, federation.local_patterns))
     weights = shared * np.dtype(np.float32).itemsize

@@ -18,6 +18,7 @@ from ultrafm.federation.client_app import REFERENCE
 from ultrafm.federation.courier import Courier
 from ultrafm.federation.grid import LocalGrid, PoolGrid
 from ultrafm.federation.incidents import DROPPED, Incident
+from ultrafm.federation.licences import read_licence
 from ultrafm.federation.log import Row, add_bytes, add_round, add_validation
 from ultrafm.federation.plan import FAULT_FIELDS, SECURE_FIELDS, Federation, SiteDescription
 from ultrafm.federation.secure.keys import prepare_keys
@@ -36,13 +37,14 @@ from ultrafm.pretraining.recipe import Recipe, build_model
 class Pretrained:
     """What a federation leaves: the model, the grey normalisation that its sites agreed on, and the log of it.
 
-    Weights that stay at the sites are in `model` as they began. `history`: see `log.py`.
+    Weights that stay at the sites are in `model` as they began. `history`: see `log.py`. `sites`: as they told.
     """
 
     model: MaskedAutoencoder
     grey_scale: GreyScale
     history: list[Row]
     incidents: list[Incident]
+    sites: list[SiteDescription]
 
 
 def open_grid(curated: Path, sites: list[str], folder: Path, workers: int, secure: bool = False) -> LocalGrid:
@@ -86,16 +88,18 @@ def drive(
     timeout: float = 3600.0,
     on_round: Callable[[int, float], None] | None = None,
     begin_anew: bool = True,
+    licences: bool = False,
 ) -> Pretrained:
     """Pre-train one model over the `sites` that answer through `grid`, wherever these are.
 
-    A reply is waited for `timeout` seconds. Resumes from the checkpoints in `folder`, which hold the log too. Where
-    these are of other settings or other images, training begins anew, or UltraFMError is raised.
+    A reply is waited for `timeout` seconds. Sites are asked for `licences` only if wanted. Resumes from the checkpoints
+    in `folder`, which hold the log too. Where these are of other settings or other images, training begins anew, or
+    UltraFMError is raised.
     """
     model = build_model(recipe, seed)
     local = federation.local_patterns
     courier = Courier(grid, {}, timeout)
-    nodes = meet_sites(courier, sites, folder, federation)
+    nodes = meet_sites(courier, sites, folder, federation, licences)
     grey_scale = common_grey_scale(nodes)
     strategy = FederatedRounds(nodes, recipe, federation, seed, folder, courier.incidents)
     config = round_config(recipe, federation, strategy.schedule.rounds, grey_scale, layout(model, local), seed)
@@ -124,10 +128,12 @@ def drive(
         if on_round:
             on_round(number, float(losses["loss"]))
     load_vector(as_views(model, local), from_record(arrays)[WEIGHTS])
-    return Pretrained(model, grey_scale, history, courier.incidents)
+    return Pretrained(model, grey_scale, history, courier.incidents, list(nodes.values()))
 
 
-def meet_sites(courier: Courier, sites: list[str], folder: Path, federation: Federation) -> dict[int, SiteDescription]:
+def meet_sites(
+    courier: Courier, sites: list[str], folder: Path, federation: Federation, licences: bool = False
+) -> dict[int, SiteDescription]:
     """Which node is which site: node id -> what it says of itself, in the order of `sites`; the courier learns names.
 
     A run that was interrupted, and drops faults, goes on without a site that is not there or fails: as it was known
@@ -138,7 +144,8 @@ def meet_sites(courier: Courier, sites: list[str], folder: Path, federation: Fed
         fields["site"]: (int(node), SiteDescription(**fields)) for node, fields in known if fields["site"] in sites
     }
     courier.names.update({node: site for site, (node, _description) in before.items()})
-    found = before | describe_sites(courier, list(courier.grid.get_node_ids()), sites, federation.weighting == "organs")
+    asked = {"organs": federation.weighting == "organs", "licences": licences}
+    found = before | describe_sites(courier, list(courier.grid.get_node_ids()), sites, asked)
     courier.names.update({node: site for site, (node, _description) in found.items()})
     if missing := [site for site in sites if site not in found]:
         mend = "start the site, or take it out of the plan"
@@ -147,15 +154,13 @@ def meet_sites(courier: Courier, sites: list[str], folder: Path, federation: Fed
 
 
 def describe_sites(
-    courier: Courier, nodes: Sequence[int], sites: list[str], organs: bool
+    courier: Courier, nodes: Sequence[int], sites: list[str], asked: Mapping[str, bool]
 ) -> dict[str, tuple[int, SiteDescription]]:
     """Ask every node which site it is and how much it holds: site -> node id and description.
 
     Raises UltraFMError for a site that is not expected, that two nodes claim to be, or that holds no training image.
     """
-    messages = [
-        Message(RecordDict({"config": ConfigRecord({"organs": organs})}), node, "query.describe") for node in nodes
-    ]
+    messages = [Message(RecordDict({"config": ConfigRecord(dict(asked))}), node, "query.describe") for node in nodes]
     found: dict[str, tuple[int, SiteDescription]] = {}
     for node, reply in zip(nodes, courier.ask(messages, 0)):
         if reply.has_error() and node in courier.names:  # known from before the run was interrupted
@@ -191,7 +196,8 @@ def read_description(node: int, reply: Message) -> SiteDescription:
         found = f"{images} images, grey {grey}, squares {squares}, organs {organs}"
         expected = "counts of pictures, and sums of their mean grey values and squares, from 0 to 1 each"
         raise UltraFMError(f"site {site}", found, expected, "curate the site again, with the same version")
-    return SiteDescription(site, images, grey, squares, organs)
+    licence = read_licence(site, reply.content["licence"]) if "licence" in reply.content else {}
+    return SiteDescription(site, images, grey, squares, organs, licence)
 
 
 def common_grey_scale(nodes: Mapping[int, SiteDescription]) -> GreyScale:
@@ -236,9 +242,9 @@ def validate(
 def describe_settings(config: ConfigRecord, federation: Federation, nodes: Mapping[int, SiteDescription]) -> str:
     """A fingerprint of everything that the weights depend on; a state with another one is not continued.
 
-    What is done at faults does not count, so that it can be changed when a run has stopped at one.
+    What is done at faults does not count, so that it can be changed when a run has stopped at one; nor do licences.
     """
-    rows = [asdict(description) for description in nodes.values()]
+    rows = [{name: value for name, value in asdict(one).items() if name != "licence"} for one in nodes.values()]
     unused = () if federation.secure_aggregation else SECURE_FIELDS
     chosen = {name: value for name, value in asdict(federation).items() if name not in (*FAULT_FIELDS, *unused)}
     return hash_text(json.dumps([sorted(config.items()), chosen, rows]))

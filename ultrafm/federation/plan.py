@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ultrafm.errors import UltraFMError, one_of
 from ultrafm.federation.aggregation import AGGREGATIONS
@@ -121,13 +122,17 @@ def require_sums(federation: Federation) -> None:
 
 @dataclass(frozen=True)
 class SiteDescription:
-    """What a site says of itself before the first round; `organs` only where weighting asks for it."""
+    """What a site says of itself before the first round; `organs` only where weighting asks for it.
+
+    `licence`: see `licences.site_licence`; only in a deployment, and no weight depends on it.
+    """
 
     site: str
     images: int
     grey: float
     squares: float
     organs: Mapping[str, int] = field(default_factory=dict)
+    licence: Mapping[str, Any] = field(default_factory=dict)
 
 
 def site_weights(descriptions: list[SiteDescription], weighting: str) -> list[float]:

@@ -5,11 +5,16 @@ import pytest
 import yaml
 
 from ultrafm import __version__
+from ultrafm.federation import client_app
 from ultrafm.federation import site as site_room
 from ultrafm.federation.deployment.keys import make_coordinator_keys, make_site_keys
 from ultrafm.pretraining.scans import as_scans
 
 SITES = ("site_01_a", "site_02_b")
+LICENCE = {
+    "publisher": "A clinic", "licence": "CC BY-NC 4.0", "conditions": ["attribution", "non-commercial"],
+    "checked": True, "citation": "Doe 2020", "simulated": False,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +52,7 @@ def write_plan(tmp_path, plan_values):
 
 @pytest.fixture
 def images(monkeypatch):
-    """Stripes at each site in place of stores on disk: 8 and 12 training images, 2 for validation."""
+    """Stripes at each site in place of stores on disk: 8 and 12 training images, 2 for validation; of one licence."""
 
     def pictures(_curated, site, fold):
         count = {"train": 8 + 4 * SITES.index(site), "validation": 2}[fold]
@@ -56,3 +61,4 @@ def images(monkeypatch):
         return as_scans(((waves + 1) * 127).astype(np.uint8), np.ones((count, 32, 32), bool))
 
     monkeypatch.setattr(site_room, "site_scans", pictures)
+    monkeypatch.setattr(client_app, "site_licence", lambda _curated, _site: dict(LICENCE))

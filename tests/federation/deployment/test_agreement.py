@@ -15,6 +15,7 @@ from ultrafm.federation.arrays import to_record
 from ultrafm.federation.client_app import REFERENCE
 from ultrafm.federation.deployment import agreement
 from ultrafm.federation.deployment.agreement import count_images, describe_terms, ensure_acceptance, leaving, terms_of
+from ultrafm.federation.deployment.changes import describe_changes
 from ultrafm.federation.deployment.gate import accepted_terms, check_answer
 from ultrafm.federation.deployment.plans import read_plan, read_site
 from ultrafm.federation.driver import drive, federate
@@ -74,8 +75,36 @@ def test_an_acceptance_is_written_down_and_holds_until_the_plan_changes(joined, 
     assert written["hash"] == agreement.hash_terms(written["terms"]) and written["by"] and written["on"]
     assert ensure_acceptance(joined, False, never, lambda line: None) == path
     write_plan(training={"passes": 20})
+    shown = []
     with pytest.raises(UltraFMError, match="no acceptance"):
-        ensure_acceptance(read_site(joined.document.path), False, lambda question: "", lambda line: None)
+        ensure_acceptance(read_site(joined.document.path), False, lambda question: "", shown.append)
+    assert read_json(path) == written
+    assert [line for line in shown if line.startswith("  ")] == ["  changed: asked, plan, rounds: 20 (it was 2)"]
+
+
+def test_changed_terms_show_what_is_new_gone_and_other_and_nothing_else(joined, write_plan):
+    earlier = terms_of(joined.plan, SITES[0])
+    plan = read_plan(write_plan(training={"passes": 2, "weighting": "organs", "local_weights": "to_pixels.bias"}))
+    lines = describe_changes(earlier, terms_of(plan, SITES[0]))
+    count = agreement.bytes_of(earlier) // 4
+    assert lines == [
+        "new: leaves, query.describe, organs, whatever the images tell",
+        "gone: asked, layout, to_pixels.bias: 64",
+        "changed: asked, plan, local_weights: to_pixels.bias (it was )",
+        f"changed: arrays, weights: ['float32', [{count - 64}]] (it was ['float32', [{count}]])",
+        "changed: describe, organs: True (it was False)",
+    ]
+    assert describe_changes(earlier, earlier) == []
+
+
+def test_an_acceptance_that_was_changed_by_hand_is_no_earlier_one(joined):
+    path = ensure_acceptance(joined, False, lambda question: "yes", lambda line: None)
+    acceptance, shown = read_json(path), []
+    acceptance["terms"]["asked"]["plan"]["rounds"] = 1000
+    write_json(path, acceptance)
+    ensure_acceptance(joined, False, lambda question: "yes", shown.append)
+    assert any("encoder.patch_embed.proj.weight" in line for line in shown)
+    assert read_json(path)["terms"]["asked"]["plan"]["rounds"] == 2
 
 
 def test_the_sizes_shown_are_those_of_the_weights(joined):
@@ -89,7 +118,9 @@ def test_a_whole_run_keeps_to_the_agreement_and_is_logged(nodes, images, tmp_pat
     """The numbers are those of a run without gate and log, and no reply holds more than was accepted."""
     plan, configurations = nodes
     grid = LocalGrid(REFERENCE, configurations)
-    model = drive(grid, list(SITES), tmp_path / "run", plan.recipe, plan.federation, plan.file.seed).model
+    made = drive(grid, list(SITES), tmp_path / "run", plan.recipe, plan.federation, plan.file.seed, licences=True)
+    model = made.model
+    assert [one.licence["licence"] for one in made.sites] == ["CC BY-NC 4.0"] * 2
     plain = federate(tmp_path, list(SITES), tmp_path / "plain", plan.recipe, plan.federation, plan.file.seed).model
     pairs = zip(model.state_dict().values(), plain.state_dict().values(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
@@ -179,7 +210,9 @@ def test_what_cannot_be_logged_does_not_leave(nodes, images):
     """/dev/full is a disk without room."""
     _, configurations = nodes
     configurations[0]["audit"] = "/dev/full"
-    reply = ask_site(configurations, "query.describe", RecordDict({"config": ConfigRecord({"organs": False})}))
+    reply = ask_site(
+        configurations, "query.describe", RecordDict({"config": ConfigRecord({"organs": False, "licences": True})})
+    )
     assert reply.has_error() and "No space left" in reply.error.reason
 
 

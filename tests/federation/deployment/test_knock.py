@@ -52,6 +52,13 @@ def test_a_site_waits_for_a_coordinator_and_gives_up_on_a_lasting_refusal(keys, 
     monkeypatch.setattr(door, "knock", answer)
     knock_until_in("fm:1", "ca.crt", key, told.append, patience=60)
     assert [line.split(":")[0] for line in told] == ["waiting", "refused"]
+    answers = iter([Refused("unknown"), NotNow("away"), Refused("unknown"), None])
+    times = iter(range(0, 1000, 50))
+    monkeypatch.setattr(door.time, "monotonic", lambda: next(times))
+    knock_until_in("fm:1", "ca.crt", key, told.append, patience=60)
+    monkeypatch.undo()
+    monkeypatch.setattr(door, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(door, "knock", answer)
     answers = iter([Refused("unknown")] * 9)
     with pytest.raises(UltraFMError, match="unknown; expected a key that the coordinator registered"):
         knock_until_in("fm:1", "ca.crt", key, told.append, patience=0)

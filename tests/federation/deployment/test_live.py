@@ -16,6 +16,7 @@ import psutil
 import pytest
 from flwr.cli.build import build_fab_from_files
 from flwr.supernode import node_auth_http_interceptor
+from waiting import wait_for
 
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.deployment import control
@@ -94,13 +95,6 @@ def family():
         yield family
     finally:
         family.end(grace=3.0)
-
-
-def wait_for(condition, seconds):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.2)
-    return condition()
 
 
 def key_of(stage, site):
@@ -209,7 +203,8 @@ def test_what_the_run_left_is_an_encoder_a_history_and_a_status(joined):
     assert complete and lines[:2] == [f"{site}: online" for site in joined.sites]
     assert f"run: finished, round {PASSES} of {PASSES}" in lines
     encoder = load_encoder(joined.plan.folder / "encoder")
-    assert encoder.num_features == 64 and (joined.plan.folder / "encoder" / "README.md").is_file()
+    card = (joined.plan.folder / "encoder" / "README.md").read_text()
+    assert encoder.num_features == 64 and "Images: **simulated**" in card and "licence is not stated" not in card
     history = read_json(joined.plan.folder / "history.json")
     assert [row["site"] for row in history if row["pass"] == PASSES] == joined.sites
 
@@ -229,6 +224,8 @@ def test_a_bundle_with_code_is_refused_by_the_sites_and_its_code_never_runs(join
     logs = [joined.site_folder(site) / "federation" / "audit.jsonl" for site in joined.sites]
     refused = '"type": "app bundle", "error": "app bundle: found the files'
     assert wait_for(lambda: all(refused in log.read_text() for log in logs), 30)
+    told = "refused (app bundle): app bundle: found the files pyproject.toml, stowaway.py"
+    assert wait_for(lambda: all(told in "\n".join(joined.said(site)) for site in joined.sites), 10)
     unpacked = [path for site in joined.sites for path in joined.site_folder(site).rglob("stowaway.py")]
     assert unpacked == [] and not ran.exists()
 

@@ -78,7 +78,7 @@ def test_missing_certificates_are_told_with_the_command_that_makes_them(write_pl
     ("changes", "expected"),
     [
         ({"site": "site_01_b"}, r"field site: found 'site_01_b', which the plan does not name.*did you mean"),
-        ({"plan": "none.yaml"}, r"none.yaml: found no such file"),
+        ({"plan": "none.yaml"}, r"field plan: found no file .*none.yaml.*ask the coordinator for its plan.yaml"),
         ({"authority": "none.crt"}, r"field authority: found no file .*ask the coordinator for ca.crt"),
         ({"curate": "x"}, r"unknown field 'curate'.*did you mean 'curated'"),
     ],

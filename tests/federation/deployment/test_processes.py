@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from waiting import wait_for
 
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.deployment import processes
@@ -23,13 +24,6 @@ from ultrafm.federation.deployment.processes import (
 )
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(99)"
-
-
-def wait_for(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.05)
-    return condition()
 
 
 def test_a_family_ends_to_the_last_one_also_who_does_not_listen_and_who_left_the_session(tmp_path):

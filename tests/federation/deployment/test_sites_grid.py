@@ -95,6 +95,14 @@ def test_a_site_that_is_lost_every_time_becomes_an_error(grid):
     assert len(replies) == 1 and replies[0].has_error() and len(grid.sent) == 1 + RESENDINGS
 
 
+def test_a_node_that_only_an_earlier_run_met_is_told_by_name(grid):
+    notes = []
+    sites = SitesGrid(grid, KEYS, notes.append, known={7: "b"})
+    message, name = ask(sites, node=7)
+    grid.answers["0"] = error(message, ErrorCode.NODE_UNAVAILABLE)
+    assert list(sites.pull_messages([name])) == [] and notes[0].startswith("b was lost (away)")
+
+
 def test_a_node_that_is_away_is_not_asked_again_before_it_is_back(grid, monkeypatch):
     """Flower says at once that a node is away, for every message; what was known of it before does not count."""
     sites = SitesGrid(grid, KEYS, lambda note: None)
@@ -126,7 +134,7 @@ def test_a_site_under_another_sites_key_is_refused(grid):
     message, name = ask(sites)
     grid.answers["0"] = Message(RecordDict({"names": ConfigRecord({"site": "b"})}), reply_to=message)
     [reply] = sites.pull_messages([name])
-    assert reply.has_error() and reply.error.reason == "the node with the key of a says that it is b"
+    assert reply.has_error() and "b uses a key that belongs to another site, a" in reply.error.reason
 
 
 def test_a_message_that_nobody_waits_for_is_not_sent_again(grid):

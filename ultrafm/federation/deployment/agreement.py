@@ -17,9 +17,11 @@ from ultrafm.curation.identity.release import require_release
 from ultrafm.curation.store import decode_png, read_table
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.compression import expected_arrays
+from ultrafm.federation.deployment.changes import describe_changes
 from ultrafm.federation.deployment.gate import ANY, array_length, hash_terms
 from ultrafm.federation.deployment.plans import JoiningSite, Plan, allowed_keys
 from ultrafm.federation.driver import round_config
+from ultrafm.federation.licences import TOLD
 from ultrafm.federation.plan import Federation
 from ultrafm.federation.secure.ring import LONG, kind_for
 from ultrafm.federation.secure.session import guarantee, largest_round, schedule_of
@@ -36,7 +38,8 @@ BYTES_PER_WEIGHT = 4
 
 ORGANS = "how many images of each organ"
 MEANING = {
-    "query.describe": "once a run: the site's name; how many training images; sums of their grey values and squares",
+    "query.describe": "at the start of a run: the site's name; how many training images; sums of their grey values and "
+    "squares; publisher, licence and citation of the images as the data sheet tells them; whether they are simulated",
     "train": "after each round of training: the weights below; how many images were seen; their mean loss; the round",
     "evaluate": "after each pass: how many validation images; their mean loss; the round",
 }
@@ -67,7 +70,7 @@ def leaving(federation: Federation) -> dict[str, dict[str, list[str]]]:
 
     The one name ANY stands for names that only the site's images tell, and for those of the sites.
     """
-    described = {"metrics": ["images", "grey", "squares"], "names": ["site"]}
+    described = {"metrics": ["images", "grey", "squares"], "names": ["site"], "licence": list(TOLD)}
     if federation.weighting == "organs":
         described["organs"] = [ANY]
     arrays, metrics = list(expected_arrays(1, federation.compression)), ["images", "loss", "round"]
@@ -107,7 +110,7 @@ def terms_of(plan: Plan, site: str) -> dict[str, Any]:
     terms = {
         "federation": plan.file.name, "site": site, "coordinator": plan.file.address, "ultrafm": __version__,
         "asked": asked, "leaves": leaving(federation), "arrays": arrays_of(plan),
-        "describe": {"organs": federation.weighting == "organs"},
+        "describe": {"organs": federation.weighting == "organs", "licences": True},
     }  # fmt: skip
     if federation.secure_aggregation:
         terms["keys"] = {one: hashlib.sha256(key).hexdigest() for one, key in allowed_keys(plan).items()}
@@ -170,6 +173,24 @@ def describe_secure(terms: dict[str, Any]) -> list[str]:
     ]
 
 
+def earlier_acceptance(path: Path) -> dict[str, Any] | None:
+    """What was accepted before; None where there is nothing, or the file was changed since."""
+    if not path.is_file():
+        return None
+    earlier = read_json(path)
+    return earlier if earlier["hash"] == hash_terms(earlier["terms"]) else None
+
+
+def changed_terms(earlier: dict[str, Any], terms: dict[str, Any]) -> list[str]:
+    """What differs from an earlier acceptance, as lines for a person."""
+    return [
+        f"Federation {terms['federation']}, coordinator {terms['coordinator']}, this site: {terms['site']}",
+        f"The terms differ from those that {earlier['by']} accepted on {earlier['on']}:",
+        *(f"  {line}" for line in describe_changes(earlier["terms"], terms)),
+        f"All else is as it was accepted; to see all of it, put {FILE} away and start again.",
+    ]
+
+
 def count_images(site: JoiningSite) -> dict[str, int]:
     """Fold -> number of images in the site's store.
 
@@ -197,12 +218,15 @@ def count_images(site: JoiningSite) -> dict[str, int]:
 def ensure_acceptance(site: JoiningSite, accept: bool, ask: Callable[[str], str], tell: Callable[[str], None]) -> Path:
     """The file of the acceptance of exactly these terms; shows them and asks when there is none yet.
 
-    Raises UltraFMError when the person at the site does not agree; nothing has been sent then.
+    Where other terms were accepted before, it shows what is new, gone or changed. Raises UltraFMError when the person
+    at the site does not agree; nothing has been sent then.
     """
-    terms, path = terms_of(site.plan, site.file.site), site.folder / FILE
-    for line in describe_terms(terms, count_images(site)):
+    terms, path, images = terms_of(site.plan, site.file.site), site.folder / FILE, count_images(site)
+    earlier = earlier_acceptance(path)
+    known = earlier is not None and earlier["hash"] == hash_terms(terms)
+    for line in describe_terms(terms, images) if earlier is None or known else changed_terms(earlier, terms):
         tell(line)
-    if path.is_file() and (earlier := read_json(path))["hash"] == hash_terms(terms):
+    if known:
         tell(f"Accepted on {earlier['on']} by {earlier['by']}: {path}")
         return path
     if not accept and ask("Join and let this leave the site? Type yes to accept: ").strip().lower() != "yes":

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -125,12 +126,10 @@ class Stage:
         return digest_of(made.model)
 
 
-def build_stage(
-    folder: Path, through_nginx: bool, sites: int = SITES, passes: int = PASSES, **training: bool | float | str
-) -> Stage:
+def build_stage(folder: Path, through_nginx: bool, sites: int = SITES, **training: Any) -> Stage:
     """Keys, plan, and simulated sites that are curated on the spot, each in its own folder.
 
-    `training` are further fields of `Federation`. Every site has the public keys of all, as the coordinator has.
+    `training`: fields of `Federation`, as in a plan. Every site has the public keys of all, as the coordinator has.
     """
     manifests = load_sites(REPOSITORY / "data_manifests")[:sites]
     stage = Stage(folder, [manifest.site for manifest in manifests], through_nginx)
@@ -139,9 +138,8 @@ def build_stage(
     make_coordinator_keys("localhost", folder / "coordinator" / "keys")
     plan = {
         "name": "demonstration", "ultrafm": __version__, "address": f"localhost:{port}", "control_port": control,
-        "network": {"size": "micro", "image_size": IMAGE_SIZE}, "training": {"passes": passes, **training},
-        "seed": 7,
-        "wait_minutes": 3.0, "reply_minutes": 5.0,
+        "network": {"size": "micro", "image_size": IMAGE_SIZE}, "training": {"passes": PASSES} | training,
+        "seed": 7, "wait_minutes": 3.0, "reply_minutes": 5.0,
         "sites": [{"site": site, "key": f"keys/{site}.pub"} for site in stage.sites],
     }  # fmt: skip
     stage.plan_file.write_text(yaml.safe_dump(plan, sort_keys=False))

@@ -11,7 +11,7 @@ import psutil
 
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.deployment.control import Control, SuperLinkAway
-from ultrafm.federation.deployment.coordinate import ENCODER, PROGRESS, incidents, read_progress
+from ultrafm.federation.deployment.coordinate import ENCODER, PROGRESS, incidents, read_progress, require_same_plan
 from ultrafm.federation.deployment.plans import Plan, allowed_keys, check_certificates, read_plan
 from ultrafm.federation.deployment.processes import COORDINATOR_LOCK, is_held, stoppable
 
@@ -24,11 +24,12 @@ def run_plan(path: Path, restarts: int, tell: Callable[[str], None]) -> bool:
     """Submit a run of a plan and follow it; when its process dies, submit again, at most `restarts` times.
 
     Returns whether the model is finished; an interrupt stops the run, which keeps its checkpoint. Raises UltraFMError
-    when the coordinator's command does not run.
+    when the coordinator's command does not run, or a run was begun with another plan.
     """
     plan = read_plan(path)
     allowed_keys(plan)
     check_certificates(plan)
+    require_same_plan(plan)
     with Control(plan) as control, stoppable():
         for attempt in range(restarts + 1):
             follower = Follower(plan, control, submit(plan, control), tell)
@@ -95,7 +96,11 @@ class Follower:
             self._once(f"waiting for {', '.join(missing)}")
         for note in progress.get("notes", []):
             self._once(note)
+        if begun := progress.get("begun"):
+            self._once(f"goes on after round {begun} of {progress['rounds']}")
         for number, loss in progress.get("losses", {}).items():
+            if int(number) <= begun:
+                continue
             left = f"; {describe_seconds(progress['seconds_left'])} left" if int(number) == progress["round"] else ""
             line = f"round {number} of {progress['rounds']}: loss {loss:.4f}"
             if line not in self._told:
@@ -145,24 +150,25 @@ def describe_seconds(seconds: float) -> str:
 
 
 def describe_status(path: Path) -> tuple[list[str], bool]:
-    """How a federation stands, in lines, and whether all sites are online."""
+    """How a federation stands, in lines, and whether it is well: all sites online, and no run failed or interrupted."""
     plan = read_plan(path)
     keys = allowed_keys(plan)
     try:
         with Control(plan) as control:
             online = {node.key for node in control.nodes() if node.online}
-        lines, complete = [f"{site}: {'online' if key in online else 'OFFLINE'}" for site, key in keys.items()], True
-        complete = all(key in online for key in keys.values())
+        lines = [f"{site}: {'online' if key in online else 'OFFLINE'}" for site, key in keys.items()]
+        well = all(key in online for key in keys.values())
     except SuperLinkAway:
-        lines, complete = [f"the coordinator does not run: nobody at {plan.control}"], False
+        lines, well = [f"the coordinator does not run: nobody at {plan.control}"], False
     progress = read_progress(plan)
     if progress:
         state = progress["state"]
         if state in ("waiting", "running") and not lives(progress["process"]):
             state = "interrupted"
+        well = well and state not in ("failed", "interrupted")
         lines.append(f"run: {state}, round {progress['round']} of {progress['rounds']}")
         lines += [f"round {number}: loss {loss:.4f}" for number, loss in list(progress["losses"].items())[-5:]]
         lines += [f"error: {progress['error']}"] * bool(progress["error"])
         lines += [f"note: {note}" for note in progress["notes"][-5:]]
     lines += [f"incident: {one}" for one in incidents(plan)]
-    return lines, complete
+    return lines, well

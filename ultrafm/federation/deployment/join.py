@@ -23,11 +23,12 @@ from ultrafm.federation.deployment.processes import (
     require_space,
     stoppable,
 )
+from ultrafm.federation.deployment.watch import Watch
 from ultrafm.federation.secure.keys import ROSTER, SIGNING_KEY, write_roster
 
 LEAST_SPACE = 100_000_000  # bytes
 LOOK_SECONDS = 0.5
-AUDIT_FILE = "audit.jsonl"
+AUDIT_FILE, NODE_LOG = "audit.jsonl", "supernode.log"
 
 
 def run_site(path: Path, accept: bool, ask: Callable[[str], str], tell: Callable[[str], None]) -> None:
@@ -38,10 +39,13 @@ def run_site(path: Path, accept: bool, ask: Callable[[str], str], tell: Callable
         copies = 8 if site.plan.federation.secure_aggregation else 6
         require_space(site.folder, LEAST_SPACE + copies * BYTES_PER_WEIGHT * count_weights(site.plan.recipe))
         acceptance = ensure_acceptance(site, accept, ask, tell)
-        family, commands = Family(), write_commands(site.folder / "supernode" / "commands")
+        home = site.folder / "supernode"
+        family, commands = Family(), write_commands(home / "commands")
+        watch = Watch(site.folder / AUDIT_FILE, home / NODE_LOG, site.plan.file.address, tell)
 
         def start() -> subprocess.Popen[bytes]:
             knock_until_in(site.plan.file.address, str(site.authority), key, tell)
+            watch.joined()
             tell(f"joined {site.plan.file.address} as {site.file.site}; log: {site.folder / AUDIT_FILE}")
             return start_supernode(site, acceptance, commands, family)
 
@@ -51,6 +55,7 @@ def run_site(path: Path, accept: bool, ask: Callable[[str], str], tell: Callable
             while True:
                 tasks.look()
                 node.look()
+                watch.look()
                 time.sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
             tell("leaving")
@@ -91,4 +96,4 @@ def start_supernode(site: JoiningSite, acceptance: Path, commands: Path, family:
         "--auth-supernode-private-key", str(site.key), "--host", "127.0.0.1", "--port", str(free_port()),
         "--node-config", str(configuration),
     ]  # fmt: skip
-    return family.start(command, home / "supernode.log", environment_of(site, commands))
+    return family.start(command, home / NODE_LOG, environment_of(site, commands))

@@ -119,6 +119,8 @@ def knock_until_in(
 ) -> None:
     """Knock until the coordinator lets the site in; waits as long as it is away, and `patience` seconds when refused.
 
+    A coordinator that was away in between may have been started anew: then patience begins anew too.
+
     Raises UltraFMError for a refusal that lasts.
     """
     refused, said = None, ""
@@ -126,16 +128,20 @@ def knock_until_in(
         try:
             return knock(address, authority, key)
         except NotNow as reason:
+            refused = None
             said = say_once(f"waiting: {reason}", said, tell)
         except Refused as reason:
             refused = refused or time.monotonic()
             if time.monotonic() - refused >= patience:
                 expected = "a key that the coordinator registered"
-                mend = "send SITE.pub to the coordinator, who names it in the plan and starts again"
+                mend = (
+                    "send SITE.pub to the coordinator, who names it in the plan and starts again; if it is there, see "
+                    "whether another site uses this key"
+                )
                 raise UltraFMError(f"coordinator {address}", str(reason), expected, mend) from None
             said = say_once(
-                f"refused: {reason}; either the key is not in the coordinator's plan, or an earlier connection of this "
-                f"site has not run out yet: trying for {patience:.0f} s", said, tell,
+                f"refused: {reason}; the key is not in the coordinator's plan, or another site uses it, or an earlier "
+                f"connection of this site has not run out yet: trying for {patience:.0f} s", said, tell,
             )  # fmt: skip
         time.sleep(RETRY_SECONDS)
 

@@ -259,7 +259,9 @@ def read_site(path: Path) -> JoiningSite:
     file, problems = validate(document, SiteFile)
     if file is None:
         raise problems[0]
-    site = JoiningSite(document, file, read_plan(beside(document.path, file.plan)))
+    plan = beside(document.path, file.plan)
+    require_files(document.place(("plan",)), [plan], "ask the coordinator for its plan.yaml")
+    site = JoiningSite(document, file, read_plan(plan))
     if file.site not in site.plan.sites:
         expected = f"one of {', '.join(site.plan.sites)}{nearest(file.site, site.plan.sites)}"
         raise UltraFMError(site.place("site"), f"{file.site!r}, which the plan does not name", expected)

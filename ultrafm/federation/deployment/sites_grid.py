@@ -8,7 +8,7 @@ and site, so that a second answer equals the first.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from flwr.app import Error, Message, RecordDict
@@ -40,15 +40,21 @@ class SitesGrid(Grid):
     """`grid` over the nodes of `keys` (site -> public key as PEM), in this order.
 
     `tell` hears of sites that were lost and asked again. A message older than `timeout` seconds, whose answer nobody
-    waits for any more, is not sent again: when its node is back, it is an error.
+    waits for any more, is not sent again: when its node is back, it is an error. `known`: the sites of nodes that an
+    earlier run met.
     """
 
     def __init__(
-        self, grid: Grid, keys: dict[str, bytes], tell: Callable[[str], None], timeout: float = 3600.0
+        self,
+        grid: Grid,
+        keys: dict[str, bytes],
+        tell: Callable[[str], None],
+        timeout: float = 3600.0,
+        known: Mapping[int, str] | None = None,
     ) -> None:
         self._grid, self._keys, self._tell, self._timeout = grid, keys, tell, timeout
         self._sent: dict[str, Sent] = {}
-        self._names: dict[int, str] = {}
+        self._names: dict[int, str] = dict(known or {})
         self._activations: dict[int, str] = {}
         self._looked = 0.0
 
@@ -121,7 +127,10 @@ class SitesGrid(Grid):
         told = "" if reply.has_error() or "names" not in reply.content else str(reply.content["names"]["site"])
         if not told or told == self._site(sent):
             return reply
-        reason = f"the node with the key of {self._site(sent)} says that it is {told}"
+        reason = (
+            f"{told} uses a key that belongs to another site, {self._site(sent)}: put the key of {told} into its "
+            f"site.yaml, and let {self._site(sent)} make a new one if its own may have been copied"
+        )
         return Message(Error(code=ErrorCode.UNKNOWN, reason=reason), reply_to=sent.message)
 
     def set_run(self, run: Run) -> None:
