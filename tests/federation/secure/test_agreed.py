@@ -8,7 +8,7 @@ import torch
 import yaml
 from flwr.app import ConfigRecord, Message, RecordDict
 
-from tests.federation.secure.striped_sites import SITES, Trouble, TroubledGrid, nodes_of, weights
+from tests.federation.secure.striped_sites import SITES, STAGES, Trouble, TroubledGrid, nodes_of, weights
 from ultrafm import __version__
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.client_app import REFERENCE
@@ -64,18 +64,20 @@ def agreed(write_plan, tmp_path):
 def test_a_secure_run_keeps_to_the_agreement_and_is_logged_without_secrets(agreed, images, tmp_path):
     plan, nodes = agreed
     trouble = Trouble()
-    secure = drive(TroubledGrid(nodes, trouble), SITES, tmp_path / "run", plan.recipe, plan.federation, 5)
+    secure = drive(
+        TroubledGrid(nodes, trouble), SITES, tmp_path / "run", plan.recipe, plan.federation, 5, licences=True
+    )
     ungated = TroubledGrid(nodes_of(tmp_path / "other"), Trouble())
     plain = drive(ungated, SITES, tmp_path / "plain", plan.recipe, plan.federation, 5)
     assert torch.equal(weights(secure), weights(plain))
     log = (tmp_path / SITES[0] / "audit.jsonl").read_text()
     events = [json.loads(line) for line in log.splitlines()]
     sent = {event["type"]: event for event in events if event["event"] == "sent"}
-    told, names = leaving(plan.federation), {}
+    told, names = leaving(plan.federation, SITES), {}
     for kind, event in sent.items():
         names[kind] = {record: sorted(values) for record, values in event["content"].items()}
-    assert set(sent) == set(told) and names["query.shares"] == {"sealed": SITES}
-    assert names["train"] == told["train"] and names["query.keys"] == told["query.keys"]
+    assert set(sent) == set(told)
+    assert {kind: names[kind] for kind in STAGES} == {kind: told[kind] for kind in STAGES}
     assert sent["query.shares"]["bytes"] == 5 * (12 + 66 + 16) and sent["query.unmask"]["bytes"] == 5 * 33
     answered = [reply for kind, site, _m, reply in trouble.answers if kind == "query.unmask" and site == SITES[0]]
     assert answered[0].content["revealed"][SITES[0]].hex() not in log

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import getpass
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,10 @@ def count_weights(recipe: Recipe, local: tuple[str, ...] = ()) -> int:
     return sum(array_length(shape_of(text)) for text in layout_of(recipe, local)["shapes"])
 
 
-def leaving(federation: Federation) -> dict[str, dict[str, list[str]]]:
+def leaving(federation: Federation, sites: Sequence[str] = ()) -> dict[str, dict[str, list[str]]]:
     """Kind of message -> record of the answer -> the names in it; a test holds it against what the ClientApp answers.
 
-    The one name ANY stands for names that only the site's images tell, and for those of the sites.
+    The one name ANY stands for names that only the site's images tell. Secure sums name the `sites`.
     """
     described = {"metrics": ["images", "grey", "squares"], "names": ["site"], "licence": list(TOLD)}
     if federation.weighting == "organs":
@@ -78,10 +78,10 @@ def leaving(federation: Federation) -> dict[str, dict[str, list[str]]]:
         return {
             "query.describe": described,
             "query.keys": {"keys": ["masking", "sealing", "signature"]},
-            "query.shares": {"sealed": [ANY]},
+            "query.shares": {"sealed": list(sites)},
             "train": {"arrays": ["masked"], "metrics": ["round"]},
             "query.consent": {"consent": ["signature"]},
-            "query.unmask": {"revealed": [ANY]},
+            "query.unmask": {"revealed": list(sites)},
             "evaluate": {"metrics": metrics},
         }
     return {
@@ -109,7 +109,7 @@ def terms_of(plan: Plan, site: str) -> dict[str, Any]:
             asked.setdefault(record, {})[name] = value
     terms = {
         "federation": plan.file.name, "site": site, "coordinator": plan.file.address, "ultrafm": __version__,
-        "asked": asked, "leaves": leaving(federation), "arrays": arrays_of(plan),
+        "asked": asked, "leaves": leaving(federation, plan.sites), "arrays": arrays_of(plan),
         "describe": {"organs": federation.weighting == "organs", "licences": True},
     }  # fmt: skip
     if federation.secure_aggregation:
