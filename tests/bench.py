@@ -16,6 +16,7 @@ from tests.bench_federation import bench_federation
 from tests.bench_phantom import bench_phantom
 from tests.bench_pretraining import bench_pretraining
 from tests.bench_privacy import bench_privacy
+from tests.bench_secure import bench_secure
 from ultrafm.files import write_json
 from ultrafm.seeds import spawn
 from ultrafm.study import REPOSITORY
@@ -89,6 +90,7 @@ def main() -> None:
         ("pretraining", bench_pretraining),
         ("federation", bench_federation),
         ("privacy", bench_privacy),
+        ("secure", bench_secure),
         ("phantom", bench_phantom),
         ("curation", bench_curation),
         ("readers", bench_readers),

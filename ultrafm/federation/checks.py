@@ -24,10 +24,7 @@ VERSION = "install the same version at site and coordinator"
 
 def read_metrics(reply: Message, number: int) -> MetricRecord:
     """What a site reports of round `number`. Raises Fault for an error, another round, or what is no number."""
-    if reply.has_error():
-        kind = "no reply" if reply.error.code == NO_REPLY else "error"
-        mend = "mend the site and run the same command again; it continues from the last finished round"
-        raise Fault(kind, plain(reply.error.reason), "an answer", mend)
+    require_answer(reply)
     metrics = reply.content["metrics"] if "metrics" in reply.content else MetricRecord()
     for name in ("round", "images", "loss"):
         if not isinstance(metrics.get(name), int | float):
@@ -39,6 +36,14 @@ def read_metrics(reply: Message, number: int) -> MetricRecord:
     if not math.isfinite(metrics["loss"]):
         raise Fault("not finite", f"a loss of {metrics['loss']}", "a finite loss", "look at the site's pictures")
     return metrics
+
+
+def require_answer(reply: Message) -> None:
+    """Raises Fault for an error in place of an answer."""
+    if reply.has_error():
+        kind = "no reply" if reply.error.code == NO_REPLY else "error"
+        mend = "mend the site and run the same command again; it continues from the last finished round"
+        raise Fault(kind, plain(reply.error.reason), "an answer", mend)
 
 
 def plain(reason: str) -> str:

@@ -16,6 +16,7 @@ from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.deployment.site_app import SiteApp
 from ultrafm.federation.licences import site_licence
 from ultrafm.federation.privacy.at_site import describe_protected, refuse_loss, train_protected
+from ultrafm.federation.secure.client import QUERIES, SECURE, masked_update
 from ultrafm.federation.site import (
     RoundPlan,
     SiteModel,
@@ -30,6 +31,8 @@ from ultrafm.pretraining.recipe import Recipe
 
 REFERENCE = "ultrafm.federation.client_app:app"
 app = SiteApp()
+for stage, answer in QUERIES.items():
+    app.query(stage)(answer)
 
 
 @lru_cache(maxsize=1)
@@ -74,9 +77,14 @@ def describe(message: Message, context: Context) -> Message:
 
 @app.train()
 def train_round(message: Message, context: Context) -> Message:
-    """Train the received weights on the site's images for one round and send them back with counts and losses."""
+    """Train the received weights on the site's images for one round and send them back with counts and losses.
+
+    In a secure round all of these go as masked numbers.
+    """
     recipe, here = receive_model(message)
     plan = RoundPlan(**dict(message.content["plan"]))
+    if SECURE in message.content:
+        return masked_update(message, context, lambda: train_protected(here, recipe, plan, *whereabouts(context)))
     outcome = train_protected(here, recipe, plan, *whereabouts(context))
     metrics = MetricRecord({"images": outcome.images, "loss": outcome.loss, "round": plan.round})
     return Message(RecordDict({"arrays": to_record(outcome.arrays), "metrics": metrics}), reply_to=message)

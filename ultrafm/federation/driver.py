@@ -20,8 +20,10 @@ from ultrafm.federation.grid import LocalGrid, PoolGrid
 from ultrafm.federation.incidents import DROPPED, Incident
 from ultrafm.federation.licences import read_licence
 from ultrafm.federation.log import Row, add_bytes, add_round, add_validation, without_losses
-from ultrafm.federation.plan import FAULT_FIELDS, Federation, SiteDescription
+from ultrafm.federation.plan import FAULT_FIELDS, SECURE_FIELDS, Federation, SiteDescription
 from ultrafm.federation.privacy.protection import without_unused
+from ultrafm.federation.secure.keys import prepare_keys
+from ultrafm.federation.secure.rounds import secure_round
 from ultrafm.federation.state import load_round, save_round
 from ultrafm.federation.strategy import FederatedRounds
 from ultrafm.federation.vector import WEIGHTS, as_views, layout, load_vector, to_vector
@@ -46,9 +48,15 @@ class Pretrained:
     sites: list[SiteDescription]
 
 
-def open_grid(curated: Path, sites: list[str], folder: Path, workers: int) -> LocalGrid:
-    """A grid over the stores of `sites` below `curated`; state that a site keeps goes to `folder`/<site>."""
+def open_grid(curated: Path, sites: list[str], folder: Path, workers: int, secure: bool = False) -> LocalGrid:
+    """A grid over the stores of `sites` below `curated`; state that a site keeps goes to `folder`/<site>.
+
+    Where sums are to be `secure`, each site has a key there, and all know the public ones.
+    """
     nodes = [{"site": site, "curated": str(curated), "folder": str(folder / site)} for site in sites]
+    if secure:
+        keys = prepare_keys(folder, sites)
+        nodes = [node | keys[node["site"]] for node in nodes]
     return LocalGrid(REFERENCE, nodes) if workers <= 1 else PoolGrid(REFERENCE, nodes, workers)
 
 
@@ -64,7 +72,7 @@ def federate(
     on_round: Callable[[int, float], None] | None = None,
 ) -> Pretrained:
     """`drive` over the stores of `sites` below `curated` on this machine; `workers` processes change the speed only."""
-    grid = open_grid(curated, sites, folder / "sites", workers)
+    grid = open_grid(curated, sites, folder / "sites", workers, federation.secure_aggregation)
     try:
         return drive(grid, sites, folder, recipe, federation, seed, timeout, on_round)
     finally:
@@ -105,8 +113,11 @@ def drive(
     elif not federation.is_private:
         history = validate(courier, strategy, 0, arrays, config, history)
     for number in range(finished + 1, strategy.schedule.rounds + 1):
-        messages = strategy.configure_train(number, arrays, config, grid)
-        arrays, losses = strategy.aggregate_train(number, courier.ask(messages, number))
+        if federation.secure_aggregation:
+            arrays, losses = secure_round(courier, strategy, number, arrays, config, folder)
+        else:
+            messages = strategy.configure_train(number, arrays, config, grid)
+            arrays, losses = strategy.aggregate_train(number, courier.ask(messages, number))
         number_of_pass = strategy.schedule.place(number)[0]
         history = add_round(history, number_of_pass, strategy.site_metrics)
         history = add_bytes(history, number_of_pass, courier.take_traffic())
@@ -219,6 +230,7 @@ def round_config(
     }  # fmt: skip
     values = {f"recipe/{key}": value for key, value in at_sites.settings().items()}
     values |= {f"layout/{key}": value for key, value in weights.items()}
+    values |= {f"secure/{key}": value for key, value in federation.secure_settings(seed).items()}
     return ConfigRecord(values | {f"plan/{key}": value for key, value in plan.items()})
 
 
@@ -244,5 +256,6 @@ def describe_settings(config: ConfigRecord, federation: Federation, nodes: Mappi
     What is done at faults does not count, so that it can be changed when a run has stopped at one; nor do licences.
     """
     rows = [{name: value for name, value in asdict(one).items() if name != "licence"} for one in nodes.values()]
-    chosen = {name: value for name, value in without_unused(federation).items() if name not in FAULT_FIELDS}
+    left_out = (*FAULT_FIELDS, *(() if federation.secure_aggregation else SECURE_FIELDS))
+    chosen = {name: value for name, value in without_unused(federation).items() if name not in left_out}
     return hash_text(json.dumps([sorted(config.items()), chosen, rows]))

@@ -23,10 +23,16 @@ PASS = "finished passes over all training images"
 
 
 def site_curves(rounds: pd.DataFrame, images: str) -> Figure:
-    """Training loss of each site and of the federation (weighted by images) by pass; `images`: real or simulated."""
-    trained = rounds.dropna(subset=["loss"])
-    table = trained.rename(columns={"images": "weight", "pass": "round"})
-    figure = loss_curves(table, f"Training loss at each site ({images} images)")
+    """Training loss of each site and of the federation (weighted by images) by pass; `images`: real or simulated.
+
+    The validation loss where no site's training loss is known, as with secure sums.
+    """
+    kind, loss, weight = "Training", "loss", "images"
+    if rounds["loss"].isna().all():
+        kind, loss, weight = "Validation", "validation_loss", "validation_images"
+    told = rounds.dropna(subset=[loss])[["pass", "site", loss, weight]]
+    table = told.rename(columns={loss: "loss", weight: "weight", "pass": "round"})
+    figure = loss_curves(table, f"{kind} loss at each site ({images} images)")
     figure.axes[0].set_xlabel(PASS)
     return figure
 

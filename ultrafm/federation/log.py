@@ -1,6 +1,7 @@
 """The log of a federation: one row per pass and site, as pure functions that add to it.
 
-A row holds pass, site, images, loss (of training, the mean over the pass's images), validation_images, validation_loss
+A row holds pass, site, images, loss (of training, the mean over the pass's images;
+None where only a sum over sites is known), validation_images, validation_loss
 (after the pass; None without validation images or an answer), bytes_sent and bytes_received (of weights, to and from
 the site). Pass 0 is before training.
 """
@@ -19,9 +20,10 @@ def add_round(history: list[Row], number: int, site_metrics: Metrics) -> list[Ro
     rows = _rows(history)
     for site, metrics in site_metrics.items():
         row = rows.get((number, site), _new_row(number, site))
-        images = row["images"] + int(metrics["images"])
-        total = (row["loss"] or 0.0) * row["images"] + metrics["loss"] * metrics["images"]
-        rows[number, site] = row | {"images": images, "loss": total / images if images else None}
+        images, loss = row["images"] + int(metrics["images"]), metrics.get("loss")
+        total = (row["loss"] or 0.0) * row["images"] + (loss or 0.0) * metrics["images"]
+        known = images and loss is not None
+        rows[number, site] = row | {"images": images, "loss": total / images if known else None}
     return list(rows.values())
 
 

@@ -17,7 +17,15 @@ from ultrafm.pretraining.loop import LearningRate
 from ultrafm.pretraining.recipe import Recipe
 
 FAULT_FIELDS = ("on_fault", "least_sites")  # of Federation: what is done when something goes wrong
+SECURE_FIELDS = ("secure_aggregation", "secure_threshold")  # how sums are made secure
 WEIGHTINGS = ("images", "root", "equal", "organs")
+ONLY_SUMS = {  # what secure aggregation leaves to choose, and why
+    "aggregation": (("mean",), "no rule can compare updates that are not seen"),
+    "guarded": ((False,), "no update can be measured that is not seen; each site checks its own"),
+    "compression": (("none",), "masked numbers do not compress"),
+    "privacy": (("none", "patients"), "the coordinator cannot shorten an update that it does not see"),
+    "weighting": (("images", "root", "equal"), "a coordinator that tells weights could leave one site alone in a sum"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,8 @@ class Federation(Protection):
     local_weights: patterns of names of weights ("decoder.*") that each site keeps for itself, by spaces.
     on_fault: "stop" at an answer that cannot be used, or "drop" it and go on while `least_sites` sites remain.
     guarded: are answers refused that training cannot have produced (see `checks.py`)? For experiments it can be off.
+    secure_aggregation: does the coordinator see sums only (`secure/README.md`)? secure_threshold: how many of a round's
+    sites must remain for that; 0 is more than two thirds, below 1 a share of them, else a number.
     privacy and what goes with it: see `privacy.protection.Protection`.
     """
 
@@ -56,6 +66,8 @@ class Federation(Protection):
     on_fault: str = "stop"
     least_sites: int = 1
     guarded: bool = True
+    secure_aggregation: bool = False
+    secure_threshold: float = 0.0
 
     def __post_init__(self) -> None:
         one_of("adaptive", self.adaptive, ("server", "kept", "reset"))
@@ -71,6 +83,7 @@ class Federation(Protection):
             if not 0 < getattr(self, name) < math.inf:
                 raise UltraFMError(f"federation, {name}", f"{getattr(self, name):g}", "a finite number above 0")
         require_sensible(self)
+        require_sums(self)
 
     def schedule(self, sites: int, seed: int) -> Schedule:
         """Who trains what, when, with so many sites."""
@@ -81,6 +94,13 @@ class Federation(Protection):
         """The patterns of `local_weights`, one by one."""
         return tuple(self.local_weights.split())
 
+    def secure_settings(self, seed: int) -> dict[str, int | float | str]:
+        """What sites are told of how sums are made secure; nothing where they are not."""
+        if not self.secure_aggregation:
+            return {}
+        settings = {"threshold": float(self.secure_threshold), "sites_per_round": self.sites_per_round}
+        return {**settings, "weighting": self.weighting, "seed": seed}
+
     def server_side(self, recipe: Recipe, rounds: int) -> tuple[ServerOptimizer, Callable[[int], float]]:
         """The server's optimizer and its learning rate in each round, from 1 on."""
         usual = "adam" if self.adaptive == "server" else "average"
@@ -89,6 +109,19 @@ class Federation(Protection):
             return OPTIMIZERS[name], lambda number: self.server_rate
         rate = LearningRate(recipe.peak_rate, recipe.warmup)
         return OPTIMIZERS[name], lambda number: rate.at((number - 0.5) / rounds)
+
+
+def require_sums(federation: Federation) -> None:
+    """Raises UltraFMError for what cannot be done with sums alone, where the coordinator sees nothing else."""
+    if not federation.secure_aggregation:
+        if federation.secure_threshold:
+            found = f"{federation.secure_threshold:g} without secure_aggregation"
+            raise UltraFMError("federation, secure_threshold", found, "0, or secure_aggregation: true")
+        return
+    for name, (only, why) in ONLY_SUMS.items():
+        if (chosen := getattr(federation, name)) not in only:
+            found = f"{chosen!r} with secure_aggregation"
+            raise UltraFMError(f"federation, {name}", found, f"{' or '.join(map(repr, only))}: {why}")
 
 
 @dataclass(frozen=True)

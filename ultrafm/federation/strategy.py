@@ -27,6 +27,7 @@ from ultrafm.federation.privacy.draws import open_draws
 from ultrafm.federation.privacy.protection import UNITS
 from ultrafm.federation.privacy.server import clip_update, protect_mean, require_site_budget
 from ultrafm.federation.schedule import share_of
+from ultrafm.federation.secure.session import require_private
 from ultrafm.federation.server_optimizer import State
 from ultrafm.federation.vector import WEIGHTS
 from ultrafm.pretraining.recipe import Recipe
@@ -77,9 +78,19 @@ class FederatedRounds(Strategy):
             if len(asked) < plan.least_sites:
                 found = f"{plan.least_sites} where round {number} asks {len(asked)} sites"
                 raise UltraFMError("federation, least_sites", found, "at most the sites of a round")
+            training = sum(self.expected_share(place, number)[1] > 0 for place in asked)
             if plan.aggregation in ("trimmed_mean", "krum"):
-                training = sum(self.expected_share(place, number)[1] > 0 for place in asked)
                 require_majority(plan.aggregation, training, plan.suspected)
+            if plan.secure_aggregation:
+                require_private(plan.secure_threshold, len(asked), training)
+
+    def node_of(self, site: str) -> int:
+        """The node of a site."""
+        return next(node for node, one in zip(self.nodes, self.sites) if one.site == site)
+
+    def site_at(self, node: int) -> str:
+        """The site of a node."""
+        return self.sites[self.nodes.index(node)].site
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -130,20 +141,23 @@ class FederatedRounds(Strategy):
             try:
                 metrics, update = self._accept(server_round, place, reply)
             except Fault as fault:
-                self._fault(server_round, site, fault)
+                self.fault(server_round, site, fault)
                 continue
             if self.federation.privacy == "sites":
                 update = clip_update(update, length_of(update), self.federation.clip)
             aggregation.add(update, self._weight(place, metrics["images"]))
             self.site_metrics[site] = metrics
-        self._require_sites(server_round)
+        return self.conclude(server_round, aggregation.joined()), mean_loss(self.site_metrics)
+
+    def conclude(self, server_round: int, joined: np.ndarray) -> ArrayRecord:
+        """The next global model, by the joined update of the sites in `site_metrics`."""
+        self.require_sites(server_round, len(self.site_metrics), self.federation.least_sites)
         for site in self.site_metrics:
             kept = self.rounds_to_keep(site, server_round)
             self.taken[site] = [one for one in self.taken[site] if one in kept] + [server_round]
-        joined = {WEIGHTS: self._with_noise(server_round, aggregation.joined())}
-        rate = self._rate(server_round)
-        new, self.state = self._optimize({WEIGHTS: self._old}, joined, self.state, rate, server_round)
-        return to_record(new), mean_loss(self.site_metrics)
+        rate, update = self._rate(server_round), {WEIGHTS: self._with_noise(server_round, joined)}
+        new, self.state = self._optimize({WEIGHTS: self._old}, update, self.state, rate, server_round)
+        return to_record(new)
 
     def _with_noise(self, number: int, joined: np.ndarray) -> np.ndarray:
         """The joined update as it is, or with privacy of sites the noisy mean over those that were asked."""
@@ -183,19 +197,19 @@ class FederatedRounds(Strategy):
             return float(images) ** 0.5
         return float(images) * self._weights[place]
 
-    def _fault(self, number: int, site: str, fault: Fault) -> None:
+    def fault(self, number: int, site: str, fault: Fault) -> None:
         """Stop, or note what was dropped, as the federation says."""
         if self.federation.on_fault == "stop":
             raise RoundFailed(f"round {number}, site {site}", fault.found, fault.expected, fault.mend)
         self.incidents.append(Incident(number, site, fault.kind, fault.found, DROPPED))
 
-    def _require_sites(self, number: int) -> None:
+    def require_sites(self, number: int, left: int, least: int) -> None:
         """Raises RoundFailed when fewer sites than wanted are left in a round."""
-        if len(self.site_metrics) < self.federation.least_sites:
+        if left < least:
             told = "; ".join(f"{one.site}: {one.found}" for one in self.incidents if one.round == number)
-            found = f"usable answers of {len(self.site_metrics)} sites ({told})"
+            found = f"usable answers of {left} sites ({told})"
             mend = "mend the sites and run the same command again; it continues from the last finished round"
-            raise RoundFailed(f"round {number}", found, f"at least {self.federation.least_sites}", mend)
+            raise RoundFailed(f"round {number}", found, f"at least {least}", mend)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -214,7 +228,7 @@ class FederatedRounds(Strategy):
             try:
                 self.site_validation[one.site] = read_metrics(reply, server_round)
             except Fault as fault:
-                self._fault(server_round, one.site, fault)
+                self.fault(server_round, one.site, fault)
         return mean_loss(self.site_validation)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import getpass
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from ultrafm.errors import UltraFMError
 from ultrafm.federation.compression import expected_arrays
 from ultrafm.federation.deployment.changes import describe_changes
 from ultrafm.federation.deployment.gate import ANY, array_length, hash_terms
-from ultrafm.federation.deployment.plans import JoiningSite, Plan
+from ultrafm.federation.deployment.plans import JoiningSite, Plan, allowed_keys
 from ultrafm.federation.driver import described, round_config
 from ultrafm.federation.licences import TOLD
 from ultrafm.federation.plan import Federation
+from ultrafm.federation.secure.ring import LONG, kind_for
+from ultrafm.federation.secure.session import guarantee, largest_round, schedule_of
 from ultrafm.federation.vector import layout
 from ultrafm.files import read_json, write_json
 from ultrafm.manifests.vocabulary import UNKNOWN, load_vocabulary, miss
@@ -40,6 +43,14 @@ MEANING = {
     "train": "after each round of training: the weights below; how many images were seen; their mean loss; the round",
     "evaluate": "after each pass: how many validation images; their mean loss; the round",
 }
+SECURE_MEANING = {
+    "query.keys": "before each round: two public keys, made for this round, with a signature",
+    "query.shares": "before each round: for each other site, a part of this site's two secrets, sealed for that site",
+    "train": "after each round of training: the weights below with images and loss, masked: only the sum over sites "
+    "can be read; the round",
+    "query.consent": "after each round: a signature of which sites are in the sum",
+    "query.unmask": "after each round: of every site one part, of what masks its numbers or of its key, never both",
+}
 AGREED_GREY = ("grey_mean", "grey_deviation")  # parts of the plan that are known only when all sites have answered
 
 
@@ -54,10 +65,10 @@ def count_weights(recipe: Recipe, local: tuple[str, ...] = ()) -> int:
     return sum(array_length(shape_of(text)) for text in layout_of(recipe, local)["shapes"])
 
 
-def leaving(federation: Federation) -> dict[str, dict[str, list[str]]]:
+def leaving(federation: Federation, sites: Sequence[str] = ()) -> dict[str, dict[str, list[str]]]:
     """Kind of message -> record of the answer -> the names in it; a test holds it against what the ClientApp answers.
 
-    The one name ANY stands for names that only the site's images tell.
+    The one name ANY stands for names that only the site's images tell. Secure sums name the `sites`.
     """
     answer: dict[str, list[str]] = {
         "metrics": ["images", "grey", "squares"], "names": ["site"], "licence": list(TOLD),
@@ -65,8 +76,18 @@ def leaving(federation: Federation) -> dict[str, dict[str, list[str]]]:
     if federation.weighting == "organs":
         answer["organs"] = [ANY]
     arrays, metrics = list(expected_arrays(1, federation.compression)), ["images", "loss", "round"]
-    trained = {"query.describe": answer, "train": {"arrays": arrays, "metrics": metrics}}
-    return trained if federation.is_private else trained | {"evaluate": {"metrics": metrics}}
+    leaves: dict[str, dict[str, list[str]]] = {"query.describe": answer}
+    if federation.secure_aggregation:
+        leaves |= {
+            "query.keys": {"keys": ["masking", "sealing", "signature"]},
+            "query.shares": {"sealed": list(sites)},
+            "train": {"arrays": ["masked"], "metrics": ["round"]},
+            "query.consent": {"consent": ["signature"]},
+            "query.unmask": {"revealed": list(sites)},
+        }
+    else:
+        leaves["train"] = {"arrays": arrays, "metrics": metrics}
+    return leaves if federation.is_private else leaves | {"evaluate": {"metrics": metrics}}
 
 
 def shape_of(text: str) -> tuple[int, ...]:
@@ -84,17 +105,23 @@ def terms_of(plan: Plan, site: str) -> dict[str, Any]:
     for key, value in config.items():
         record, name = key.split("/", 1)
         if name not in AGREED_GREY:
-            asked[record][name] = value
-    return {
+            asked.setdefault(record, {})[name] = value
+    terms = {
         "federation": plan.file.name, "site": site, "coordinator": plan.file.address, "ultrafm": __version__,
-        "asked": asked, "leaves": leaving(federation), "arrays": arrays_of(plan),
+        "asked": asked, "leaves": leaving(federation, plan.sites), "arrays": arrays_of(plan),
         "describe": described(federation, licences=True),
     }  # fmt: skip
+    if federation.secure_aggregation:
+        terms["keys"] = {one: hashlib.sha256(key).hexdigest() for one, key in allowed_keys(plan).items()}
+    return terms
 
 
 def arrays_of(plan: Plan) -> dict[str, list[Any]]:
     """Name -> type and shape of the arrays that leave after each round."""
     count = count_weights(plan.recipe, plan.federation.local_patterns)
+    if plan.federation.secure_aggregation:
+        sites = largest_round(plan.federation.schedule(len(plan.sites), plan.file.seed))
+        return {"masked": [str(kind_for(sites)), [count + LONG]]}
     expected = expected_arrays(count, plan.federation.compression)
     return {name: [kind, list(shape)] for name, (kind, shape) in expected.items()}
 
@@ -113,9 +140,10 @@ def describe_terms(terms: dict[str, Any], images: dict[str, int]) -> list[str]:
         f"    {name:<{widest}}  {shape:>12}  {array_length(shape_of(shape)) * BYTES_PER_WEIGHT:>12,} bytes"
         for name, shape in pairs
     ]
-    packed = plan["compression"] != "none"
+    packed, secure = plan["compression"] != "none", terms["asked"].get("secure")
     how = f"packed as {plan['compression']} into {bytes_of(terms):,} bytes" if packed else f"{bytes_of(terms):,} bytes"
-    meaning = [f"{kind}: {text}" for kind, text in meaning_of(terms).items()]
+    meanings = meaning_of(terms) | (SECURE_MEANING if secure else {})
+    meaning = [f"{kind}: {meanings[kind]}" for kind in terms["leaves"]]
     meaning[0] += f"; {ORGANS}" * terms["describe"]["organs"]
     folds = ", ".join(f"{count} {fold}" for fold, count in sorted(images.items()))
     return [
@@ -129,6 +157,19 @@ def describe_terms(terms: dict[str, Any], images: dict[str, int]) -> list[str]:
         *rows,
         "Nothing else: a message that asks for more is refused by this site's own program, and written down.",
         "Weights can tell something of the images that they were trained on: see docs/hospital.md.",
+        *(describe_secure(terms) if secure else []),
+    ]
+
+
+def describe_secure(terms: dict[str, Any]) -> list[str]:
+    """How sums are kept secure, and by whose keys, as lines for a person."""
+    secure, keys = terms["asked"]["secure"], terms["keys"]
+    fewest, partners = guarantee(secure["threshold"], schedule_of(secure, len(keys)))
+    return [
+        "Secure aggregation (experimental until reviewed outside): the coordinator reads only sums of updates,",
+        f"  each of at least {fewest} sites, as long as no more than {partners} of them work together with it.",
+        "  Validation losses are not summed. All rests on these keys; compare them with each site by telephone:",
+        *(f"    {site}  {mark[:16]} .. {mark[-8:]}" for site, mark in keys.items()),
     ]
 
 

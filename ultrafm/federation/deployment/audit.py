@@ -63,9 +63,13 @@ def count_bytes(record: Any) -> int:
     """Bytes of weights; of numbers and words, those of their text (Flower cannot count an empty list)."""
     if isinstance(record, ArrayRecord):
         return sum(len(array.data) for array in record.values())
-    return len(json.dumps(dict(record), default=str))
+    plain = {name: value for name, value in record.items() if not isinstance(value, bytes)}
+    text = json.dumps(plain, default=str) if plain or not record else ""
+    return len(text) + sum(len(value) for name, value in record.items() if name not in plain)
 
 
 def short(value: Any) -> Any:
-    """A value for the log; of a list of many, how many."""
+    """A value for the log; of a list of many, how many; of bytes, which may be secret, how many too."""
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
     return f"{len(value)} values" if isinstance(value, list) and len(value) > 8 else value

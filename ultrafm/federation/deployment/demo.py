@@ -129,7 +129,7 @@ class Stage:
 def build_stage(folder: Path, through_nginx: bool, sites: int = SITES, **training: Any) -> Stage:
     """Keys, plan, and simulated sites that are curated on the spot, each in its own folder.
 
-    `training`: fields of `Federation`, as in a plan.
+    `training`: fields of `Federation`, as in a plan. Every site has the public keys of all, as the coordinator has.
     """
     manifests = load_sites(REPOSITORY / "data_manifests")[:sites]
     stage = Stage(folder, [manifest.site for manifest in manifests], through_nginx)
@@ -146,7 +146,9 @@ def build_stage(folder: Path, through_nginx: bool, sites: int = SITES, **trainin
     for manifest in manifests:
         own = stage.site_folder(manifest.site)
         _private, public = make_site_keys(manifest.site, own)
-        shutil.copy(public, folder / "coordinator" / "keys")
+        for other in (folder / "coordinator", *(stage.site_folder(one) for one in stage.sites)):
+            (other / "keys").mkdir(parents=True, exist_ok=True)
+            shutil.copy(public, other / "keys")
         shutil.copy(folder / "coordinator" / "keys" / AUTHORITY, own)
         shutil.copy(stage.plan_file, own)
         places = Places(own / "curated", own / "archives", own / "work", own / "registry")

@@ -19,6 +19,8 @@ ANY = "*"
 ROUND = {  # what a plan tells besides: of the run and of the round
     "run", "round", "pass_number", "share", "last_round", "kept_rounds", "grey_mean", "grey_deviation",
 }  # fmt: skip
+SESSION = {"run", "round", "attempt", "steps", "images", "noisy"}  # what the record `secure` tells besides
+SECURE_QUERIES = ("query.keys", "query.shares", "query.consent", "query.unmask")  # stages of a secure sum
 ASK = "ask the coordinator; when the plan has changed, `ultrafm federation site` shows it and asks again"
 
 
@@ -67,16 +69,24 @@ def check_question(message: Message, terms: dict[str, Any]) -> None:
         if sent != {"config": terms["describe"]}:
             raise UltraFMError("message, describe", short(sent), f"{terms['describe']}, as the site accepted", ASK)
         return
-    for record, accepted in terms["asked"].items():
+    for record, accepted in asked_by(kind, terms).items():
         sent = dict(message.content[record]) if record in message.content else {}
         for name, value in accepted.items():
             if name not in sent or sent[name] != value:
                 found = f"{short(sent.get(name))} where {short(value)} was accepted"
                 raise UltraFMError(f"message, {record}, {name}", found, "what the site accepted", ASK)
-        if record == "plan" and not 0 <= int(sent.get("round", 0)) <= accepted["rounds"]:
-            raise UltraFMError("message, plan, round", f"{sent['round']}", f"at most {accepted['rounds']}", ASK)
-        if extra := sorted(set(sent) - set(accepted) - (ROUND if record == "plan" else set())):
+        most = terms["asked"]["plan"]["rounds"]
+        if not 0 <= int(sent.get("round", 0)) <= most:
+            raise UltraFMError(f"message, {record}, round", f"{sent['round']}", f"at most {most}", ASK)
+        if extra := sorted(set(sent) - set(accepted) - {"plan": ROUND, "secure": SESSION}.get(record, set())):
             raise UltraFMError(f"message, {record}", f"{extra[0]!r}, which was not accepted", "nothing more", ASK)
+
+
+def asked_by(kind: str, terms: dict[str, Any]) -> dict[str, Any]:
+    """The accepted records that a message of this kind has to carry."""
+    if kind in SECURE_QUERIES:
+        return {"secure": terms["asked"]["secure"]}
+    return {record: one for record, one in terms["asked"].items() if kind == "train" or record != "secure"}
 
 
 def check_answer(kind: str, reply: Message, terms: dict[str, Any]) -> None:

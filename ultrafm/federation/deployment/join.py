@@ -12,7 +12,7 @@ from ultrafm.federation.deployment.agreement import BYTES_PER_WEIGHT, count_weig
 from ultrafm.federation.deployment.guard import AUDIT, task_server, write_commands
 from ultrafm.federation.deployment.keys import read_private_key
 from ultrafm.federation.deployment.knock import knock_until_in
-from ultrafm.federation.deployment.plans import JoiningSite, read_site
+from ultrafm.federation.deployment.plans import JoiningSite, allowed_keys, read_site
 from ultrafm.federation.deployment.processes import (
     Family,
     Kept,
@@ -24,6 +24,7 @@ from ultrafm.federation.deployment.processes import (
     stoppable,
 )
 from ultrafm.federation.deployment.watch import Watch
+from ultrafm.federation.secure.keys import ROSTER, SIGNING_KEY, write_roster
 
 LEAST_SPACE = 100_000_000  # bytes
 LOOK_SECONDS = 0.5
@@ -35,7 +36,8 @@ def run_site(path: Path, accept: bool, ask: Callable[[str], str], tell: Callable
     site = read_site(path)
     key = read_private_key(site.key, site.place("key"))
     with only_one(site.folder / "site.lock", f"site {site.file.site}"), stoppable():
-        require_space(site.folder, LEAST_SPACE + 6 * BYTES_PER_WEIGHT * count_weights(site.plan.recipe))
+        copies = 8 if site.plan.federation.secure_aggregation else 6
+        require_space(site.folder, LEAST_SPACE + copies * BYTES_PER_WEIGHT * count_weights(site.plan.recipe))
         acceptance = ensure_acceptance(site, accept, ask, tell)
         home = site.folder / "supernode"
         family, commands = Family(), write_commands(home / "commands")
@@ -67,6 +69,9 @@ def node_config(site: JoiningSite, acceptance: Path) -> str:
         "site": site.file.site, "curated": str(site.curated), "folder": str(site.folder / "state"),
         "audit": str(site.folder / AUDIT_FILE), "acceptance": str(acceptance),
     }  # fmt: skip
+    if site.plan.federation.secure_aggregation:
+        write_roster(site.folder / "roster.json", allowed_keys(site.plan))
+        values |= {SIGNING_KEY: str(site.key), ROSTER: str(site.folder / "roster.json")}
     return "\n".join(f"{name} = {json.dumps(value)}" for name, value in values.items()) + "\n"
 
 

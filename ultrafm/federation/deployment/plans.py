@@ -17,6 +17,7 @@ from ultrafm import __version__
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.federation.deployment.keys import AUTHORITY, SERVER, SERVER_KEY, read_public_key
 from ultrafm.federation.plan import Federation
+from ultrafm.federation.secure.session import guarantee
 from ultrafm.federation.vector import layout
 from ultrafm.manifests.document import Document, read_document
 from ultrafm.manifests.problems import validate
@@ -201,7 +202,9 @@ def read_federation(document: Document, file: PlanFile, recipe: Recipe) -> Feder
         raise UltraFMError(document.place(("training",)), "no passes", "passes: how often each image is seen")
     try:
         federation = Federation(**file.training)
-        federation.schedule(len(file.sites), file.seed)
+        schedule = federation.schedule(len(file.sites), file.seed)
+        if federation.secure_aggregation:
+            guarantee(federation.secure_threshold, schedule)
         if federation.local_patterns:
             layout(build_model(recipe, seed=0), federation.local_patterns)
     except UltraFMError as error:
