@@ -50,10 +50,11 @@ def patches_from_positions(model: MaskedAutoencoder, gradients: Gradients) -> tu
     return places, (torch.linalg.pinv(tokens[places].T, rtol=1e-10) @ weight).float()
 
 
-def prediction_errors(hidden: torch.Tensor, gradients: Gradients) -> torch.Tensor:
+def prediction_errors(hidden: torch.Tensor, gradients: Gradients, mismatch: float = 0.0) -> torch.Tensor:
     """The gradient of the loss at each prediction, (W, P * P), given the (W, N) inputs of the last layer.
 
-    Exact while no more patches are predicted than the decoder is wide; else the smallest that fits.
+    Exact while no more patches are predicted than the decoder is wide; else the smallest that fits. Directions whose
+    share is below `mismatch` are left out: there, what was seen is no longer told from error.
     """
     weight = gradients[PIXELS].double()  # (P * P, N) = errors^T hidden
-    return (torch.linalg.pinv(hidden.double().T, rtol=1e-7) @ weight.T).float()
+    return (torch.linalg.pinv(hidden.double().T, rtol=max(mismatch, 1e-7)) @ weight.T).float()

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 import torch
 
 from ultrafm.errors import UltraFMError, one_of
+from ultrafm.federation.leakage.assembly import Masks, assemble
 from ultrafm.federation.leakage.closed_form import patch_span, prediction_errors
 from ultrafm.federation.leakage.updates import Gradients, trained_weights
 from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.masking import ABSENT
 from ultrafm.pretraining.model import (
     MaskedAutoencoder,
-    patch_statistics,
     patchify,
     reconstruction_errors,
     take,
@@ -32,15 +32,6 @@ from ultrafm.pretraining.model import (
 )
 
 DISTANCES = ("squared", "cosine")
-
-
-@dataclass(frozen=True)
-class Masks:
-    """What the attacker knows of how B pictures were shown: see `views.View`."""
-
-    keep: torch.Tensor
-    wanted: torch.Tensor
-    scored: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -88,8 +79,9 @@ def match_patches(
 
     search.step(evaluate)
     patches = (visible @ basis).detach()
-    pictures = assemble(patches, hidden_textures(model, patches, seen, masks), masks)
-    return Recovered(to_grey(pictures, model, grey_scale), patches, float(distance()))
+    mismatch = float(distance().detach())
+    textures = hidden_textures(model, patches, seen, masks, mismatch)
+    return Recovered(assemble(patches, textures, masks, grey_scale), patches, mismatch)
 
 
 def match_pictures(
@@ -122,7 +114,9 @@ def match_pictures(
         with torch.no_grad():
             pictures.clamp_(0, 1)
     found = pictures.detach()
-    return Recovered(found, take(patchify(grey_scale.apply(found), model.patch_size), masks.keep), float(apart))
+    return Recovered(
+        found, take(patchify(grey_scale.apply(found), model.patch_size), masks.keep), float(apart.detach())
+    )
 
 
 def prepare(
@@ -132,6 +126,9 @@ def prepare(
     if (masks.keep == ABSENT).any() or (masks.wanted == ABSENT).any():
         found = "pictures that keep unequal numbers of patches"
         raise UltraFMError("inversion of an update", found, "equal numbers", "mask uniformly")
+    if masks.keep.shape[1] + masks.wanted.shape[1] != model.decoder_positions.shape[1] - 1:
+        found = "hidden patches that are not decoded"
+        raise UltraFMError("inversion of an update", found, "all of them", "train with decoded_share 1")
     model = copy.deepcopy(model).eval()
     for block in (*model.encoder.blocks, *model.decoder):
         block.attn.fused_attn = False  # fused attention has no second derivative
@@ -167,39 +164,20 @@ def total_variation(pictures: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def hidden_textures(model: MaskedAutoencoder, visible: torch.Tensor, seen: Gradients, masks: Masks) -> torch.Tensor:
+def hidden_textures(
+    model: MaskedAutoencoder, visible: torch.Tensor, seen: Gradients, masks: Masks, mismatch: float
+) -> torch.Tensor:
     """Hidden patches (B, W, P * P) in units of their own mean and deviation, from the last layer's gradient.
 
-    With more hidden patches than the decoder is wide, they are told only in part. Patches that were not scored are
-    what the model predicts.
+    With more hidden patches than the decoder is wide, they are told only in part, and the less, the greater the
+    `mismatch` of gradients is. Patches that were not scored are what the model predicts.
     """
     inputs = []
     hook = model.to_pixels.register_forward_pre_hook(lambda _layer, given: inputs.append(given[0]))
     predicted = predict(model, visible, masks)
     hook.remove()
     scored = masks.scored
-    slope = prediction_errors(inputs[0][scored], seen)
+    slope = prediction_errors(inputs[0][scored], seen, mismatch)
     textures = predicted.clone()
     textures[scored] -= slope * scored.sum() * predicted.shape[-1] / 2
-    return textures
-
-
-def assemble(visible: torch.Tensor, textures: torch.Tensor, masks: Masks) -> torch.Tensor:
-    """All patches (B, T, P * P); hidden ones take mean and contrast from the visible around them, a guess."""
-    batch, kept, pixels = visible.shape
-    count = kept + masks.wanted.shape[1]
-    side = round(count**0.5)
-    mean, deviation = patch_statistics(visible)
-    rows, columns = (torch.stack([one // side, one % side], -1).float() for one in (masks.wanted, masks.keep))
-    near = torch.cdist(rows, columns).pow(-2)
-    near = near / near.sum(dim=2, keepdim=True)  # (B, W, K)
-    patches = visible.new_zeros(batch, count, pixels)
-    patches = patches.scatter(1, masks.keep[:, :, None].expand_as(visible), visible)
-    hidden = textures.clamp(-4, 4) * (near @ deviation) + near @ mean
-    return patches.scatter(1, masks.wanted[:, :, None].expand_as(hidden), hidden)
-
-
-def to_grey(patches: torch.Tensor, model: MaskedAutoencoder, grey_scale: GreyScale) -> torch.Tensor:
-    """Normalised patches to pictures with grey values 0 to 1."""
-    pictures = unpatchify(patches, model.patch_size) * grey_scale.deviation + grey_scale.mean
-    return pictures.nan_to_num(0.5).clamp(0, 1)
+    return textures.clamp(-4, 4)

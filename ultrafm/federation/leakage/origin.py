@@ -2,8 +2,9 @@
 
 The attacker has pictures of other patients, makes updates of sites of its own with them, and learns from these
 (property inference; Melis et al. 2019, arXiv 1805.04049; shadow models of Ateniese et al. 2015, arXiv 1306.4447).
-Updates are looked at through a random projection, the count sketch (Charikar et al. 2002): every weight is added, with
-a random sign, to one of a few hundred sums.
+Only biases and scales of norms are looked at, since each of them gathers over all tokens (on the study's model they
+told more than all weights together), through a random projection, the count sketch (Charikar et al. 2002): every one is
+added, with a random sign, to one of a few hundred sums.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.leakage.rates import mean_interval
-from ultrafm.federation.leakage.updates import Case, length, loss_gradients
+from ultrafm.federation.leakage.updates import Case, length, loss_gradients, trained_weights
 from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe
@@ -44,8 +45,8 @@ def sketch_gradients(
     model: MaskedAutoencoder, scans: Scans, grey_scale: GreyScale, recipe: Recipe, generator: torch.Generator,
     width: int = 512,
 ) -> Sketches:  # fmt: skip
-    """The gradient of every picture in a random training view, as `width` sums."""
-    count = sum(one.numel() for one in model.parameters() if one.requires_grad)
+    """The gradient of every picture in a random training view, as `width` sums; lengths are of all weights."""
+    count = sum(one.numel() for one in trained_weights(model).values() if one.ndim == 1)
     place = torch.randint(width, (count,), generator=generator)
     sign = 1.0 - 2.0 * torch.randint(2, (count,), generator=generator)
     model.eval()
@@ -53,8 +54,8 @@ def sketch_gradients(
     for row in range(len(scans)):
         view = training_view(as_batch(scans, np.array([row])), recipe, generator)
         found = loss_gradients(model, view, grey_scale)
-        whole = torch.cat([one.flatten() for one in found.values()])
-        sums.append(torch.zeros(width).index_add_(0, place, whole * sign))
+        flat = torch.cat([one for one in found.values() if one.ndim == 1])
+        sums.append(torch.zeros(width).index_add_(0, place, flat * sign))
         lengths.append(length(found))
     return Sketches(torch.stack(sums).numpy(), np.array(lengths), count / width)
 
@@ -83,7 +84,7 @@ def draw_updates(
 
 
 def guess_main_organ(
-    sketches: Sketches, table: pd.DataFrame, case: Case, repeats: int, seed: int, sites: int = 400
+    sketches: Sketches, table: pd.DataFrame, case: Case, repeats: int, seed: int, sites: int = 200
 ) -> pd.DataFrame:
     """How often the organ that a site mainly scans is guessed right, beside chance. One row per repeat.
 
@@ -107,7 +108,7 @@ def guess_main_organ(
 
 
 def guess_share(
-    sketches: Sketches, table: pd.DataFrame, case: Case, organ: str, repeats: int, seed: int, sites: int = 400
+    sketches: Sketches, table: pd.DataFrame, case: Case, organ: str, repeats: int, seed: int, sites: int = 200
 ) -> pd.DataFrame:
     """How well the share of one organ at a site is guessed: correlation of guess and truth; 0 when nothing is told.
 

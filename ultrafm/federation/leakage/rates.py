@@ -88,7 +88,8 @@ def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def _resampled(
-    scores: np.ndarray, members: np.ndarray, codes: np.ndarray, levels: tuple[float, ...], generator: np.random.Generator
+    scores: np.ndarray, members: np.ndarray, codes: np.ndarray, levels: tuple[float, ...],
+    generator: np.random.Generator,
 ) -> np.ndarray:  # fmt: skip
     count = int(codes.max()) + 1
     weights = np.bincount(generator.integers(count, size=count), minlength=count)[codes].astype(float)

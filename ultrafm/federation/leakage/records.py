@@ -26,18 +26,26 @@ def game_records(table: pd.DataFrame, images: str) -> list[dict[str, Any]]:
 
 
 def inversion_records(summary: pd.DataFrame, images: str, attack: str = "patches") -> list[dict[str, Any]]:
-    """Similarity of recovered pictures by case, with a usual other picture of the same site beside it."""
+    """Similarity of recovered pictures by case, beside what masks alone give and a usual other picture of the site."""
     records = []
     for row in summary.itertuples():
         common = {
             "section": "privacy", "task": "inversion", "metric": row.metric, "fold": "train", "level": row.case,
             "n": int(row.images), "unit": UNITS[row.metric], "images": images,
         }  # fmt: skip
-        records.append(record(
-            **common, method=f"gradient matching, {attack}", estimate=row.estimate, ci_low=row.low, ci_high=row.high,
-            ci_method=f"Student over {row.repeats} repeats",
-        ))  # fmt: skip
-        records.append(record(**common, method="another picture of the site", estimate=row.baseline))
+        method = f"gradient matching, {attack}"
+        repeats = f"Student over {row.repeats} repeats"
+        records += [
+            record(
+                **common, method=method, estimate=row.estimate, ci_low=row.low, ci_high=row.high, ci_method=repeats
+            ),
+            record(
+                **common, method=method, comparator="masks alone", estimate=row.gain, ci_low=row.gain_low,
+                ci_high=row.gain_high, ci_method=repeats,
+            ),
+            record(**common, method="masks alone", estimate=row.blind),
+            record(**common, method="another picture of the site", estimate=row.baseline),
+        ]  # fmt: skip
     return records
 
 

@@ -1,4 +1,4 @@
-"""Models trained on random halves of patients, each of them target and shadow in turn; and the losses that they show."""
+"""Models trained on random halves of patients, each of them target and shadow in turn; and what their losses show."""
 
 from __future__ import annotations
 

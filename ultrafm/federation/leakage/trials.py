@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 
 from ultrafm.errors import UltraFMError, one_of
-from ultrafm.federation.leakage.inversion import Masks, Recovered, match_patches, match_pictures
+from ultrafm.federation.leakage.assembly import Masks, assemble
+from ultrafm.federation.leakage.inversion import Recovered, match_patches, match_pictures
 from ultrafm.federation.leakage.rates import mean_interval
 from ultrafm.federation.leakage.similarity import best_order, compare_pictures, structural_similarity
 from ultrafm.federation.leakage.updates import Case, Gradients, length, seen_gradients
@@ -52,7 +53,8 @@ def inversion_trials(
 ) -> tuple[pd.DataFrame, list[Example]]:  # fmt: skip
     """Invert the update of every case `repeats` times, each of other pictures; what came out, and the last of each.
 
-    One row per case, repeat and picture: those of `compare_pictures`, with case, repeat, distance and seconds. Whoever
+    One row per case, repeat and picture: those of `compare_pictures`, the same for an attacker who knows the masks and
+    sees no update (`blind_`), and case, repeat, distance and seconds. Whoever
     attacks a sum or several steps searches for all pictures in it at once, as if all were shown to the same weights.
     """
     one_of("inversion", attack, ATTACKS)
@@ -70,7 +72,9 @@ def inversion_trials(
             recovered = found.pictures[:, 0].numpy()
             facts = {"case": case.name, "repeat": repeat, "distance": found.distance}
             facts |= {"seconds": time.monotonic() - start}
-            tables.append(compare_pictures(recovered, originals, others).assign(**facts))
+            blind = compare_pictures(without_update(views, victims.grey_scale), originals, others)
+            blind = blind[["psnr", "ssim", "picked_out"]].add_prefix("blind_")
+            tables.append(compare_pictures(recovered, originals, others).join(blind).assign(**facts))
         matched = recovered[best_order(recovered, originals)][0]
         examples.append(Example(case.name, originals[0], matched, structural_similarity(matched, originals[0])))
     return pd.concat(tables, ignore_index=True), examples
@@ -106,6 +110,14 @@ def masks_of(views: Sequence[View]) -> Masks:
     return Masks(*(torch.cat([getattr(view, name) for view in views]) for name in ("keep", "wanted", "scored")))
 
 
+def without_update(views: Sequence[View], grey_scale: GreyScale) -> np.ndarray:
+    """Pictures (N, S, S) of an attacker who knows the masks alone: they tell where a scan lies, and no more."""
+    masks = masks_of(views)
+    pixels = views[0].clean[0].numel() // (masks.keep.shape[1] + masks.wanted.shape[1])
+    patches = [torch.zeros(*places.shape, pixels) for places in (masks.keep, masks.wanted)]
+    return assemble(*patches, masks, grey_scale)[:, 0].numpy()
+
+
 def random_update(like: Gradients, generator: torch.Generator) -> Gradients:
     """An update of the same length that tells nothing, for checking that an attack then finds nothing."""
     made = {name: torch.randn(one.shape, generator=generator) for name, one in like.items()}
@@ -116,13 +128,19 @@ def random_update(like: Gradients, generator: torch.Generator) -> Gradients:
 def inversion_summary(table: pd.DataFrame) -> pd.DataFrame:
     """Means over repeats with Student's intervals. One row per case and metric: psnr, ssim and picked_out.
 
-    `baseline` is what another picture of the same site has (of picked_out: 0.5, when nothing is told).
+    `baseline` is what another picture of the same site has (of picked_out: 0.5, when nothing is told); `blind` what
+    masks alone give, and `gain` with its interval how much more the update gives.
     """
     rows = []
     for case, part in table.groupby("case", sort=False):
         each = part.drop(columns="case").groupby("repeat").mean()
         for metric in ("psnr", "ssim", "picked_out"):
             baseline = each[f"baseline_{metric}"].mean() if metric != "picked_out" else 0.5
-            rows.append((case, metric, *mean_interval(each[metric]), baseline, len(part), len(each)))
-    columns = ["case", "metric", "estimate", "low", "high", "baseline", "images", "repeats"]
+            blind = each[f"blind_{metric}"]
+            gain = mean_interval(each[metric] - blind)
+            rows.append(
+                (case, metric, *mean_interval(each[metric]), baseline, blind.mean(), *gain, len(part), len(each))
+            )
+    columns = ["case", "metric", "estimate", "low", "high", "baseline", "blind", "gain", "gain_low", "gain_high"]
+    columns += ["images", "repeats"]
     return pd.DataFrame(rows, columns=columns)
