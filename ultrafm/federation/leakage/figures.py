@@ -98,3 +98,11 @@ def game_figure(table: pd.DataFrame, images: str) -> Figure:
     return interval_plot(
         rows, "estimate", "low", "high", "attack", group, title, "AUROC (0.5: nothing learnt)", reference=0.5
     )
+
+
+def origin_figure(summary: pd.DataFrame, chance: float, images: str) -> Figure:
+    """How often the organ that a site mainly scans is told from its update, by case, beside chance."""
+    title = f"Which organ does a site scan? ({images} images)"
+    return interval_plot(
+        summary, "estimate", "low", "high", "case", None, title, f"share guessed right (chance: {chance:.3f})", chance
+    )

@@ -9,7 +9,9 @@ added, with a random sign, to one of a few hundred sums.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,13 +20,14 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ultrafm.curation import load_pictures
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.leakage.rates import mean_interval
 from ultrafm.federation.leakage.updates import Case, length, loss_gradients, trained_weights
 from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe
-from ultrafm.pretraining.scans import Scans, as_batch
+from ultrafm.pretraining.scans import Scans, as_batch, scans_of
 from ultrafm.pretraining.views import training_view
 from ultrafm.seeds import spawn
 
@@ -39,6 +42,15 @@ class Sketches:
     sums: np.ndarray
     lengths: np.ndarray
     weights_a_sum: float
+
+
+def some_pictures(curated: Path, sites: Sequence[str], count: int, seed: int) -> tuple[Scans, pd.DataFrame]:
+    """Up to `count` training and validation pictures of these sites, with the organ and patient of each."""
+    pictures = load_pictures(curated, sites, ["train", "validation"])
+    rows = np.sort(spawn(seed, "pictures of the origin attack").permutation(len(pictures.table))[:count])
+    table = pictures.table.iloc[rows].reset_index(drop=True)
+    names = table["site"] + "/" + table["patient"].astype(str)
+    return scans_of(pictures).rows(rows), pd.DataFrame({"organ": table["organ"], "patient": names})
 
 
 def sketch_gradients(
@@ -131,6 +143,12 @@ def guess_share(
         found = 0.0 if flat else float(np.corrcoef(guessed, mixes[1][:, place])[0, 1])
         rows.append((case.name, repeat, organ, found))
     return pd.DataFrame(rows, columns=["case", "repeat", "organ", "correlation"])
+
+
+def commonest_organ(table: pd.DataFrame) -> str:
+    """The organ of most patients, the first by name among equals."""
+    counts = table.groupby("organ")["patient"].nunique()
+    return str(counts.sort_index().idxmax())
 
 
 def deal_patients(

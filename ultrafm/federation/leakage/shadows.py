@@ -171,3 +171,15 @@ def membership_game(losses: np.ndarray, members: np.ndarray, patients: np.ndarra
         table = attack_table(*given, spawn(seed, "bootstrap of the membership game", name))
         tables.append(table.assign(attack=name))
     return pd.concat(tables, ignore_index=True)
+
+
+def every_game(
+    pool: Pool, protections: Sequence[str], models: int, folder: Path, seed: int, workers: int
+) -> tuple[pd.DataFrame, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """The membership game under each protection (see `trainer_named`), and curves of its online attack for a figure."""
+    tables, curves = [], {}
+    for protection in protections:
+        losses, members = shadow_losses(pool, trainer_named(protection), models, folder, seed, workers)
+        tables.append(membership_game(losses, members, pool.patients, seed).assign(protection=protection))
+        curves[f"likelihood ratio, protection: {protection}"] = scores_of_each(losses, members), members
+    return pd.concat(tables, ignore_index=True), curves

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from ultrafm.curation import load_pictures
 from ultrafm.errors import UltraFMError, one_of
 from ultrafm.federation.leakage.assembly import Masks, assemble
 from ultrafm.federation.leakage.inversion import Recovered, match_patches, match_pictures
@@ -19,7 +21,7 @@ from ultrafm.federation.leakage.updates import Case, Gradients, length, seen_gra
 from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe
-from ultrafm.pretraining.scans import Scans, as_batch
+from ultrafm.pretraining.scans import Scans, as_batch, scans_of
 from ultrafm.pretraining.views import View, training_view
 from ultrafm.seeds import spawn, spawn_torch
 
@@ -35,6 +37,12 @@ class Victims:
     sites: np.ndarray
     grey_scale: GreyScale
     recipe: Recipe
+
+
+def load_victims(curated: Path, sites: Sequence[str], grey_scale: GreyScale, recipe: Recipe) -> Victims:
+    """The training pictures of these sites."""
+    pictures = load_pictures(curated, sites, ["train"])
+    return Victims(scans_of(pictures), pictures.table["site"].to_numpy(), grey_scale, recipe)
 
 
 @dataclass(frozen=True)
