@@ -42,6 +42,15 @@ def test_it_finds_nothing_where_nothing_leaks():
     assert abs(np.mean(areas) - 0.5) < 0.03
 
 
+def test_with_few_models_it_still_only_guesses():
+    areas = []
+    for seed in range(12):
+        members = random_halves(PATIENTS, 6, np.random.default_rng(seed))
+        scores = scores_of_each(losses_of(members, 0.0, seed), members)
+        areas += [attack_numbers(*one, ())[0] for one in zip(scores, members)]
+    assert abs(np.mean(areas) - 0.5) < 0.015
+
+
 def test_offline_scores_by_hand():
     """Two pictures, so that taking out a model's level leaves half of the difference of their logs."""
     members = np.array([[1, 0], [0, 1], [1, 0], [0, 1]], bool)

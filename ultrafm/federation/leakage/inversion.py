@@ -13,6 +13,7 @@ the seed that masks are drawn from.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,9 +63,12 @@ def match_patches(
     unknown = [visible.requires_grad_(), errors.requires_grad_()]
     unit = 2 / basis.shape[1] / masks.scored.sum().clamp(min=1) * masks.scored[:, :, None]  # the loss's slope
 
-    def distance() -> torch.Tensor:
+    def gradients() -> list[torch.Tensor]:
         predicted = predict(model, visible @ basis, masks)
-        return squared(torch.autograd.grad((predicted * errors * unit).sum(), weights, create_graph=True), target)
+        return torch.autograd.grad((predicted * errors * unit).sum(), weights, create_graph=True)
+
+    # Clipping hides the gradient's true length; errors that start at a fitting size make the search blind to it.
+    unit = unit * (total_length(target) / total_length(gradients())).detach()
 
     search = torch.optim.LBFGS(
         unknown, max_iter=steps, max_eval=steps + steps // 4, history_size=50, tolerance_grad=0, tolerance_change=0,
@@ -72,14 +76,14 @@ def match_patches(
     )  # fmt: skip
 
     def evaluate() -> torch.Tensor:
-        found = distance()
+        found = squared(gradients(), target)
         for one, slope in zip(unknown, torch.autograd.grad(found, unknown)):
             one.grad = slope
         return found.detach()
 
     search.step(evaluate)
     patches = (visible @ basis).detach()
-    mismatch = float(distance().detach())
+    mismatch = float(squared(gradients(), target).detach())
     textures = hidden_textures(model, patches, seen, masks, mismatch)
     return Recovered(assemble(patches, textures, masks, grey_scale), patches, mismatch)
 
@@ -154,8 +158,12 @@ def squared(found: list[torch.Tensor], target: list[torch.Tensor]) -> torch.Tens
 def cosine(found: list[torch.Tensor], target: list[torch.Tensor]) -> torch.Tensor:
     """One minus the cosine of the angle between all gradients together."""
     product = sum((one * aim).sum() for one, aim in zip(found, target))
-    lengths = [sum(one.square().sum() for one in some).sqrt() for some in (found, target)]
-    return 1 - product / (lengths[0] * lengths[1]).clamp(min=1e-12)
+    return 1 - product / (total_length(found) * total_length(target)).clamp(min=1e-12)
+
+
+def total_length(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The Euclidean length of all gradients together, with its derivative."""
+    return torch.stack([one.square().sum() for one in gradients]).sum().sqrt()
 
 
 def total_variation(pictures: torch.Tensor) -> torch.Tensor:

@@ -52,11 +52,16 @@ def likelihood_scores(target: np.ndarray, losses: np.ndarray, members: np.ndarra
 
 
 def scores_of_each(losses: np.ndarray, members: np.ndarray, online: bool = True) -> np.ndarray:
-    """Attack each of M models in turn with the others as its shadows: scores (M, N)."""
-    rest = [np.arange(len(losses)) != one for one in range(len(losses))]
+    """Attack each of M models in turn with the others of `random_halves` as its shadows: scores (M, N).
+
+    The model with the other half is no shadow: without it, a picture would have one shadow less on its own side, whose
+    mean is then less sure, and attacks would seem to do worse than guessing.
+    """
+    pairs = np.arange(len(losses)) // 2
     return np.array(
-        [likelihood_scores(losses[one], losses[others], members[others], online) for one, others in enumerate(rest)]
-    )
+        [likelihood_scores(losses[one], losses[pairs != pair], members[pairs != pair], online)
+         for one, pair in enumerate(pairs)]
+    )  # fmt: skip
 
 
 def patient_scores(

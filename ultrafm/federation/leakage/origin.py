@@ -189,9 +189,11 @@ def random_shares(place: int, count: int, sites: int, generator: np.random.Gener
 
 
 def summary(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean over repeats of each case with Student's interval: case, estimate, low, high, repeats."""
+    """Mean over repeats of each case with Student's interval, cut to what is possible: columns case to repeats."""
     rows = [
         (case, *mean_interval(part.groupby("repeat")[column].mean()), part["repeat"].nunique())
         for case, part in table.groupby("case", sort=False)
     ]
-    return pd.DataFrame(rows, columns=["case", "estimate", "low", "high", "repeats"])
+    found = pd.DataFrame(rows, columns=["case", "estimate", "low", "high", "repeats"])
+    least = 0.0 if column == "accuracy" else -1.0
+    return found.assign(low=found["low"].clip(least, 1), high=found["high"].clip(least, 1))
