@@ -108,6 +108,12 @@ EXPERIMENTS = (
         ("manifests", "phantom", "geometry", "curation", "pretraining", "federation"),
         "experiments",
     ),
+    StepPlan(
+        "leakage",
+        ("10_curate", "20_pretrain"),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation"),
+        "experiments",
+    ),
     StepPlan("simulated_pictures", (), ("manifests", "phantom", "geometry", "curation"), "experiments"),
     StepPlan(
         "phantom_to_real",

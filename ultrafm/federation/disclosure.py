@@ -1,33 +1,17 @@
-"""What leaves a site, and what can be told from it: counted and measured, not asserted.
-
-Unless its plan says more, a federation averages weights in the clear, without differential privacy. Data
-locality is not privacy, so the simplest attack on the result, membership inference by a loss threshold (Yeom et al.
-2018, arXiv 1709.01604), is run on it here.
-"""
+"""What leaves a site, counted. What can be told from it is measured in `leakage`."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ultrafm.curation import load_pictures
-from ultrafm.downstream.auc import auc_covariance
 from ultrafm.federation.compression import expected_arrays
 from ultrafm.federation.plan import Federation
+from ultrafm.federation.secure.traffic import secure_traffic
 from ultrafm.federation.vector import to_vector
-from ultrafm.pretraining.grey import GreyScale
-from ultrafm.pretraining.loop import image_losses
 from ultrafm.pretraining.model import MaskedAutoencoder
-from ultrafm.pretraining.recipe import Recipe
-from ultrafm.pretraining.scans import scans_of
-from ultrafm.reporting.records import record
-from ultrafm.seeds import spawn_torch
 
-FEWEST_PATIENTS = 4
+Row = tuple[str, str, int, int]  # from whom, what, times, bytes
 
 
 def traffic_table(model: MaskedAutoencoder, sites: int, federation: Federation) -> pd.DataFrame:
@@ -44,85 +28,48 @@ def traffic_table(model: MaskedAutoencoder, sites: int, federation: Federation) 
     )
     rounds = federation.passes // federation.local_epochs * federation.shares
     checks = rounds // federation.shares + 1
-    rows = [
-        ("coordinator to site", "global weights, to train", rounds, weights),
-        ("site to coordinator", "trained weights", rounds, trained),
-        ("coordinator to site", "global weights, to validate", checks, weights),
-        ("site to coordinator", "image count, mean loss and round (3 numbers)", rounds + checks, 24),
-        ("site to coordinator", "image count and grey sums (3 numbers)", 1, 24),
-    ]
-    if federation.is_private:
-        count = "patient count" if federation.is_at_sites else "image count"
-        rows = [*rows[:2], ("site to coordinator", f"{count} and round, nothing in place of a loss", rounds, 24)]
-        rows.append(("site to coordinator", f"{count}, nothing in place of grey sums", 1, 24))
+    rows = [("coordinator to site", "global weights, to train", rounds, weights)]
+    if federation.secure_aggregation:
+        in_a_round = len(federation.schedule(sites, seed=0).sites_of(1))
+        rows += secure_rows(secure_traffic(in_a_round, shared), weights, rounds)
+    else:
+        rows += [("site to coordinator", "trained weights", rounds, trained)]
+    rows += (
+        private_rows(federation, rounds) if federation.is_private else open_rows(federation, weights, rounds, checks)
+    )
     table = pd.DataFrame(rows, columns=["from", "what", "times for each site", "bytes each time"])
     return table.assign(**{"bytes in all": table["times for each site"] * table["bytes each time"] * sites})
 
 
-def membership_losses(
-    model: MaskedAutoencoder,
-    curated: Path,
-    sites: Sequence[str],
-    grey_scale: GreyScale,
-    recipe: Recipe,
-    seed: int,
-    draws: int,
-) -> pd.DataFrame:
-    """Reconstruction loss of images that were trained on (members) and of held-out ones, mean over `draws` masks.
-
-    One row per image: site, patient, member, loss, simulated. Sites without held-out images have members only.
-    """
-    tables = []
-    for folds, member in ((["train"], True), (["validation", "test", "evaluation"], False)):
-        pictures = load_pictures(curated, sites, folds)
-        scans = scans_of(pictures)
-        losses = [
-            image_losses(model, scans, grey_scale, recipe, spawn_torch(seed, "membership masks", str(member), draw))
-            for draw in range(draws)
-        ]
-        tables.append(
-            pictures.table[["site", "patient", "simulated"]].assign(member=member, loss=np.mean(losses, axis=0))
-        )
-    return pd.concat(tables, ignore_index=True)
-
-
-def membership_table(losses: pd.DataFrame) -> pd.DataFrame:
-    """How well a low loss tells members from held-out images, inside each site: AUROC with patient-clustered interval.
-
-    0.5 means that the attack learns nothing. Inside a site, because between sites the loss differs for other reasons.
-    Sites with fewer than `FEWEST_PATIENTS` patients on either side are left out. The last row is the mean over sites.
-    """
-    rows = []
-    for site, table in losses.groupby("site"):
-        patients = table.groupby("member")["patient"].nunique()
-        if len(patients) < 2 or patients.min() < FEWEST_PATIENTS:
-            continue
-        areas, covariance = auc_covariance(
-            -table["loss"].to_numpy()[None], table["member"].to_numpy(), "clustered", table["patient"].to_numpy()
-        )
-        rows.append((site, len(table), table["patient"].nunique(), areas[0], covariance[0, 0]))
-    found = pd.DataFrame(rows, columns=["site", "images", "patients", "auroc", "variance"])
-    if len(found):
-        mean = (
-            "mean over sites",
-            found.images.sum(),
-            found.patients.sum(),
-            found.auroc.mean(),
-            found.variance.sum() / len(found) ** 2,
-        )
-        found.loc[len(found)] = mean
-    half = 1.96 * np.sqrt(found.pop("variance"))
-    return found.assign(low=(found.auroc - half).clip(0, 1), high=(found.auroc + half).clip(0, 1))
-
-
-def membership_records(table: pd.DataFrame, images: str) -> list[dict[str, Any]]:
-    """The attack's AUROC at each site and over sites, as records."""
+def open_rows(federation: Federation, weights: int, rounds: int, checks: int) -> list[Row]:
+    """What goes besides trained weights where there is no differential privacy."""
+    numbers = ("image count, mean loss and round (3 numbers)", rounds + checks)
+    if federation.secure_aggregation:  # of training only the round: the others are in the masked sum
+        numbers = ("image count and mean loss of validation (3 numbers)", checks)
     return [
-        record(
-            section="privacy", task="membership_inference", method="loss_threshold", metric="auroc",
-            fold="train against held out", level=row.site, estimate=row.auroc, ci_low=row.low, ci_high=row.high,
-            ci_method="Obuchowski, clustered by patient", n=int(row.images), n_patients=int(row.patients),
-            unit="probability", images=images,
+        ("coordinator to site", "global weights, to validate", checks, weights),
+        ("site to coordinator", *numbers, 24),
+        ("site to coordinator", "image count and grey sums (3 numbers)", 1, 24),
+    ]
+
+
+def private_rows(federation: Federation, rounds: int) -> list[Row]:
+    """What goes besides trained weights with differential privacy: no validation, no loss, no grey value."""
+    count = "patient count" if federation.is_at_sites else "image count"
+    rows = [] if federation.secure_aggregation else [f"{count} and round, nothing in place of a loss"]
+    return [
+        *(("site to coordinator", what, rounds, 24) for what in rows),
+        ("site to coordinator", f"{count}, nothing in place of grey sums", 1, 24),
+    ]
+
+
+def secure_rows(stages: pd.DataFrame, weights: int, rounds: int) -> list[Row]:
+    """The five stages of a secure round, without the weights that are counted already, without what is empty."""
+    rows: list[Row] = []
+    for one in stages[stages["stage"] != "plain round"].itertuples():
+        to_site = one.bytes_to - weights * (one.stage == "masked")
+        rows += [("coordinator to site", f"stage {one.stage}: keys, shares or signatures", rounds, to_site)] * bool(
+            to_site
         )
-        for row in table.itertuples()
-    ]  # fmt: skip
+        rows += [("site to coordinator", f"stage {one.stage}: {one.purpose}", rounds, one.bytes_from)]
+    return rows

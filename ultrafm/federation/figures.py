@@ -142,13 +142,3 @@ def loss_figure(records: Sequence[dict[str, Any]]) -> Figure:
     table["method"] = table["method"].str.replace("_", " ")
     title = f"Reconstruction loss on validation images ({table.images.iloc[0]})"
     return interval_plot(table, "estimate", "ci_low", "ci_high", "method", None, title, "loss (1: guessing the mean)")
-
-
-def membership_figure(table: pd.DataFrame, images: str) -> Figure | None:
-    """AUROC of telling training images from held-out ones, by site; None when no site has enough patients."""
-    if table.empty:
-        return None
-    title = f"Membership inference by loss ({images} images)"
-    return interval_plot(
-        table, "auroc", "low", "high", "site", None, title, "AUROC (0.5: nothing learnt)", reference=0.5
-    )

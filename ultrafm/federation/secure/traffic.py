@@ -26,7 +26,7 @@ def secure_traffic(sites: int, weights: int) -> pd.DataFrame:
     rows = [
         ("keys", "fresh public keys, signed", 0, keys),
         ("shares", "shares of two secrets, sealed from site to site", sites * keys, sites * SEALED_BYTES),
-        ("masked", "the model, and the masked numbers of what it changed", model + sites * SEALED_BYTES, masked),
+        ("masked", "the model, and what it changed, as masked numbers", model + sites * SEALED_BYTES, masked),
         ("consent", "a signature of who is in the sum", 0, SIGNATURE_BYTES),
         ("unmask", "one share of every site", sites * SIGNATURE_BYTES, sites * SHARE_BYTES),
         ("plain round", "the model, and the trained model", model, model),

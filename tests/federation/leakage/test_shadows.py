@@ -1,0 +1,65 @@
+"""The membership game finds a model that learned few patients by heart, and nothing in one that never saw them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.federation.leakage.small import GREY, SMALL, make_scans
+from ultrafm.errors import UltraFMError
+from ultrafm.federation.leakage.shadows import (
+    Pool,
+    membership_game,
+    shadow_losses,
+    train_plainly,
+    train_with_noise,
+    trainer_named,
+)
+from ultrafm.pretraining.recipe import build_model
+
+PATIENTS = np.repeat([f"p{number}" for number in range(12)], 2)
+
+
+def pool(passes):
+    return Pool(make_scans(24, 3), PATIENTS, GREY, replace(SMALL, learning_rate=5e-3), passes, draws=4)
+
+
+def never_trained(pool, rows, seed):
+    return build_model(pool.recipe, seed)
+
+
+def rows_of(losses, members):
+    table = membership_game(losses, members, PATIENTS, 0)
+    return table[table["metric"] == "auroc"].set_index("attack")
+
+
+@pytest.mark.slow
+def test_training_by_heart_is_found_and_the_game_goes_on_where_it_stopped(tmp_path):
+    losses, members = shadow_losses(pool(100), train_plainly, 6, tmp_path, 0, 1)
+    found = rows_of(losses, members)
+    assert found.loc["loss threshold", "low"] > 0.5
+    assert found.loc["likelihood ratio, online", "low"] > 0.6
+    kept = sorted(path.stat().st_mtime_ns for path in tmp_path.iterdir())
+    again, _members = shadow_losses(pool(100), train_plainly, 6, tmp_path, 0, 1)
+    assert np.array_equal(again, losses) and len(kept) == 6
+    assert sorted(path.stat().st_mtime_ns for path in tmp_path.iterdir()) == kept
+
+
+def test_models_that_never_saw_the_pictures_tell_nothing(tmp_path):
+    found = rows_of(*shadow_losses(pool(1), never_trained, 8, tmp_path, 0, 1))
+    assert (found["low"] < 0.5).all() and (found["high"] > 0.5).all()
+
+
+def test_noise_changes_training_and_is_drawn_from_the_seed(tmp_path):
+    rows = np.arange(8)
+    silent, loud, again = (train_with_noise(pool(3), rows, 0, noise) for noise in (0.0, 2.0, 2.0))
+    kernels = [model.to_pixels.weight for model in (silent, loud, again)]
+    assert kernels[1].equal(kernels[2]) and not kernels[0].equal(kernels[1])
+
+
+def test_trainings_in_words():
+    assert trainer_named("none") is train_plainly
+    assert trainer_named("noise 0.5").keywords == {"noise": 0.5}
+    for words in ("noise", "noise much", "noise -1", "hope"):
+        with pytest.raises(UltraFMError, match="protection in training"):
+            trainer_named(words)
