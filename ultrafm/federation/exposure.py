@@ -1,0 +1,114 @@
+"""Who can see what, under which failure: a table that follows from the federation's settings, in plain words.
+
+It says what the protocol allows; what an attack makes of it is measured (`leakage/`).
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ultrafm.federation.plan import Federation
+
+NOTHING, EVERYTHING = "no", "yes"
+COLUMNS = ("who, and when", "images", "one site's updates", "the sum of a round", "the final model", "counts and losses")
+
+
+def protection_table(federation: Federation) -> pd.DataFrame:
+    """Which protections the run has, and what each does and does not do: protection, here, what it does, what it does not."""
+    rows = [
+        (
+            "images stay at their site", "on", "no message has a field for an image, a path or a patient's name",
+            "weights and losses are made from images and tell of them",
+        ),
+        (
+            "secure aggregation", state_of(federation.secure_aggregation),
+            "the coordinator sees the sum of a round's updates, not one of them",
+            "the sum and the final model tell what they tell; experimental until reviewed outside of this project",
+        ),
+        (
+            "differential privacy, patients", state_of(federation.privacy == "patients"),
+            "bounds what any attack can learn of one patient, from all that leaves the site's training together",
+            "nothing about what many patients share; the bound is as good as its epsilon is small",
+        ),
+        (
+            "differential privacy, sites", state_of(federation.privacy == "sites"),
+            "bounds what the model tells of one site as a whole", "the coordinator sees each update before the noise",
+        ),
+        (
+            "robust joining, or a guard on updates",
+            state_of(federation.guarded or federation.aggregation != "mean"),
+            "limits what a bad site can do to the model", "protects the model, not the patients",
+        ),
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["protection", "in this run", "what it does", "what it does not"])
+
+
+def state_of(on: bool) -> str:
+    """ "on" or "off"."""
+    return "on" if on else "off"
+
+
+def who_sees_what(federation: Federation, deployed: bool) -> pd.DataFrame:
+    """A row for each that could look, and each failure; `deployed`: do messages travel between machines, over TLS?"""
+    single = "only as masked numbers" if federation.secure_aggregation else EVERYTHING
+    if federation.privacy == "patients":
+        single += ", with noise"
+    summed = EVERYTHING
+    counts = told_of_counts(federation)
+    forced = "yes, if too few honest sites are left" if federation.secure_aggregation else single
+    line = "nothing: TLS, keys on both ends" if deployed else "does not apply: one machine"
+    rows = [
+        ("the coordinator, following the protocol", NOTHING, single, summed, EVERYTHING, counts),
+        ("the coordinator, deviating from it", "can try to recover some from updates", forced, summed, EVERYTHING, counts),
+        ("the coordinator with all other sites of a round", NOTHING, forced_by_all(federation), summed, EVERYTHING, counts),
+        ("another site, following the protocol", NOTHING, NOTHING, "the model before each of its rounds", EVERYTHING, NOTHING),
+        ("somebody on the network", line, line, line, line, line),
+        ("who copies the coordinator's disk", NOTHING, waiting(federation), "as checkpoints", EVERYTHING, EVERYTHING),
+        ("who copies a site's disk", "all of this site's", "this site's", "the model before each of its rounds", EVERYTHING, "this site's"),
+        ("who is given the final model", NOTHING, NOTHING, NOTHING, EVERYTHING, "the sites' image counts, in its card"),
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def told_of_counts(federation: Federation) -> str:
+    """What the coordinator is told besides weights."""
+    if federation.privacy == "patients":
+        return "how many images and patients each site has; losses and grey values are withheld"
+    if federation.secure_aggregation:
+        return "each site's image count, grey sums and validation losses; training losses only summed"
+    return EVERYTHING
+
+
+def forced_by_all(federation: Federation) -> str:
+    """What is left of one site's update when everybody else of the round works against it."""
+    clear = "yes: they subtract their own from the sum"
+    return f"{clear}; the noise stays" if federation.privacy == "patients" else clear
+
+
+def waiting(federation: Federation) -> str:
+    """What of single updates is on the coordinator's disk."""
+    if federation.aggregation != "mean":
+        return "those of the round that is running"
+    return "none: they are added up as they come"
+
+
+def unprotected(federation: Federation) -> list[str]:
+    """What this run does not protect, one sentence each."""
+    said = []
+    if not federation.secure_aggregation:
+        said.append("The coordinator sees each site's weights after each round, and can run every attack below on them.")
+    if federation.privacy != "patients":
+        said.append("Nothing bounds what the model tells of a single patient; that an attack fails here is no bound.")
+    if federation.privacy == "patients" and not federation.secure_noise:
+        said.append(
+            "The noise of this run comes from its seed, so that it repeats: whoever has the seed can take it off again. "
+            "Runs with real images refuse that."
+        )
+    said += [
+        "How many images a site has is known to the coordinator, and written into the final model's card.",
+        "A site that takes part is seen to take part.",
+        "Everybody who receives the final model can attack it, for as long as it exists.",
+        "Withdrawing a patient takes their images out of later training; a trained model does not forget.",
+        "What the text and the markers that curation did not find inside a picture would tell; that is why a person signs.",
+    ]
+    return said
