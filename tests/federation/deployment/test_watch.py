@@ -30,6 +30,8 @@ def test_refusals_and_an_absent_coordinator_are_told_once(tmp_path):
     audit, node, told = tmp_path / "audit.jsonl", tmp_path / "node.log", []
     append_line(audit, {"event": "refused", "type": "task", "error": "of before"})
     watch = Watch(audit, node, "fm:1", told.append)
+    with audit.open("a") as log:
+        log.write('{"event": "refu\n')  # the disk was full for a moment
     append_line(audit, {"event": "received", "round": "3", "type": "train"})
     append_line(
         audit, {"event": "refused or failed", "round": "3", "type": "train", "error": "UltraFMError: no\nthing"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,10 @@ class Watch:
     def look(self) -> None:
         """Tell what is new."""
         for line in self._audit.lines():
-            event = json.loads(line)
-            if "error" in event:
-                self._tell(describe_refusal(event))
+            with suppress(ValueError):  # a line that a full disk cut short
+                event = json.loads(line)
+                if "error" in event:
+                    self._tell(describe_refusal(event))
         for line in self._node.lines():
             if FAILED in line and not self._away:
                 self._away = True
