@@ -10,11 +10,18 @@ import pandas as pd
 from ultrafm.federation.plan import Federation
 
 NOTHING, EVERYTHING = "no", "yes"
-COLUMNS = ("who, and when", "images", "one site's updates", "the sum of a round", "the final model", "counts and losses")
+COLUMNS = (
+    "who, and when",
+    "images",
+    "one site's updates",
+    "the sum of a round",
+    "the final model",
+    "counts and losses",
+)
 
 
 def protection_table(federation: Federation) -> pd.DataFrame:
-    """Which protections the run has, and what each does and does not do: protection, here, what it does, what it does not."""
+    """Which protections the run has, and what each does and does not do."""
     rows = [
         (
             "images stay at their site", "on", "no message has a field for an image, a path or a patient's name",
@@ -53,27 +60,29 @@ def who_sees_what(federation: Federation, deployed: bool) -> pd.DataFrame:
     single = "only as masked numbers" if federation.secure_aggregation else EVERYTHING
     if federation.privacy == "patients":
         single += ", with noise"
-    summed = EVERYTHING
     counts = told_of_counts(federation)
     forced = "yes, if too few honest sites are left" if federation.secure_aggregation else single
     line = "nothing: TLS, keys on both ends" if deployed else "does not apply: one machine"
+    before = "the model before each of its rounds"
+    disk = waiting(federation)
     rows = [
-        ("the coordinator, following the protocol", NOTHING, single, summed, EVERYTHING, counts),
-        ("the coordinator, deviating from it", "can try to recover some from updates", forced, summed, EVERYTHING, counts),
-        ("the coordinator with all other sites of a round", NOTHING, forced_by_all(federation), summed, EVERYTHING, counts),
-        ("another site, following the protocol", NOTHING, NOTHING, "the model before each of its rounds", EVERYTHING, NOTHING),
+        ("the coordinator, following the protocol", NOTHING, single, EVERYTHING, EVERYTHING, counts),
+        ("the coordinator, deviating from it", "not sent; may be guessed", forced, EVERYTHING, EVERYTHING, counts),
+        ("the coordinator with all other sites", NOTHING, forced_by_all(federation), EVERYTHING, EVERYTHING, counts),
+        ("another site, following the protocol", NOTHING, NOTHING, before, EVERYTHING, NOTHING),
         ("somebody on the network", line, line, line, line, line),
-        ("who copies the coordinator's disk", NOTHING, waiting(federation), "as checkpoints", EVERYTHING, EVERYTHING),
-        ("who copies a site's disk", "all of this site's", "this site's", "the model before each of its rounds", EVERYTHING, "this site's"),
-        ("who is given the final model", NOTHING, NOTHING, NOTHING, EVERYTHING, "the sites' image counts, in its card"),
-    ]  # fmt: skip
+        ("who copies the coordinator's disk", NOTHING, disk, "as checkpoints", EVERYTHING, EVERYTHING),
+        ("who copies a site's disk", "all of this site's", "this site's", before, EVERYTHING, "this site's"),
+        ("who is given the final model", NOTHING, NOTHING, NOTHING, EVERYTHING, "image counts, in its card"),
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def told_of_counts(federation: Federation) -> str:
     """What the coordinator is told besides weights."""
-    if federation.privacy == "patients":
-        return "how many images and patients each site has; losses and grey values are withheld"
+    if federation.is_private:
+        unit = "patients" if federation.is_at_sites else "images"
+        return f"how many {unit} each site has; losses and grey values are withheld"
     if federation.secure_aggregation:
         return "each site's image count, grey sums and validation losses; training losses only summed"
     return EVERYTHING
@@ -96,19 +105,19 @@ def unprotected(federation: Federation) -> list[str]:
     """What this run does not protect, one sentence each."""
     said = []
     if not federation.secure_aggregation:
-        said.append("The coordinator sees each site's weights after each round, and can run every attack below on them.")
+        said.append("The coordinator sees each site's weights after each round, and can run any attack below on them.")
     if federation.privacy != "patients":
         said.append("Nothing bounds what the model tells of a single patient; that an attack fails here is no bound.")
-    if federation.privacy == "patients" and not federation.secure_noise:
+    elif not federation.secure_noise:
         said.append(
-            "The noise of this run comes from its seed, so that it repeats: whoever has the seed can take it off again. "
-            "Runs with real images refuse that."
+            "The noise of this run comes from its seed, so that it repeats: whoever has the seed can take it off "
+            "again. Sites with real images refuse that."
         )
-    said += [
-        "How many images a site has is known to the coordinator, and written into the final model's card.",
-        "A site that takes part is seen to take part.",
+    return [
+        *said,
+        "How many images, or patients, a site has is known to the coordinator, and may stand in the model's card.",
+        "That a site takes part is known.",
         "Everybody who receives the final model can attack it, for as long as it exists.",
         "Withdrawing a patient takes their images out of later training; a trained model does not forget.",
-        "What the text and the markers that curation did not find inside a picture would tell; that is why a person signs.",
+        "Text and markers inside pictures that curation did not find are in the store: that is why a person signs.",
     ]
-    return said

@@ -294,9 +294,7 @@ def test_with_privacy_the_agreement_says_so_and_holds_while_training(write_plan,
         configurations.append({"site": site, **{name: str(path) for name, path in paths.items()}})
     accepted_terms.cache_clear()
     grid = LocalGrid(REFERENCE, configurations[:1])
-    made = drive(
-        grid, [SITES[0]], tmp_path / "run", plan.recipe, plan.federation, plan.file.seed, licences=True
-    )
+    made = drive(grid, [SITES[0]], tmp_path / "run", plan.recipe, plan.federation, plan.file.seed, licences=True)
     assert [row["images"] for row in made.history] == [4] and made.history[0]["loss"] is None
     plain = RecordDict({"config": ConfigRecord({"organs": False})})
     assert "as the site accepted" in ask_site(configurations, "query.describe", plain).error.reason

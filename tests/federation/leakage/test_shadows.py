@@ -12,7 +12,7 @@ from ultrafm.federation.leakage.shadows import (
     membership_game,
     shadow_losses,
     train_plainly,
-    train_with_noise,
+    train_privately_in_one_place,
     trainer_named,
 )
 from ultrafm.pretraining.recipe import build_model
@@ -50,16 +50,24 @@ def test_models_that_never_saw_the_pictures_tell_nothing(tmp_path):
     assert (found["low"] < 0.5).all() and (found["high"] > 0.5).all()
 
 
+@pytest.mark.slow
+def test_with_privacy_what_was_learnt_by_heart_is_not_found(tmp_path):
+    """The planted leak of above, trained as long: at a small epsilon no attack is better than guessing."""
+    losses, members = shadow_losses(pool(100), trainer_named("epsilon 1"), 6, tmp_path, 0, 1)
+    found = rows_of(losses, members)
+    assert (found["low"] < 0.5).all() and (found["estimate"] < 0.6).all()
+
+
 def test_noise_changes_training_and_is_drawn_from_the_seed(tmp_path):
     rows = np.arange(8)
-    silent, loud, again = (train_with_noise(pool(3), rows, 0, noise) for noise in (0.0, 2.0, 2.0))
-    kernels = [model.to_pixels.weight for model in (silent, loud, again)]
+    weak, strong, again = (train_privately_in_one_place(pool(3), rows, 0, epsilon) for epsilon in (50.0, 1.0, 1.0))
+    kernels = [model.to_pixels.weight for model in (weak, strong, again)]
     assert kernels[1].equal(kernels[2]) and not kernels[0].equal(kernels[1])
 
 
 def test_trainings_in_words():
     assert trainer_named("none") is train_plainly
-    assert trainer_named("noise 0.5").keywords == {"noise": 0.5}
-    for words in ("noise", "noise much", "noise -1", "hope"):
+    assert trainer_named("epsilon 0.5").keywords == {"epsilon": 0.5}
+    for words in ("epsilon", "epsilon much", "epsilon -1", "epsilon 0", "hope"):
         with pytest.raises(UltraFMError, match="protection in training"):
             trainer_named(words)

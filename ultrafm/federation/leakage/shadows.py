@@ -17,18 +17,22 @@ from ultrafm.federation.grid import start_worker
 from ultrafm.federation.leakage.likelihood import patient_scores, random_halves, scores_of_each
 from ultrafm.federation.leakage.membership import mean_losses
 from ultrafm.federation.leakage.rates import attack_table
-from ultrafm.federation.leakage.updates import loss_gradients, noisy_mean
+from ultrafm.federation.privacy.accounting import noise_for
+from ultrafm.federation.privacy.draws import SeededDraws
+from ultrafm.federation.privacy.protection import Protection
+from ultrafm.federation.privacy.training import train_privately
+from ultrafm.federation.privacy.views import Roster
 from ultrafm.files import hash_text, read_json, write_json
 from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.loop import LearningRate, epoch_batches, make_optimizer, train
 from ultrafm.pretraining.model import MaskedAutoencoder
 from ultrafm.pretraining.recipe import Recipe, build_model
-from ultrafm.pretraining.scans import Scans, as_batch, describe_scans, scans_of
-from ultrafm.pretraining.views import training_view
+from ultrafm.pretraining.scans import Scans, describe_scans, scans_of
 from ultrafm.progress import progress
 from ultrafm.seeds import spawn, spawn_torch
 from ultrafm.workers import worker_pool
 
+DELTA, CLIP = 1e-3, 1.0  # of private shadow models; there are hundreds of patients at most
 Trainer = Callable[["Pool", np.ndarray, int], MaskedAutoencoder]
 
 
@@ -72,22 +76,24 @@ def train_plainly(pool: Pool, rows: np.ndarray, seed: int) -> MaskedAutoencoder:
     return model
 
 
-def train_with_noise(pool: Pool, rows: np.ndarray, seed: int, noise: float, clip: float = 1.0) -> MaskedAutoencoder:
-    """The same, with every picture's gradient clipped and noise on their sum: a simulation of private training.
+def train_privately_in_one_place(pool: Pool, rows: np.ndarray, seed: int, epsilon: float) -> MaskedAutoencoder:
+    """A model trained on these rows with differential privacy of patients, as a site of a federation trains.
 
-    It stands where a federation's own private training belongs: any `Trainer` fits.
+    Plain averages of clipped gradients with noise, taken by AdamW at a constant rate. Noise comes from the seed.
     """
-    model, batches, rate = begin(pool, rows, seed)
-    optimizer, generator = make_optimizer(model, pool.recipe.weight_decay), spawn_torch(seed, "noisy training")
-    named = dict(model.named_parameters())
-    for step, batch in enumerate(batches):
-        view = training_view(as_batch(pool.scans, batch), pool.recipe, generator)
-        each = [loss_gradients(model, view.part(slice(one, one + 1)), pool.grey_scale) for one in range(len(batch))]
-        for name, gradient in noisy_mean(each, clip, noise, generator).items():
-            named[name].grad = gradient
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step)
-        optimizer.step()
+    roster = Roster({name: rows[pool.patients[rows] == name] for name in np.unique(pool.patients[rows])}, True)
+    of_pass = -(-len(roster) // pool.recipe.batch_size)
+    steps = of_pass * pool.passes
+    protection = Protection(
+        privacy="patients", noise=noise_for(epsilon, DELTA, 1 / of_pass, steps), clip=CLIP, delta=DELTA,
+        secure_noise=False, public_mean=pool.grey_scale.mean, public_deviation=pool.grey_scale.deviation,
+    )  # fmt: skip
+    model = build_model(pool.recipe, seed)
+    train_privately(
+        model, make_optimizer(model, pool.recipe.weight_decay), pool.scans, roster, pool.recipe, protection, steps,
+        of_pass, pool.recipe.peak_rate / 2, SeededDraws(seed, "shadow model", 0),
+        lambda patient, step: spawn_torch(seed, f"view of {patient} in step {step}"),
+    )  # fmt: skip
     return model
 
 
@@ -102,17 +108,17 @@ def begin(
 
 
 def trainer_named(protection: str) -> Trainer:
-    """The training under a protection in words: "none", or "noise 0.5" for that multiple of the clipped length."""
+    """The training under a protection in words: "none", or "epsilon 8" for privacy of patients at that epsilon."""
     words = protection.split()
     if words == ["none"]:
         return train_plainly
     try:
-        name, noise = words
-        if name == "noise" and float(noise) >= 0:
-            return partial(train_with_noise, noise=float(noise))
+        name, epsilon = words
+        if name == "epsilon" and float(epsilon) > 0:
+            return partial(train_privately_in_one_place, epsilon=float(epsilon))
     except ValueError:
         pass
-    raise UltraFMError("protection in training", repr(protection), "'none', or 'noise' and a number, as 'noise 0.5'")
+    raise UltraFMError("protection in training", repr(protection), "'none', or 'epsilon' and a number, as 'epsilon 8'")
 
 
 def shadow_losses(
