@@ -175,3 +175,17 @@ def test_steps_are_ready_when_nothing_that_they_read_from_is_unfinished():
     ready = pipeline.ready_steps(after, [])
     assert [step.name for step in ready] == ["30_diagnosis", "40_segmentation", "60_privacy"]
     assert pipeline.ready_steps(after[2:], [plan_of("30_diagnosis")]) == [plan_of("60_privacy")]
+
+
+def test_a_ledger_of_privacy_beside_the_stores_does_not_make_a_step_out_of_date(tmp_path):
+    plan = plan_of("10_curate")
+    store = tmp_path / "10_curate" / "sites" / "site_01_a" / "store.arrow"
+    store.parent.mkdir(parents=True)
+    store.write_text("pictures")
+    before = study.step_output(tmp_path, plan)
+    ledger = tmp_path / "10_curate" / "sites_privacy" / "site_01_a" / "ledger.json"
+    ledger.parent.mkdir(parents=True)
+    ledger.write_text("{}")
+    assert study.step_output(tmp_path, plan) == before
+    store.write_text("other pictures")
+    assert study.step_output(tmp_path, plan) != before

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ultrafm.errors import UltraFMError, nearest
-from ultrafm.files import hash_file, hash_folder, hash_text, read_json, write_bytes, write_json
+from ultrafm.files import hash_file, hash_files, hash_text, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,6 +112,12 @@ EXPERIMENTS = (
         "leakage",
         ("10_curate", "20_pretrain"),
         ("manifests", "phantom", "geometry", "curation", "pretraining", "federation"),
+        "experiments",
+    ),
+    StepPlan(
+        "privacy_costs",
+        ("10_curate",),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream"),
         "experiments",
     ),
     StepPlan("simulated_pictures", (), ("manifests", "phantom", "geometry", "curation"), "experiments"),
@@ -296,5 +302,10 @@ def step_key(plan: StepPlan, parameters: dict[str, Any], inputs: list[str]) -> s
 
 
 def step_output(folder: Path, plan: StepPlan) -> str:
-    """Fingerprint of the files that a step wrote, which is what later steps depend on."""
-    return hash_folder(folder / plan.name)
+    """Fingerprint of the files that a step wrote, which is what later steps depend on.
+
+    Ledgers of privacy, which later steps write beside the stores (`federation.privacy.ledger`), do not count.
+    """
+    place = folder / plan.name
+    files = [path for path in place.rglob("*") if path.is_file()]
+    return hash_files([path for path in files if not path.relative_to(place).parts[0].endswith("_privacy")], place)

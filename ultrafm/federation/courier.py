@@ -110,7 +110,7 @@ class Courier:
 
 
 def weight_bytes(message: Message) -> int:
-    """How many bytes of weights a message carries; none when it is an error or asks a question."""
+    """How many bytes of weights, or of masked ones, a message carries; none when it is an error or asks a question."""
     if message.has_error() or "arrays" not in message.content:
         return 0
     return sum(len(array.data) for array in message.content["arrays"].values())

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAGE = "ethics_board.html"
+MEAN_OVER_SITES = "mean over sites"
+MEASURES = {  # task and metric -> attack, measure and what it is when nothing is learnt, in words
+    ("membership_inference", "auroc"): ("who was in training", "AUROC", "0.5"),
+    ("inversion", "ssim"): ("the pictures behind an update", "similarity (SSIM)", "as masks alone"),
+    ("inversion", "picked_out"): ("the pictures behind an update", "picked out among others", "as masks alone"),
+}
 
 
 def write_ethics_page(
@@ -29,23 +35,23 @@ def write_ethics_page(
     images: str,
     traffic: pd.DataFrame,
     measured: Sequence[Mapping[str, Any]],
-    spending: pd.DataFrame | None = None,
-    assumptions: Sequence[str] = (),
+    spending: pd.DataFrame,
+    assumptions: Sequence[str],
     figures: Mapping[str, Figure] | None = None,
     deployed: bool = False,
 ) -> Path:
     """Write PAGE into `folder` and return its path; it opens without a network.
 
     counts: training images of each site. images: "real" or "simulated". traffic: see `disclosure.traffic_table`.
-    measured: records of attacks. spending, assumptions: of differential privacy, where the run has it. figures: by
-    caption. deployed: did messages travel between machines?
+    measured: records of attacks. spending, assumptions: see `privacy.report`; empty without differential privacy.
+    figures: by caption. deployed: did messages travel between machines?
     """
     label = f"{images} images"
     fields = {
         "style": style(), "sites": len(counts), "pictures": f"{sum(counts.values()):,}", "images": images,
-        "traffic": Table("Every kind of message of this run", traffic),
+        "traffic": Table("Every kind of message of this run", with_commas(traffic)),
         "protections": Table("Protections", protection_table(federation)),
-        "spending": None if spending is None else Table("What each site spent of its privacy", spending),
+        "spending": Table("What each site spent of its privacy", spending) if len(spending) else None,
         "assumptions": list(assumptions),
         "seen": Table("By the protocol and its settings", who_sees_what(federation, deployed)),
         "measured": Table("Attacks carried out on this run", attack_table(measured), label=label) if measured else None,
@@ -57,20 +63,46 @@ def write_ethics_page(
     return target
 
 
+def with_commas(traffic: pd.DataFrame) -> pd.DataFrame:
+    """The table with bytes as people read them: "45,449,216"."""
+    columns = [name for name in traffic if name.startswith("bytes")]
+    return traffic.assign(**{name: traffic[name].map("{:,.0f}".format) for name in columns})
+
+
 def attack_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row a record: attack, how, against what, measure, value with interval."""
-    rows = [
-        (
-            str(one["task"]).replace("_", " "), str(one["method"]).replace("_", " "), one["level"] or "all sites",
-            str(one["metric"]).replace("_", " "), interval_text(one),
-        )
-        for one in records
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["attack", "how", "on", "measure", "found, with 95 % interval"])
+    """The attacks' main numbers, one row each: attack, on what, measure, what was found, and what guessing would give.
+
+    All other numbers (single sites, rates that are not defined, further measures) are in the study's results.
+    """
+    rows = []
+    for one in records:
+        if one["estimate"] is None or (one["task"], one["metric"]) not in MEASURES or one["level"] in (None, ""):
+            continue
+        if one["method"] == "loss_threshold" and one["level"] != MEAN_OVER_SITES:
+            continue
+        attack, measure, guessing = MEASURES[one["task"], one["metric"]]
+        if one["comparator"]:
+            measure, guessing = f"{measure}, more than {one['comparator']} give", "0"
+        elif one["task"] == "inversion" and "matching" not in one["method"]:
+            continue
+        rows.append((attack, one["method"].replace("_", " "), target_of(one), measure, interval_text(one), guessing))
+    columns = ["attack", "how", "on", "measure", "found, with 95 % interval", "nothing learnt"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def target_of(found: Mapping[str, Any]) -> str:
+    """What an attack was carried out on, in words."""
+    if found["task"] == "inversion":
+        return f"an update: {found['level']}"
+    if found["level"] == MEAN_OVER_SITES:
+        return "the model of this run, mean over sites"
+    return f"small models that learnt patients by heart; privacy: {found['level']}"
 
 
 def interval_text(found: Mapping[str, Any]) -> str:
-    """ "0.53 [0.48, 0.58]", or the estimate alone where there is no interval."""
+    """ "0.53 [0.48, 0.58]"; the estimate alone where there is no interval."""
+    if found["estimate"] is None:
+        return "not defined: too few"
     if found["ci_low"] is None:
         return f"{found['estimate']:.2f}"
     return f"{found['estimate']:.2f} [{found['ci_low']:.2f}, {found['ci_high']:.2f}]"

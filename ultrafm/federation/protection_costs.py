@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -22,6 +22,12 @@ from ultrafm.federation.privacy.views import site_roster
 from ultrafm.files import read_json, write_json
 from ultrafm.pretraining.recipe import build_model
 from ultrafm.progress import progress
+from ultrafm.reporting.figures import interval_plot
+from ultrafm.reporting.records import record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas.io.formats.style import Styler
 
 NOTHING, RANDOM = "nothing", "random"
 
@@ -112,3 +118,50 @@ def cost_table(costs: pd.DataFrame, records: Sequence[Mapping[str, Any]]) -> pd.
         found.setdefault(one["method"].split("/", 1)[1], {}).update(zip(names, values))
     worth = pd.DataFrame.from_dict(found, orient="index").rename_axis("protection").reset_index()
     return costs.merge(worth, on="protection", how="outer", sort=False)
+
+
+def worth_figure(table: pd.DataFrame, images: str) -> Figure:
+    """AUROC of each encoder with its interval."""
+    title = f"What the encoder is worth ({images} images)"
+    return interval_plot(table, "auroc", "low", "high", "protection", None, title, "AUROC, linear probe, validation")
+
+
+def cost_style(table: pd.DataFrame) -> Styler:
+    """The table of costs for people."""
+    shown = pd.DataFrame(
+        {
+            "protection": table["protection"],
+            "noise": table["noise"].map(lambda one: f"{one:.2f}" if one > 0 else ""),
+            "seconds a round": table["seconds_a_round"].map(lambda one: "" if pd.isna(one) else f"{one:.2f}"),
+            "MB to a site, each time": table["bytes_to_a_site"].map(_megabytes),
+            "MB from a site": table["bytes_from_a_site"].map(_megabytes),
+            "AUROC": [_with_interval(*one) for one in table[["auroc", "low", "high"]].itertuples(index=False)],
+            "less nothing": [
+                _with_interval(*one)
+                for one in table[["difference", "difference_low", "difference_high"]].itertuples(index=False)
+            ],
+        }
+    )
+    return shown.style.hide(axis="index")
+
+
+def _megabytes(count: float) -> str:
+    return "" if pd.isna(count) else f"{count / 1e6:.2f}"
+
+
+def _with_interval(estimate: float, low: float, high: float) -> str:
+    if pd.isna(estimate):
+        return ""
+    return f"{estimate:.3f}" if pd.isna(low) else f"{estimate:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def cost_records(costs: pd.DataFrame, images: str) -> list[dict[str, Any]]:
+    """Bytes to and from a site each time that it takes part, as records; seconds differ from run to run."""
+    return [
+        record(
+            section="privacy", task="cost_of_protection", method=row.protection, metric=f"bytes_{way}_a_site",
+            estimate=getattr(row, f"bytes_{way}_a_site"), unit="bytes", images=images,
+        )
+        for row in costs.itertuples()
+        for way in ("to", "from")
+    ]  # fmt: skip

@@ -1,0 +1,73 @@
+"""What the tables for an ethics board say follows from the plan."""
+
+import pytest
+
+from ultrafm.federation.exposure import protection_table, unprotected, who_sees_what
+from ultrafm.federation.plan import Federation
+
+OPEN = Federation(1)
+SECURE = Federation(1, secure_aggregation=True, guarded=False)
+NOISY = Federation(1, privacy="patients", noise=1.0, clip=1.0, delta=0.001)
+SEEDED = Federation(1, privacy="patients", noise=1.0, clip=1.0, delta=0.001, secure_noise=False)
+AT_COORDINATOR = Federation(1, privacy="sites", noise=1.0, clip=1.0, delta=0.001, weighting="equal")
+COORDINATOR = "the coordinator, following the protocol"
+
+
+def seen(federation, who, what, deployed=False):
+    table = who_sees_what(federation, deployed).set_index("who, and when")
+    return table.loc[who, what]
+
+
+def states(federation):
+    return protection_table(federation).set_index("protection")["in this run"].to_dict()
+
+
+@pytest.mark.parametrize(
+    ("federation", "words"),
+    [
+        (OPEN, "yes"), (SECURE, "only as masked numbers"), (NOISY, "yes, with noise"), (AT_COORDINATOR, "yes"),
+    ],
+)  # fmt: skip
+def test_what_the_coordinator_sees_of_one_site(federation, words):
+    assert seen(federation, COORDINATOR, "one site's updates") == words
+    assert seen(federation, COORDINATOR, "images") == "no"
+
+
+def test_masks_do_not_help_against_everybody_else_together_and_noise_does():
+    others = "the coordinator with all other sites"
+    assert seen(SECURE, others, "one site's updates") == "yes: they subtract their own from the sum"
+    assert seen(NOISY, others, "one site's updates").endswith("the noise stays")
+
+
+def test_losses_are_told_only_without_privacy():
+    assert seen(OPEN, COORDINATOR, "counts and losses") == "yes"
+    assert "training losses only summed" in seen(SECURE, COORDINATOR, "counts and losses")
+    assert seen(NOISY, COORDINATOR, "counts and losses").startswith("how many patients")
+    assert seen(AT_COORDINATOR, COORDINATOR, "counts and losses").startswith("how many images")
+
+
+def test_updates_that_wait_for_a_robust_rule_are_on_the_disk():
+    disk = "who copies the coordinator's disk"
+    assert "added up" in seen(OPEN, disk, "one site's updates")
+    assert "round that is running" in seen(Federation(1, aggregation="median"), disk, "one site's updates")
+
+
+def test_tls_is_said_of_a_deployment_only():
+    assert "TLS" in seen(OPEN, "somebody on the network", "images", deployed=True)
+    assert "one machine" in seen(OPEN, "somebody on the network", "images")
+
+
+def test_protections_are_told_as_they_are():
+    assert states(OPEN)["secure aggregation"] == "off" and states(SECURE)["secure aggregation"] == "on"
+    assert states(NOISY)["differential privacy, patients"] == "on"
+    assert states(NOISY)["differential privacy, sites"] == "off"
+    assert states(Federation(1, guarded=False))["robust joining, or a guard on updates"] == "off"
+
+
+def test_what_is_not_protected_shrinks_with_protections_and_seeded_noise_is_said():
+    assert any("sees each site's weights" in one for one in unprotected(OPEN))
+    assert not any("sees each site's weights" in one for one in unprotected(SECURE))
+    assert any("Nothing bounds" in one for one in unprotected(AT_COORDINATOR))
+    assert not any("Nothing bounds" in one for one in unprotected(NOISY))
+    assert any("comes from its seed" in one for one in unprotected(SEEDED))
+    assert not any("comes from its seed" in one for one in unprotected(NOISY))
