@@ -23,8 +23,12 @@ PAGE = "ethics_board.html"
 MEAN_OVER_SITES = "mean over sites"
 MEASURES = {  # task and metric -> attack, measure and what it is when nothing is learnt, in words
     ("membership_inference", "auroc"): ("who was in training", "AUROC", "0.5"),
-    ("inversion", "ssim"): ("the pictures behind an update", "similarity (SSIM)", "as masks alone"),
-    ("inversion", "picked_out"): ("the pictures behind an update", "picked out among others", "as masks alone"),
+    ("inversion", "ssim"): ("the pictures behind an update", "similarity (SSIM), more than masks alone give", "0"),
+    ("inversion", "picked_out"): (
+        "the pictures behind an update",
+        "picked out among others, more often than by masks alone",
+        "0",
+    ),
 }
 
 
@@ -80,11 +84,9 @@ def attack_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             continue
         if one["method"] == "loss_threshold" and one["level"] != MEAN_OVER_SITES:
             continue
-        attack, measure, guessing = MEASURES[one["task"], one["metric"]]
-        if one["comparator"]:
-            measure, guessing = f"{measure}, more than {one['comparator']} give", "0"
-        elif one["task"] == "inversion" and "matching" not in one["method"]:
+        if one["task"] == "inversion" and not one["comparator"]:  # what masks alone give says nothing of the update
             continue
+        attack, measure, guessing = MEASURES[one["task"], one["metric"]]
         rows.append((attack, one["method"].replace("_", " "), target_of(one), measure, interval_text(one), guessing))
     columns = ["attack", "how", "on", "measure", "found, with 95 % interval", "nothing learnt"]
     return pd.DataFrame(rows, columns=columns)

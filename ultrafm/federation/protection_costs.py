@@ -117,7 +117,8 @@ def cost_table(costs: pd.DataFrame, records: Sequence[Mapping[str, Any]]) -> pd.
         values = (one["estimate"], one["ci_low"], one["ci_high"])
         found.setdefault(one["method"].split("/", 1)[1], {}).update(zip(names, values))
     worth = pd.DataFrame.from_dict(found, orient="index").rename_axis("protection").reset_index()
-    return costs.merge(worth, on="protection", how="outer", sort=False)
+    untrained = pd.DataFrame({"protection": [RANDOM]})
+    return pd.concat([costs, untrained], ignore_index=True).merge(worth, on="protection", how="left")
 
 
 def worth_figure(table: pd.DataFrame, images: str) -> Figure:
@@ -133,8 +134,8 @@ def cost_style(table: pd.DataFrame) -> Styler:
             "protection": table["protection"],
             "noise": table["noise"].map(lambda one: f"{one:.2f}" if one > 0 else ""),
             "seconds a round": table["seconds_a_round"].map(lambda one: "" if pd.isna(one) else f"{one:.2f}"),
-            "MB to a site, each time": table["bytes_to_a_site"].map(_megabytes),
-            "MB from a site": table["bytes_from_a_site"].map(_megabytes),
+            "MB to a site a round, validation too": table["bytes_to_a_site"].map(_megabytes),
+            "MB from a site a round": table["bytes_from_a_site"].map(_megabytes),
             "AUROC": [_with_interval(*one) for one in table[["auroc", "low", "high"]].itertuples(index=False)],
             "less nothing": [
                 _with_interval(*one)

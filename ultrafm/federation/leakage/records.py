@@ -1,4 +1,4 @@
-"""Attacks' numbers as records of a study's results."""
+"""Attacks' numbers as records of a study's results; a step and an experiment that both have some use other sections."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ultrafm.reporting.records import record
 UNITS = {"psnr": "dB", "ssim": "similarity", "picked_out": "probability"}
 
 
-def game_records(table: pd.DataFrame, images: str) -> list[dict[str, Any]]:
+def game_records(table: pd.DataFrame, images: str, section: str = "privacy") -> list[dict[str, Any]]:
     """The rows of a membership game; numbers that are not defined for want of others are None. The level is the
     protection, where there is a column of that name."""
     return [
         record(
-            section="privacy", task="membership_inference", method=row.attack, metric=row.metric,
+            section=section, task="membership_inference", method=row.attack, metric=row.metric,
             fold="random halves of patients", level=getattr(row, "protection", None), estimate=row.estimate,
             ci_low=row.low, ci_high=row.high, ci_method="bootstrap of patients and models", n=int(row.images),
             n_patients=int(row.patients), unit="probability", images=images,
@@ -25,12 +25,14 @@ def game_records(table: pd.DataFrame, images: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def inversion_records(summary: pd.DataFrame, images: str, attack: str = "patches") -> list[dict[str, Any]]:
+def inversion_records(
+    summary: pd.DataFrame, images: str, attack: str = "patches", section: str = "privacy"
+) -> list[dict[str, Any]]:
     """Similarity of recovered pictures by case, beside what masks alone give and a usual other picture of the site."""
     records = []
     for row in summary.itertuples():
         common = {
-            "section": "privacy", "task": "inversion", "metric": row.metric, "fold": "train", "level": row.case,
+            "section": section, "task": "inversion", "metric": row.metric, "fold": "train", "level": row.case,
             "n": int(row.images), "unit": UNITS[row.metric], "images": images,
         }  # fmt: skip
         method = f"gradient matching, {attack}"
@@ -49,12 +51,14 @@ def inversion_records(summary: pd.DataFrame, images: str, attack: str = "patches
     return records
 
 
-def origin_records(summary: pd.DataFrame, metric: str, chance: float, images: str) -> list[dict[str, Any]]:
+def origin_records(
+    summary: pd.DataFrame, metric: str, chance: float, images: str, section: str = "privacy"
+) -> list[dict[str, Any]]:
     """How well a site's organ (metric "accuracy") or an organ's share ("correlation") is guessed, beside chance."""
     records = []
     for row in summary.itertuples():
         common = {
-            "section": "privacy", "task": "origin_of_update", "metric": metric, "level": row.case, "images": images,
+            "section": section, "task": "origin_of_update", "metric": metric, "level": row.case, "images": images,
             "unit": "probability" if metric == "accuracy" else "correlation",
         }  # fmt: skip
         records.append(record(
