@@ -54,3 +54,11 @@ def test_without_a_step_nothing_may_change():
     require_sound(update_of(0.0), longest)
     with pytest.raises(Fault, match="a change of length 1e-06"):
         require_sound(update_of(1e-6), longest)
+
+
+def test_a_rate_that_grows_with_the_batch_is_that_of_the_sites_batch():
+    """Sites train on batches of 64, whatever the recipe's own batch: their rate, and so the bound, is as large."""
+    scaled = Recipe(learning_rate=0.01, weight_decay=0.0, scale_rate=True, batch_size=4)
+    plan, old = Federation(1, adaptive="kept", site_batch_size=64), np.zeros(100, np.float32)
+    fixed = Recipe(learning_rate=0.01 * 64 / 256, weight_decay=0.0)
+    assert longest_update(scaled, plan, 3, old) == pytest.approx(longest_update(fixed, plan, 3, old))

@@ -229,3 +229,31 @@ def test_real_sites_run_through_the_whole_study(real_data, tmp_path):
     assert {record["images"] for record in records} == {"real"}
     tasks = {record["task"] for record in records}
     assert {"breast_mass", "liver_mass", "pneumonia", "breast_lesion", "liver_lesion", "nerve"} <= tasks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "sections", "tasks"),
+    [
+        ("leakage", {"leakage"}, {"membership_inference", "inversion", "origin_of_update"}),
+        ("privacy_costs", {"privacy_costs", "privacy"}, {"macro_average", "cost_of_protection"}),
+    ],
+)  # fmt: skip
+def test_attacks_and_costs_of_protection_run_on_top_of_the_study(smoke, name, sections, tasks):
+    before = hash_file(smoke / "results.json")
+    study = ["study", "--profile", "smoke", "--out", str(smoke), "--only"]
+    assert main([*study, name]) == 0
+    records = read_json(smoke / name / "records.json")
+    assert {one["section"] for one in records} == sections and tasks <= {one["task"] for one in records}
+    assert "test" not in {one["fold"] for one in records}
+    page = (smoke / f"{name}.html").read_text()
+    assert external_references(page) == [] and "simulated" in page.lower()
+    shutil.rmtree(smoke / name)
+    assert main([*study, "00_start_here"]) == 0
+    assert hash_file(smoke / "results.json") == before
+
+
+def test_the_page_for_an_ethics_board_lies_beside_the_step_and_opens_alone(smoke):
+    board = (smoke / "60_privacy" / "ethics_board.html").read_text()
+    assert external_references(board) == [] and "no patient is behind them" in board
+    assert "60_privacy/ethics_board.html" in (smoke / "60_privacy.html").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 from flwr.app import Message, MetricRecord
@@ -100,14 +101,14 @@ def longest_update(recipe: Recipe, federation: Federation, steps: int, old: np.n
     moves a weight by at most rate x (1 - b1) / sqrt((1 - b2)(1 - b1^2 / b2)), which is 1.17 times the rate for b1 0.9
     and b2 0.95 (from the inequality of Cauchy and Schwarz), and by its decay.
     """
-    slack = SLACK[federation.compression]
+    slack, rate = SLACK[federation.compression], replace(recipe, batch_size=federation.site_batch_size).peak_rate
     if federation.is_at_sites:
         return slack * federation.site_step * longest_noisy_steps(federation, steps, len(old), patients)
     if federation.adaptive == "server":
         return slack * steps * federation.site_step * recipe.clip
     numbers = math.sqrt(len(old))
-    start, step = float(np.linalg.norm(old)), ADAM_STEP * recipe.peak_rate * numbers
-    decay = recipe.peak_rate * recipe.weight_decay * (start + steps * step)
+    start, step = float(np.linalg.norm(old)), ADAM_STEP * rate * numbers
+    decay = rate * recipe.weight_decay * (start + steps * step)
     return slack * steps * (step + decay)
 
 
