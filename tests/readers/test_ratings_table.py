@@ -9,15 +9,9 @@ import pandas as pd
 import pytest
 
 from ultrafm.errors import UltraFMError
-from ultrafm.readers.ratings import (
-    check_ratings,
-    cross,
-    find_ai,
-    level_order,
-    load_ratings,
-    natural_order,
-    standalone_ratings,
-)
+from ultrafm.readers.design import cross
+from ultrafm.readers.names import level_order, natural_order
+from ultrafm.readers.ratings import check_ratings, find_ai, load_ratings, standalone_ratings
 
 GOOD = """reader,modality,case,truth,rating,patient
 2,a,x,1,3,p1

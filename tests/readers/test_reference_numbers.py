@@ -9,7 +9,8 @@ import pytest
 
 from ultrafm.readers import analyse_file
 from ultrafm.readers.covariance import joint_covariance
-from ultrafm.readers.ratings import cross, load_ratings
+from ultrafm.readers.design import cross
+from ultrafm.readers.ratings import load_ratings
 from ultrafm.readers.two_treatments import compare_modalities
 
 CLOSE = {"rel": 1e-9, "abs": 1e-13}
@@ -29,7 +30,7 @@ def compared(path: Path, covariance: str, floor_fixed: bool = False):
 def test_auc_of_each_reader(reader_data: Path, expected: dict) -> None:
     for name in ("vandyke", "franken"):
         found = analyse_file(reader_data / f"{name}.csv")
-        values = {f"{row['modality']}.{row['reader']}": row["auc"]["auc"] for row in found["individual_readers"]}
+        values = {f"{row['modality']}.{row['reader']}": row["auc"] for row in found["auc"]}
         assert values == pytest.approx(expected[name]["auc"], **CLOSE)
 
 
@@ -76,30 +77,31 @@ def test_ai_against_nine_readers(reader_data: Path, expected: dict) -> None:
     """RJafroc gives readers minus AI; ours is AI minus readers."""
     found, wanted = analyse_file(reader_data / "nico_ai.csv", ai="AI", covariance="jackknife"), expected["nico_ai"]
     both, cases = wanted["1T-RRRC"], wanted["1T-RRFC"]
-    primary, fixed = found["primary"], found["fixed_cases"]
+    primary = found["ai_versus_readers"]
+    fixed = primary["fixed_cases"]
     assert found["sign"] == "AI minus readers"
-    assert found["auc"]["ai"]["auc"] == pytest.approx(both["fomCAD"], **CLOSE)
-    assert found["auc"]["readers"]["auc"] == pytest.approx(both["avgRadFom"], **CLOSE)
-    assert primary["estimate"] == pytest.approx(-both["avgDiffFom"], **CLOSE)
+    assert primary["ai"]["estimate"] == pytest.approx(both["fomCAD"], **CLOSE)
+    assert primary["readers"]["estimate"] == pytest.approx(both["avgRadFom"], **CLOSE)
+    assert primary["difference"] == pytest.approx(-both["avgDiffFom"], **CLOSE)
     assert [-primary["ci_high"], -primary["ci_low"]] == pytest.approx(both["CIAvgDiffFom"], **CLOSE)
     assert primary["statistic"] == pytest.approx(-both["Tstat"], **CLOSE)
     assert primary["df"] == pytest.approx(both["df"], **CLOSE)
-    assert primary["p_value"] == pytest.approx(both["pval"], abs=1e-12)
+    assert primary["p"] == pytest.approx(both["pval"], abs=1e-12)
     assert found["components"]["mean_square"] == pytest.approx(both["varR"], **CLOSE)
     assert found["components"]["variance"] == pytest.approx(both["varError"], **CLOSE)
     assert found["components"]["cov2"] == pytest.approx(both["cov2"], **CLOSE)
     assert fixed["statistic"] == pytest.approx(-cases["Tstat"], **CLOSE)
     assert fixed["df"] == cases["df"]
-    assert fixed["p_value"] == pytest.approx(cases["pval"], abs=1e-12)
+    assert fixed["p"] == pytest.approx(cases["pval"], abs=1e-12)
     assert [-fixed["ci_high"], -fixed["ci_low"]] == pytest.approx(cases["CIAvgDiffFom"], **CLOSE)
 
 
 def test_ai_against_nine_readers_with_delong(reader_data: Path) -> None:
     """Printed by MRMCaov with the AI replicated and by RJafroc: SE 0.0318676, df 867.340, p 0.319589."""
-    primary = analyse_file(reader_data / "nico_ai.csv", ai="AI")["primary"]
-    assert primary["standard_error"] == pytest.approx(0.0318676, abs=5e-8)
+    primary = analyse_file(reader_data / "nico_ai.csv", ai="AI")["ai_versus_readers"]
+    assert primary["se"] == pytest.approx(0.0318676, abs=5e-8)
     assert primary["df"] == pytest.approx(867.340, abs=5e-4)
-    assert primary["p_value"] == pytest.approx(0.319589, abs=5e-7)
+    assert primary["p"] == pytest.approx(0.319589, abs=5e-7)
 
 
 def test_one_treatment_equals_two_treatments_with_the_ai_replicated(reader_data: Path) -> None:
@@ -110,9 +112,9 @@ def test_one_treatment_equals_two_treatments_with_the_ai_replicated(reader_data:
     picks = np.concatenate([np.zeros(9, dtype=int), np.arange(1, 10)])
     covariance = joint[0][:, 0][np.ix_(picks, picks)]
     found = compare_modalities(aucs[0][picks].reshape(2, 9), covariance).random.differences[0]
-    one = analyse_file(reader_data / "nico_ai.csv", ai="AI")["primary"]
+    one = analyse_file(reader_data / "nico_ai.csv", ai="AI")["ai_versus_readers"]
     assert [found.estimate, found.standard_error, found.df] == pytest.approx(
-        [one["estimate"], one["standard_error"], one["df"]], rel=1e-9
+        [one["difference"], one["se"], one["df"]], rel=1e-9
     )
 
 

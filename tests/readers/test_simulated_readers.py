@@ -9,7 +9,8 @@ from scipy.stats import norm
 
 from ultrafm.downstream.auc import placements
 from ultrafm.errors import UltraFMError
-from ultrafm.readers.ratings import COLUMNS, check_ratings, cross
+from ultrafm.readers.design import cross
+from ultrafm.readers.ratings import COLUMNS, check_ratings
 from ultrafm.readers.simulate import EXPERT, JUNIOR, Level, ReaderDesign, simulate_readers
 
 

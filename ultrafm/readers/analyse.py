@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,71 +16,150 @@ import ultrafm
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.files import write_json
 from ultrafm.readers.against import against_readers
-from ultrafm.readers.covariance import check_covariance, describe_covariance
+from ultrafm.readers.claims import Claim
+from ultrafm.readers.covariance import REPLICATES, Sampling, check_covariance, describe_covariance
+from ultrafm.readers.endpoints import AUC, Endpoint
 from ultrafm.readers.modalities import between_modalities
-from ultrafm.readers.ratings import AI_NAME, check_ratings, load_ratings
+from ultrafm.readers.names import natural_order
+from ultrafm.readers.ratings import AI_NAME, check_ratings, find_ai, load_ratings
+from ultrafm.readers.sentences import conclusion
+from ultrafm.readers.study import Options, reader_modalities
+from ultrafm.seeds import spawn
 
 CONFIDENCE = 0.95
+UNAIDED = "unaided"
+FROM_MODALITIES = ("sign", "modalities", "tests", "reader_differences")
 
 
-def analyse_file(
-    path: Path,
-    ai: str | None = None,
-    cluster: str | None = None,
-    covariance: str = "delong",
-    margin: float | None = None,
-    by: str | None = None,
-    json_out: Path | None = None,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Plan:
+    """What to analyse and how; every field is stated in the result.
+
+    ai: name of the reader that is the AI; it is compared with the others (AI minus readers; in several modalities with
+    each, first of all "unaided"). Modalities are compared whenever the readers have two or more (earlier minus later in
+    order of name). cluster: column that binds cases together (patient). covariance: "delong" (clustered: Obuchowski
+    1997), "jackknife" or "bootstrap" (`replicates` draws from `seed`). margin: non-inferiority on AI minus readers,
+    0..1, one-sided, then superiority in closed order. equivalence: margin of two one-sided tests. claims: the
+    pre-specified family, Holm. by: column of the readers (level) for secondary results.
+    """
+
+    ai: str | None = None
+    cluster: str | None = None
+    covariance: str = "delong"
+    margin: float | None = None
+    by: str | None = None
+    endpoint: Endpoint = AUC
+    equivalence: float | None = None
+    claims: Sequence[Claim] = ()
+    seed: int = 0
+    replicates: int = REPLICATES
+
+
+def analyse_file(path: Path, json_out: Path | None = None, **plan: Any) -> dict[str, Any]:
     """`analyse` for a ratings CSV; writes the result as JSON to `json_out` where given. Raises UltraFMError."""
-    found = analyse(load_ratings(path), ai, cluster, covariance, margin, by, source=Path(path).name)
+    found = analyse_checked(load_ratings(path), Plan(**plan), Path(path).name)
     if json_out is not None:
         write_json(Path(json_out), found)
     return found
 
 
-def analyse(
-    ratings: pd.DataFrame,
-    ai: str | None = None,
-    cluster: str | None = None,
-    covariance: str = "delong",
-    margin: float | None = None,
-    by: str | None = None,
-    source: str = "ratings",
-) -> dict[str, Any]:
-    """Multi-reader multi-case analysis of a ratings table.
+def analyse(ratings: pd.DataFrame, ai: str | None = None, source: str = "ratings", **plan: Any) -> dict[str, Any]:
+    """Multi-reader multi-case analysis of a ratings table; the other keywords are the fields of `Plan`.
 
-    ai: name of the reader that is the AI; it is compared with all others (AI minus readers). Without it the
-    modalities are compared (earlier minus later in order of name), or, if there is one only, its mean AUROC is given.
-    cluster: column that binds cases together (patient). covariance: "delong" (clustered: Obuchowski 1997) or
-    "jackknife". margin: non-inferiority margin on AI minus readers, 0..1, tested one-sided. by: column of the readers
-    (level) for secondary results. With several diseases the endpoint is the unweighted mean of their AUROCs. The
-    dictionary holds None where something is not estimable, with the reason beside it. Raises UltraFMError for
-    anything in the table or the options that does not fit.
+    With several diseases the endpoint is averaged over them. None stands where something is not estimable, with the
+    reason beside it. Raises UltraFMError for anything in the table or the plan that does not fit.
     """
-    check_covariance(covariance)
-    _check_margin(margin, ai)
-    table = check_ratings(ratings, source)
-    if by is not None:
-        check_groups(table, by, ai, source)
-    if ai is None:
-        found = between_modalities(table, cluster, covariance, by, CONFIDENCE, source)
-        if AI_NAME in set(table["reader"]):
-            counted = f"reader {AI_NAME!r} counts as one of the readers; --ai {AI_NAME} compares it with them"
-            found["warnings"].append(counted)
-    else:
-        found = against_readers(table, ai, cluster, covariance, margin, by, CONFIDENCE, source)
+    return analyse_checked(check_ratings(ratings, source), Plan(ai, **plan), source)
+
+
+def analyse_checked(table: pd.DataFrame, plan: Plan, source: str = "ratings") -> dict[str, Any]:
+    """`analyse` for a table that `check_ratings` or `load_ratings` returned. Raises UltraFMError."""
+    check_covariance(plan.covariance, plan.endpoint)
+    for name, value in (("--margin", plan.margin), ("--equivalence", plan.equivalence), ("--claim", plan.claims)):
+        _check_margin(name, value, plan.ai)
+    if plan.by is not None:
+        check_groups(table, plan.by, plan.ai, source)
+    found = _analysed(table, _options(plan, source))
+    whole = plain(_head(table, plan, found, source) | found)
+    return whole | {"conclusion": conclusion(whole), "versions": dict(versions())}
+
+
+def _options(plan: Plan, source: str) -> Options:
+    """The plan as the steps of the analysis need it."""
+    sampling = Sampling(plan.covariance, plan.replicates, spawn(plan.seed, "readers bootstrap"))
+    return Options(
+        plan.ai, plan.cluster, sampling, plan.margin, plan.equivalence, plan.by, tuple(plan.claims), plan.endpoint,
+        CONFIDENCE, source,
+    )  # fmt: skip
+
+
+def _head(table: pd.DataFrame, plan: Plan, found: dict[str, Any], source: str) -> dict[str, Any]:
+    """What was analysed and how, first in the result."""
     head = {
         "source": source,
         "kind": found.pop("kind"),
-        "covariance": describe_covariance(covariance, cluster),
-        "cluster": cluster,
+        "design": found.pop("design"),
+        "covariance": plan.covariance,
+        "covariance_name": describe_covariance(plan.covariance, plan.cluster, plan.endpoint),
+        "cluster": plan.cluster,
+        "endpoint_kind": plan.endpoint.kind,
         "confidence": CONFIDENCE,
         "alpha": round(1 - CONFIDENCE, 12),
         "sidedness": "two-sided",
-        "readers": who_reads(table, ai),
+        "readers": who_reads(table, plan.ai),
     }
-    return plain(head | found | {"versions": versions()})
+    drawn = {"seed": plan.seed, "replicates": plan.replicates} if plan.covariance == "bootstrap" else {}
+    return head | drawn
+
+
+def _analysed(table: pd.DataFrame, options: Options) -> dict[str, Any]:
+    """AI against readers, modalities of the readers, or both in one."""
+    if options.ai is not None:
+        find_ai(table, options.ai, options.source)
+    curves = reader_modalities(table, options.ai)
+    if options.ai is None:
+        _check_lonely_ai(curves, options.source)
+        found = between_modalities(table, curves, options)
+        if AI_NAME in {reader for reader, _ in curves}:
+            counted = f"reader {AI_NAME!r} counts as one of the readers; --ai {AI_NAME} compares it with them"
+            found["warnings"].append(counted)
+        return found
+    modalities = natural_order(modality for _, modality in curves)
+    if len(modalities) < 2:
+        return against_readers(table, curves, options)
+    return _both(table, curves, modalities, options)
+
+
+def _both(
+    table: pd.DataFrame, curves: Sequence[tuple[str, str]], modalities: Sequence[str], options: Options
+) -> dict[str, Any]:
+    """The AI against each modality of the readers, and the modalities against each other."""
+    main = UNAIDED if UNAIDED in modalities else modalities[0]
+    against = {name: against_readers(table, [one for one in curves if one[1] == name], options) for name in modalities}
+    between = between_modalities(table, curves, options)
+    found = against[main]
+    found["ai_versus_readers"]["by_modality"] = {name: dict(one["ai_versus_readers"]) for name, one in against.items()}
+    found["ai_components"], found["components"] = found["components"], between["components"]
+    found |= {name: between[name] for name in FROM_MODALITIES}
+    key = "auc" if "auc" in found else "values"
+    found[key] = found[key][:1] + between[key]
+    for level, entry in found["levels"].items():
+        entry |= {
+            name: between["levels"][level][name] for name in ("modalities", "tests") if name in between["levels"][level]
+        }
+    told = [text for one in (*against.values(), between) for text in one["warnings"]]
+    found["sign"] = f"AI minus readers; {between['sign']}"
+    found["warnings"] = list(dict.fromkeys(told))
+    found["counts"]["modalities"] = len(modalities)
+    return found
+
+
+def _check_lonely_ai(curves: Sequence[tuple[str, str]], source: str) -> None:
+    """UltraFMError when a reader called AI, alone in its modality, was not named as the AI."""
+    own = {modality for reader, modality in curves if reader == AI_NAME}
+    if own and len(curves) > len(own) and own.isdisjoint(modality for reader, modality in curves if reader != AI_NAME):
+        found = f"reader {AI_NAME!r} alone in modality {min(own)!r}"
+        raise UltraFMError(f"{source}, readers", found, "readers in every modality", f"name it with --ai {AI_NAME}")
 
 
 def check_groups(table: pd.DataFrame, by: str, ai: str | None, source: str) -> None:
@@ -85,10 +167,10 @@ def check_groups(table: pd.DataFrame, by: str, ai: str | None, source: str) -> N
     if by not in table.columns:
         known = [str(name) for name in table.columns]
         raise UltraFMError(f"{source}, --by", repr(by) + nearest(by, known), f"one of the columns {', '.join(known)}")
-    readers = table[table["reader"] != ai]
-    for reader, values in readers.groupby("reader")[by]:
-        if values.nunique(dropna=False) != 1 or str(values.iloc[0]) in ("", "nan"):
-            found = f"reader {reader!r} with {values.nunique(dropna=False)} values, the first {values.iloc[0]!r}"
+    pairs = table.loc[(table["reader"] != ai).to_numpy(), ["reader", by]].drop_duplicates()
+    for reader, values in pairs.groupby("reader", observed=True)[by]:
+        if len(values) != 1 or str(values.iloc[0]) in ("", "nan"):
+            found = f"reader {reader!r} with {len(values)} values, the first {values.iloc[0]!r}"
             raise UltraFMError(f"{source}, column {by!r}", found, f"one {by} for each reader")
 
 
@@ -96,12 +178,13 @@ def who_reads(table: pd.DataFrame, ai: str | None) -> str | None:
     """ "simulated" when any reader's rows say so, "real" when all say not, None when the table does not say."""
     if "simulated" not in table:
         return None
-    words = set(table.loc[table["reader"] != ai, "simulated"].str.lower())
+    words = {str(word).lower() for word in table.loc[(table["reader"] != ai).to_numpy(), "simulated"].unique()}
     if "yes" in words:
         return "simulated"
     return "real" if words == {"no"} else None
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of what computed the result."""
     names = ("numpy", "scipy", "pandas")
@@ -123,13 +206,11 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and value != value else value
 
 
-def _check_margin(margin: float | None, ai: str | None) -> None:
+def _check_margin(name: str, value: Any, ai: str | None) -> None:
     """UltraFMError for a margin that is not in 0..1 or has nothing to compare."""
-    if margin is None:
+    if not value and value != 0:
         return
     if ai is None:
-        raise UltraFMError(
-            "--margin", f"{margin} without an AI", "--ai NAME as well", "non-inferiority is AI minus readers"
-        )
-    if not 0 < margin < 1:
-        raise UltraFMError("--margin", f"{margin}", "a difference of AUROCs above 0 and below 1, such as 0.05")
+        raise UltraFMError(name, f"{value} without an AI", "--ai NAME as well", "the difference is AI minus readers")
+    if isinstance(value, float | int) and not 0 < value < 1:
+        raise UltraFMError(name, f"{value}", "a difference above 0 and below 1, such as 0.05")

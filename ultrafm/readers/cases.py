@@ -91,25 +91,25 @@ def study_records(found: Mapping[str, Any], study: StudyCases, method: str) -> l
     found: what `analyse` returned; method: the AI's name in the records, such as "linear_probe/federated".
     """
     overall = {"task": AVERAGE, "images": study.overall_images(), **_numbers(found["counts"])}
+    primary = found["ai_versus_readers"]
     made = [
-        _auc_record(found, overall, method, "all", found["auc"]["ai"]),
-        _auc_record(found, overall, "readers", "all", found["auc"]["readers"]),
-        *_difference_records(found, overall, method, "all", found["primary"], None, found["non_inferiority"]),
+        _auc_record(found, overall, method, "all", primary["ai"]),
+        _auc_record(found, overall, "readers", "all", primary["readers"]),
+        *_difference_records(found, overall, method, "all", primary, None, found["non_inferiority"]),
     ]
-    for entry in found["levels"]:
-        made.append(_auc_record(found, overall, "readers", entry["level"], entry["auc_readers"]))
-        made += _difference_records(
-            found, overall, method, entry["level"], entry["difference"], entry["p_holm"], entry["non_inferiority"]
-        )
+    for level, entry in found["levels"].items():
+        test = entry["ai_versus_readers"]
+        made.append(_auc_record(found, overall, "readers", level, test["readers"]))
+        made += _difference_records(found, overall, method, level, test, entry["p_holm"], entry["non_inferiority"])
     for entry in found["individual_readers"]:
-        made.append(_auc_record(found, overall, "one reader", entry["reader"], entry["auc"]))
+        made.append(_auc_record(found, overall, "one reader", entry["reader"], entry["value"]))
         alone = overall | {"comparator": "one reader"}
         made += _difference_records(found, alone, method, entry["reader"], entry["difference"], entry["p_holm"], None)
     for entry in found["diseases"]:
         about = {"task": entry["disease"], "images": study.images[entry["disease"]]}
         about |= {"n": entry["cases"], "n_patients": entry["units"] if found["cluster"] else None}
-        made.append(_auc_record(found, about, method, "all", entry["auc_ai"]))
-        made.append(_auc_record(found, about, "readers", "all", entry["auc_readers"]))
+        made.append(_auc_record(found, about, method, "all", entry["ai"]))
+        made.append(_auc_record(found, about, "readers", "all", entry["readers"]))
         made += _difference_records(
             found, about, method, "all", entry["difference"], entry["p_holm"], entry["non_inferiority"]
         )
@@ -158,7 +158,7 @@ def _numbers(counts: Mapping[str, Any]) -> dict[str, int | None]:
 
 def _interval_words(found: Mapping[str, Any], model: str) -> str:
     """How an interval was made."""
-    return f"{found['confidence']:.0%}, {model}, {found['covariance']}"
+    return f"{found['confidence']:.0%}, {model}, {found['covariance_name']}"
 
 
 def _auc_record(
@@ -171,7 +171,7 @@ def _auc_record(
         method=method,
         fold=FOLD,
         level=level,
-        estimate=entry["auc"],
+        estimate=entry["estimate"],
         ci_low=entry["ci_low"],
         ci_high=entry["ci_high"],
         ci_method=_interval_words(found, entry["model"]),
@@ -195,8 +195,8 @@ def _difference_records(
     words |= {"readers": found["readers"], **about}
     interval = {name: difference[name] for name in ("ci_low", "ci_high")}
     how = _interval_words(found, difference["model"])
-    made = [record(metric="auroc", estimate=difference["estimate"], ci_method=how, unit="AUROC", **interval, **words)]
-    p_values = {"p two-sided": difference["p_value"], "p two-sided, Holm": p_holm}
+    made = [record(metric="auroc", estimate=difference["difference"], ci_method=how, unit="AUROC", **interval, **words)]
+    p_values = {"p two-sided": difference["p"], "p two-sided, Holm": p_holm}
     if test is not None:
         p_values[f"p of non-inferiority, one-sided, margin {test['margin']}"] = test["p_value"]
     named = [(name, value) for name, value in p_values.items() if value is not None]

@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from ultrafm.readers.ratings import Crossed, check_ratings, cross, find_ai, level_order, natural_order
+from ultrafm.readers.design import Crossed, cross
+from ultrafm.readers.names import level_order, natural_order
+from ultrafm.readers.ratings import check_ratings, find_ai
 from ultrafm.reporting.figures import INK, PALETTE, QUIET, interval_plot, new_figure
 
 GRID = np.linspace(0, 1, 201)
@@ -28,12 +30,14 @@ def reader_forest(found: Mapping[str, Any], images: str | None = None) -> Figure
 
     found: what `analyse` returned for AI against readers; images: "real" or "simulated", told in the title where given.
     """
-    ai = found["auc"]["ai"]
-    rows = [_auc_row(entry["reader"], entry.get("level"), entry["auc"]) for entry in found["individual_readers"]]
+    ai = found["ai_versus_readers"]["ai"]
+    rows = [_auc_row(entry["reader"], entry.get("level"), entry["value"]) for entry in found["individual_readers"]]
     table = pd.DataFrame([_auc_row(found["ai"], found["ai"], ai), *rows])
     title = f"AI and {said(found)}{_images(images)}"
-    unit = f"{found['endpoint']}\n{found['confidence']:.0%} interval, {found['covariance']}; band: the AI's interval"
-    figure = interval_plot(table, "auc", "low", "high", "reader", "level", title, unit, reference=ai["auc"])
+    unit = (
+        f"{found['endpoint']}\n{found['confidence']:.0%} interval, {found['covariance_name']}; band: the AI's interval"
+    )
+    figure = interval_plot(table, "auc", "low", "high", "reader", "level", title, unit, reference=ai["estimate"])
     if ai["ci_low"] is not None:
         figure.axes[0].axvspan(ai["ci_low"], ai["ci_high"], color=PALETTE[0], alpha=0.10, linewidth=0, zorder=0)
     return figure
@@ -41,11 +45,11 @@ def reader_forest(found: Mapping[str, Any], images: str | None = None) -> Figure
 
 def difference_plot(found: Mapping[str, Any], images: str | None = None) -> Figure:
     """AI minus readers with interval: all readers, each level, each disease; zero and the margin are marked."""
-    rows = [_difference_row("all readers (primary)", "all readers", found["primary"])]
+    rows = [_difference_row("all readers (primary)", "all readers", found["ai_versus_readers"])]
     by = found["by"] or "level"
     rows += [
-        _difference_row(f"{entry['level']} ({entry['readers']} readers)", f"by {by}", entry["difference"])
-        for entry in found["levels"]
+        _difference_row(f"{level} ({entry['readers']} readers)", f"by {by}", entry["ai_versus_readers"])
+        for level, entry in found["levels"].items()
     ]
     if len(found["diseases"]) > 1:
         rows += [_difference_row(entry["disease"], "by disease", entry["difference"]) for entry in found["diseases"]]
@@ -68,7 +72,10 @@ def roc_figure(ratings: pd.DataFrame, ai: str, readers_are: str | None = None, i
     """
     table = check_ratings(ratings)
     name, modality = find_ai(table, ai)
-    others = table[table["reader"] != ai].drop_duplicates("reader").set_index("reader")
+    others = (
+        table[(table["reader"] != ai).to_numpy()].drop_duplicates("reader").astype({"reader": str, "modality": str})
+    )
+    others = others.set_index("reader")
     readers = natural_order(others.index)
     curves = [(name, modality)] + [(reader, others.loc[reader, "modality"]) for reader in readers]
     levels = [str(others.loc[reader, "level"]) if "level" in others else "readers" for reader in readers]
@@ -124,12 +131,12 @@ def _roc_panel(axes: Axes, disease: Crossed, levels: Sequence[str]) -> None:
 
 def _auc_row(reader: str, level: str | None, entry: Mapping[str, Any]) -> dict[str, Any]:
     ends = {"low": _nan(entry["ci_low"]), "high": _nan(entry["ci_high"])}
-    return {"reader": reader, "level": level or "reader", "auc": entry["auc"]} | ends
+    return {"reader": reader, "level": level or "reader", "auc": entry["estimate"]} | ends
 
 
 def _difference_row(label: str, group: str, found: Mapping[str, Any]) -> dict[str, Any]:
     ends = {"low": _nan(found["ci_low"]), "high": _nan(found["ci_high"])}
-    return {"label": label, "group": group, "estimate": found["estimate"]} | ends
+    return {"label": label, "group": group, "estimate": found["difference"]} | ends
 
 
 def _nan(value: float | None) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +58,9 @@ class Model:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Modalities compared under three models; `means` has one entry per modality."""
+    """Modalities compared under three models; `means` has one entry per modality. `variances` are a dataclass."""
 
-    variances: Variances
+    variances: Any
     random: Model
     fixed_readers: Model
     fixed_cases: Model
@@ -83,15 +84,23 @@ def compare_modalities(
             "(modalities, readers) with at least two modalities, and a square covariance of all of them",
         )
     parts = variances(aucs, covariance)
-    size = aucs.shape[1]
-    blocks = [covariance[i * size : (i + 1) * size, i * size : (i + 1) * size] for i in range(aucs.shape[0])]
-    means = tuple(mean_auc(row, block, confidence) for row, block in zip(aucs, blocks, strict=True))
     return Comparison(
         parts,
         _random(aucs, parts, confidence),
         _fixed_readers(aucs, parts, confidence, floor_fixed),
         _fixed_cases(aucs, parts, confidence),
-        means,
+        modality_means(list(aucs), covariance, confidence),
+    )
+
+
+def modality_means(
+    values: list[NDArray[np.float64]], covariance: NDArray[np.float64], confidence: float = 0.95
+) -> tuple[Inference, ...]:
+    """The mean of each modality's readers; values: one array a modality, in the order of the covariance."""
+    ends = np.cumsum([row.size for row in values])
+    return tuple(
+        mean_auc(row, covariance[end - row.size : end, end - row.size : end], confidence)
+        for row, end in zip(values, ends, strict=True)
     )
 
 
@@ -137,7 +146,7 @@ def _random(aucs: NDArray[np.float64], parts: Variances, confidence: float) -> M
     denominator = parts.ms_interaction + readers * max(parts.cov2 - parts.cov3, 0.0)
     spread = parts.ms_interaction
     df = None if spread == 0 else (denominator / spread) ** 2 * (modalities - 1) * (readers - 1)
-    equality = _f_test(RANDOM, parts.ms_modality, denominator, modalities - 1, df)
+    equality = f_test(RANDOM, parts.ms_modality, denominator, modalities - 1, df)
     return Model(equality, _pairs(RANDOM, aucs, 2 * denominator / readers, df, confidence))
 
 
@@ -148,7 +157,7 @@ def _fixed_readers(aucs: NDArray[np.float64], parts: Variances, confidence: floa
     if readers > 1:
         between = parts.cov2 - parts.cov3
         bracket += (readers - 1) * (max(between, 0.0) if floor_fixed else between)
-    equality = _f_test(FIXED_READERS, parts.ms_modality, bracket, modalities - 1, None)
+    equality = f_test(FIXED_READERS, parts.ms_modality, bracket, modalities - 1, None)
     return Model(equality, _pairs(FIXED_READERS, aucs, 2 * bracket / readers, None, confidence))
 
 
@@ -158,11 +167,11 @@ def _fixed_cases(aucs: NDArray[np.float64], parts: Variances, confidence: float)
     if readers == 1:
         return _nothing(FIXED_CASES, aucs, "no test: one reader says nothing about readers", confidence)
     df = float((modalities - 1) * (readers - 1))
-    equality = _f_test(FIXED_CASES, parts.ms_modality, parts.ms_interaction, modalities - 1, df)
+    equality = f_test(FIXED_CASES, parts.ms_modality, parts.ms_interaction, modalities - 1, df)
     return Model(equality, _pairs(FIXED_CASES, aucs, 2 * parts.ms_interaction / readers, df, confidence))
 
 
-def _f_test(model: str, mean_square: float, denominator: float, df1: int, df2: float | None) -> Equality:
+def f_test(model: str, mean_square: float, denominator: float, df1: int, df2: float | None) -> Equality:
     """F test, or chi-squared (df1 times the ratio) where df2 is None; a reason where there is no variance."""
     if not denominator > NO_SPREAD:
         kind = "zero" if abs(denominator) <= NO_SPREAD else "negative"
