@@ -4,7 +4,7 @@ from ultrafm.readers.analyse import analyse, analyse_file
 from ultrafm.readers.claims import Claim
 from ultrafm.readers.endpoints import Endpoint
 from ultrafm.readers.ratings import load_ratings, standalone_ratings
-from ultrafm.readers.simulate import ReaderDesign, simulate_readers
+from ultrafm.readers.simulation import ReaderDesign, simulate_readers
 from ultrafm.readers.summary import summarise
 
 __all__ = [
