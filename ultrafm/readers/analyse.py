@@ -21,7 +21,9 @@ from ultrafm.readers.covariance import REPLICATES, Sampling, check_covariance, d
 from ultrafm.readers.endpoints import AUC, Endpoint
 from ultrafm.readers.modalities import between_modalities
 from ultrafm.readers.names import natural_order
+from ultrafm.readers.points import at_threshold
 from ultrafm.readers.ratings import AI_NAME, check_ratings, find_ai, load_ratings
+from ultrafm.readers.reading_time import reading_time
 from ultrafm.readers.sentences import conclusion
 from ultrafm.readers.study import Options, reader_modalities
 from ultrafm.seeds import spawn
@@ -37,7 +39,8 @@ class Plan:
 
     ai: name of the reader that is the AI; it is compared with the others (AI minus readers; in several modalities with
     each, first of all "unaided"). Modalities are compared whenever the readers have two or more (earlier minus later in
-    order of name). cluster: column that binds cases together (patient). covariance: "delong" (clustered: Obuchowski
+    order of name). endpoint: what is compared; an AUROC with a `threshold` also brings operating points and agreement
+    at it. cluster: column that binds cases together (patient). covariance: "delong" (clustered: Obuchowski
     1997), "jackknife" or "bootstrap" (`replicates` draws from `seed`). margin: non-inferiority on AI minus readers,
     0..1, one-sided, then superiority in closed order. equivalence: margin of two one-sided tests. claims: the
     pre-specified family, Holm. by: column of the readers (level) for secondary results.
@@ -79,7 +82,11 @@ def analyse_checked(table: pd.DataFrame, plan: Plan, source: str = "ratings") ->
         _check_margin(name, value, plan.ai)
     if plan.by is not None:
         check_groups(table, plan.by, plan.ai, source)
-    found = _analysed(table, _options(plan, source))
+    options = _options(plan, source)
+    found = _analysed(table, options)
+    if plan.endpoint.kind == "auc" and plan.endpoint.threshold is not None:
+        found |= at_threshold(table, options, found["design"])
+    found["reading_time"] = reading_time(table, plan.ai, plan.by, CONFIDENCE)
     whole = plain(_head(table, plan, found, source) | found)
     return whole | {"conclusion": conclusion(whole), "versions": dict(versions())}
 

@@ -9,6 +9,7 @@ from ultrafm.readers.sentences import (
     equivalence_text,
     inference_text,
     non_inferiority_text,
+    number,
     p_text,
     value_text,
 )
@@ -26,6 +27,7 @@ def summarise(found: Mapping[str, Any]) -> str:
     lines = [*_design(found), ""]
     lines += _against(found) if found["kind"] == "ai_versus_readers" else []
     lines += _modalities(found)
+    lines += _points(found) + _time(found)
     lines += ["", "Readers", *(_reader(entry) for entry in found["individual_readers"])]
     lines += ["", *(f"Warning: {text}." for text in found["warnings"])] if found["warnings"] else []
     return "\n".join([*lines, "", found["conclusion"]])
@@ -105,6 +107,33 @@ def _modalities(found: Mapping[str, Any]) -> list[str]:
         for pair in entry.get("tests", {}).get("random_readers_random_cases", {}).get("pairs", []):
             lines.append(_row(f"{level}: {pair['first']} minus {pair['second']}", _adjusted(pair, pair)))
     return lines
+
+
+def _points(found: Mapping[str, Any]) -> list[str]:
+    """Operating points of every reader, and the AI at matched sensitivity."""
+    if "operating_points" not in found:
+        return []
+    lines = ["", "Operating points (sensitivity, specificity)"]
+    for row in found["operating_points"]:
+        ends = [_interval(row, kind) for kind in ("sensitivity", "specificity")]
+        lines.append(_row(f"{row['disease']}: {row['reader']} ({row['modality']})", ", ".join(ends)))
+    for row in found.get("matched", []):
+        told = f"{number(row['difference'])} ({number(row['ci_low'])} to {number(row['ci_high'])}), {row['readers']}"
+        lines.append(_row(f"{row['disease']}: AI at readers' sensitivity", f"specificity, AI minus readers {told}"))
+    return lines
+
+
+def _interval(row: Mapping[str, Any], kind: str) -> str:
+    return f"{number(row[kind])} ({number(row[f'{kind}_low'])} to {number(row[f'{kind}_high'])})"
+
+
+def _time(found: Mapping[str, Any]) -> list[str]:
+    """Median reading times."""
+    if not found["reading_time"]:
+        return []
+    rows = found["reading_time"]["medians"]
+    told = [_row(f"{row['modality']}, {row['group']} readers", f"median {row['median_seconds']:.1f} s") for row in rows]
+    return ["", "Reading time", *told]
 
 
 def _reader(entry: Mapping[str, Any]) -> str:

@@ -56,7 +56,7 @@ def test_one_trial_as_a_table_is_marked_and_can_be_analysed() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"case": 0.9}, {"reader": -0.1}, {"aucs": (1.0,)}, {"cases": 3}, {"diseased_share": 0.01}, {"readers": 0}],
+    [{"case": 0.9}, {"reader": -0.1}, {"aucs": (1.0,)}, {"cases": 3}, {"diseased_share": 0.005}, {"readers": 0}],
 )
 def test_senseless_models_are_refused(change: dict) -> None:
     with pytest.raises(UltraFMError, match="Roe-Metz"):
