@@ -18,6 +18,8 @@ from statsmodels.stats.inter_rater import cohens_kappa
 from ultrafm.errors import UltraFMError
 from ultrafm.readers.inference import quantile
 
+FLEISS, AC1 = "Fleiss' kappa", "Gwet's AC1"
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -55,12 +57,12 @@ def cohen_kappa(first: ArrayLike, second: ArrayLike, weights: str | None = None,
 
 def fleiss_kappa(ratings: ArrayLike, confidence: float = 0.95) -> Agreement:
     """Fleiss' kappa of J readers; ratings: (J, K) categories, every reader every case."""
-    return _gwet("Fleiss' kappa", category_counts(ratings), confidence, _fleiss_chance)
+    return _gwet(FLEISS, category_counts(ratings), confidence, _fleiss_chance)
 
 
 def gwet_ac1(ratings: ArrayLike, confidence: float = 0.95) -> Agreement:
     """Gwet's AC1 of J readers; ratings: (J, K) categories, every reader every case."""
-    return _gwet("Gwet's AC1", category_counts(ratings), confidence, _ac1_chance)
+    return _gwet(AC1, category_counts(ratings), confidence, _ac1_chance)
 
 
 def category_counts(ratings: ArrayLike) -> NDArray[np.float64]:
@@ -75,12 +77,6 @@ def observed_agreement(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Share of agreeing pairs of readers in each case (K,), from counts (K, Q)."""
     readers = counts.sum(axis=1)
     return (counts * (counts - 1)).sum(axis=1) / (readers * (readers - 1))
-
-
-def coefficient(counts: NDArray[np.float64], chance: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> float:
-    """The coefficient of counts (K, Q); NaN where agreement by chance is 1."""
-    expected = float(chance(counts).mean())
-    return float("nan") if expected >= 1 else (observed_agreement(counts).mean() - expected) / (1 - expected)
 
 
 def _gwet(
@@ -115,32 +111,31 @@ def _ac1_chance(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares @ (1 - shares.mean(axis=0)) / (counts.shape[1] - 1)
 
 
-CHANCE = {"Fleiss' kappa": _fleiss_chance, "Gwet's AC1": _ac1_chance}
-
-
 def cluster_interval(
     found: Agreement,
     counts: NDArray[np.float64],
-    units: NDArray,
+    units: ArrayLike,
     generator: np.random.Generator,
     replicates: int = 2000,
 ) -> Agreement:
     """The same coefficient (Fleiss or AC1) with a percentile interval of a bootstrap of whole clusters.
 
-    counts: (K, Q); units: (K,) the cluster of each case.
+    counts: (K, Q); units: (K,) the cluster of each case. A replicate in one category is left out.
     """
     names, codes = np.unique(np.asarray(units).astype(str), return_inverse=True)
-    members = [np.flatnonzero(codes == place) for place in range(names.size)]
-    drawn = []
-    for _ in range(replicates):
-        picked = np.concatenate([members[place] for place in generator.integers(0, names.size, names.size)])
-        drawn.append(coefficient(counts[picked], CHANCE[found.statistic]))
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    parts = np.column_stack([np.ones(len(counts)), observed_agreement(counts), shares])
+    sums = np.stack([np.bincount(codes, weights=column, minlength=names.size) for column in parts.T])
+    total = sums @ generator.multinomial(names.size, np.full(names.size, 1 / names.size), replicates).T
+    agreed, mean = total[1] / total[0], total[2:] / total[0]
+    squares = (mean**2).sum(axis=0)
+    expected = squares if found.statistic == FLEISS else (1 - squares) / (counts.shape[1] - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = np.where(squares < 1, (agreed - expected) / (1 - expected), np.nan)
     tails = (1 - found.confidence) / 2
     low, high = np.nanquantile(drawn, [tails, 1 - tails])
-    method = f"bootstrap of {names.size} clusters"
-    return Agreement(
-        found.statistic, found.value, float(np.nanstd(drawn, ddof=1)), float(low), float(high), found.confidence, method
-    )
+    ends = (float(np.nanstd(drawn, ddof=1)), float(low), float(high))
+    return Agreement(found.statistic, found.value, *ends, found.confidence, f"bootstrap of {names.size} clusters")
 
 
 def _square(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
