@@ -13,9 +13,10 @@ import pytest
 
 from ultrafm.errors import NothingToDo, UltraFMError
 from ultrafm.readers import analyse, analyse_file, summarise
-from ultrafm.readers.cases import study_cases, study_records
+from ultrafm.readers.cases import study_cases
 from ultrafm.readers.figures import difference_plot, reader_forest, roc_curve, roc_figure
 from ultrafm.readers.page_tables import difference_table, inference_table, reader_table
+from ultrafm.readers.records import study_records
 from ultrafm.readers.sentences import conclusion, freedom
 from ultrafm.reporting.records import merge_records
 

@@ -21,7 +21,6 @@ from ultrafm.readers.covariance import REPLICATES, Sampling, check_covariance, d
 from ultrafm.readers.endpoints import AUC, Endpoint
 from ultrafm.readers.modalities import between_modalities
 from ultrafm.readers.names import natural_order
-from ultrafm.readers.points import at_threshold
 from ultrafm.readers.ratings import AI_NAME, check_ratings, find_ai, load_ratings
 from ultrafm.readers.reading_time import reading_time
 from ultrafm.readers.sentences import conclusion
@@ -85,6 +84,8 @@ def analyse_checked(table: pd.DataFrame, plan: Plan, source: str = "ratings") ->
     options = _options(plan, source)
     found = _analysed(table, options)
     if plan.endpoint.kind == "auc" and plan.endpoint.threshold is not None:
+        from ultrafm.readers.points import at_threshold  # brings SciPy's distributions, which are slow to import
+
         found |= at_threshold(table, options, found["design"])
     found["reading_time"] = reading_time(table, plan.ai, plan.by, CONFIDENCE)
     whole = plain(_head(table, plan, found, source) | found)

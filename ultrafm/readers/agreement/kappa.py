@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
-from statsmodels.stats.inter_rater import cohens_kappa
 
 from ultrafm.errors import UltraFMError
 from ultrafm.readers.inference import quantile
@@ -43,6 +42,8 @@ def cohen_kappa(first: ArrayLike, second: ArrayLike, weights: str | None = None,
     """
     if weights not in (None, "linear", "quadratic"):
         raise UltraFMError("kappa", f"weights {weights!r}", "None, 'linear' or 'quadratic'")
+    from statsmodels.stats.inter_rater import cohens_kappa  # a second to import, and needed here only
+
     counts = _square(first, second)
     name = "Cohen's kappa" if weights is None else f"{weights}-weighted kappa"
     if (counts.sum(axis=0) > 0).sum() < 2 and (counts.sum(axis=1) > 0).sum() < 2:
