@@ -11,9 +11,10 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from ultrafm.readers.analyse import Plan, analyse_checked
+from ultrafm.readers.analyse import analyse_checked
 from ultrafm.readers.covariance import Sampling, joint_covariance
 from ultrafm.readers.design import Crossed
+from ultrafm.readers.plan import Plan
 from ultrafm.readers.ratings import check_ratings
 from ultrafm.seeds import spawn
 

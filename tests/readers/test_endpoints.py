@@ -220,3 +220,13 @@ def test_unknown_diagnoses_are_told(old: str, new: str, words: str) -> None:
     table["diagnosis"] = table["diagnosis"].replace(old, new)
     with pytest.raises(UltraFMError, match=words):
         diagnosis_table(check_ratings(table))
+
+
+def test_final_diagnosis_is_the_second_endpoint_of_an_analysis_of_aurocs(small_study: pd.DataFrame) -> None:
+    table = small_study.assign(diagnosis=np.where(small_study["rating"] > 0.5, small_study["disease"], "healthy"))
+    found = analyse(table, ai="AI", cluster="patient", by="level")
+    alone = analyse(table, ai="AI", cluster="patient", endpoint=Endpoint("diagnosis"))
+    second = found["final_diagnosis"]["ai_versus_readers"]
+    assert second["p"] == alone["ai_versus_readers"]["p"]
+    assert "Second endpoint, accuracy of the final diagnosis" in found["conclusion"]
+    assert "final_diagnosis" not in analyse(small_study, ai="AI", cluster="patient")

@@ -81,3 +81,29 @@ def test_ai_and_two_modalities_by_level(tmp_path: Path, small_study: pd.DataFram
     unaided = command(tmp_path, tmp_path / "u.csv", *options)
     assert unaided["ai_versus_readers"]["p"] == found["ai_versus_readers"]["p"]
     assert found["tests"]["random_readers_random_cases"]["difference"] > 0
+
+
+def test_three_modalities_have_the_test_of_equality_at_the_top(tmp_path: Path, reader_data: Path) -> None:
+    """Van Dyke with a third modality that is the first once more: F on two degrees of freedom, three pairs."""
+    table = pd.read_csv(reader_data / "vandyke.csv")
+    pd.concat([table, table[table["modality"] == 1].assign(modality=3)]).to_csv(tmp_path / "r.csv", index=False)
+    test = command(tmp_path, tmp_path / "r.csv")["tests"]["random_readers_random_cases"]
+    assert set(test) >= KEYS and test["difference"] is None
+    assert (test["statistic"], test["p"]) == (test["equality"]["statistic"], test["equality"]["p_value"])
+    assert [(pair["first"], pair["second"]) for pair in test["pairs"]] == [("1", "2"), ("1", "3"), ("2", "3")]
+    assert test["pairs"][1]["difference"] == 0
+    assert test["pairs"][0]["p_holm"] >= test["pairs"][0]["p"]
+
+
+def test_levels_have_their_own_values(tmp_path: Path, small_study: pd.DataFrame) -> None:
+    small_study.to_csv(tmp_path / "r.csv", index=False)
+    found = command(tmp_path, tmp_path / "r.csv", "--ai", "AI", "--by", "level", "--cluster", "patient")
+    assert [row["reader"] for row in found["levels"]["expert"]["auc"]] == ["cem", "dan"]
+
+
+def test_floor_is_an_option(tmp_path: Path, reader_data: Path) -> None:
+    """Franken: fixed readers p .54632 as MRMCaov has it, .57100 as RJafroc and the Iowa program have it."""
+    options = ("--covariance", "jackknife")
+    plain = command(tmp_path, reader_data / "franken.csv", *options)["tests"]["fixed_readers"]
+    floored = command(tmp_path, reader_data / "franken.csv", *options, "--floor")["tests"]["fixed_readers"]
+    assert (plain["p"], floored["p"]) == pytest.approx((0.54632, 0.57100), abs=5e-6)

@@ -17,14 +17,14 @@ CLOSE = {"rel": 1e-9, "abs": 1e-13}
 MODELS = (("RRRC", "random"), ("FRRC", "fixed_readers"), ("RRFC", "fixed_cases"))
 
 
-def compared(path: Path, covariance: str, floor_fixed: bool = False):
+def compared(path: Path, covariance: str, floor: bool = False):
     """The two modalities of a classic data set, compared."""
     table = load_ratings(path)
     readers = sorted(set(table["reader"]))
     curves = [(reader, modality) for modality in ("1", "2") for reader in readers]
     aucs, joint = joint_covariance(cross(table, curves), covariance)
     size = len(curves)
-    return compare_modalities(aucs.reshape(2, -1), joint.reshape(size, size), floor_fixed=floor_fixed)
+    return compare_modalities(aucs.reshape(2, -1), joint.reshape(size, size), floor=floor)
 
 
 def test_auc_of_each_reader(reader_data: Path, expected: dict) -> None:
@@ -68,9 +68,17 @@ def test_fixed_reader_floor_is_an_option(reader_data: Path) -> None:
     """Franken has Cov2 < Cov3: Iowa's program and RJafroc print 0.57100, MRMCaov 0.54632 (their documentation)."""
     path = reader_data / "franken.csv"
     assert compared(path, "jackknife").fixed_readers.equality.p_value == pytest.approx(0.54632, abs=5e-6)
-    assert compared(path, "jackknife", floor_fixed=True).fixed_readers.equality.p_value == pytest.approx(
-        0.57100, abs=5e-6
-    )
+    assert compared(path, "jackknife", floor=True).fixed_readers.equality.p_value == pytest.approx(0.57100, abs=5e-6)
+
+
+def test_floor_changes_the_components_of_franken_only(reader_data: Path) -> None:
+    """RJafroc: Var(TR) = MS(TR) - V + Cov1 + 0, and Var(R) from it; Van Dyke has Cov2 > Cov3 and stays."""
+    plain, floored = (compared(reader_data / "franken.csv", "jackknife", floor).variances for floor in (False, True))
+    assert floored.modality_reader == pytest.approx(plain.ms_interaction - plain.variance + plain.cov1, rel=1e-12)
+    wanted = plain.ms_reader - floored.modality_reader - plain.variance + plain.cov2 - plain.cov1 + plain.cov3
+    assert floored.reader == pytest.approx(wanted / 2, rel=1e-12)
+    both = [compared(reader_data / "vandyke.csv", "jackknife", floor).variances for floor in (False, True)]
+    assert both[0] == both[1]
 
 
 def test_ai_against_nine_readers(reader_data: Path, expected: dict) -> None:

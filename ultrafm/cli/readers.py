@@ -32,6 +32,8 @@ def add_analyse(readers) -> None:
     analyse.add_argument("--claim", action="append", default=[], help=claim)
     analyse.add_argument("--by", choices=("level",), help="also analyse the readers of each value of this column")
     add_endpoint(analyse)
+    floor = "count a negative Cov2 - Cov3 as zero in all models, as RJafroc does; the default is MRMCaov's way"
+    analyse.add_argument("--floor", action="store_true", help=floor)
     analyse.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
     analyse.add_argument("--tables", type=Path, help="write the tables as CSV and LaTeX into this folder")
     analyse.add_argument("--json", type=Path, help="write everything to this file")
@@ -60,6 +62,7 @@ def run_analyse(options: argparse.Namespace) -> int:
         options.ratings, options.json, ai=options.ai, cluster=options.cluster, covariance=covariance,
         margin=options.margin, by=options.by, endpoint=endpoint, equivalence=options.equivalence,
         claims=[parse_claim(text) for text in options.claim], seed=options.seed,
+        floor=options.floor,
     )  # fmt: skip
     print(summarise(found))
     if options.tables:

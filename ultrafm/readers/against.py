@@ -13,20 +13,21 @@ from ultrafm.readers.claims import EVERYONE, closed_order, equivalence, judge
 from ultrafm.readers.comparison import compare, own_cases
 from ultrafm.readers.design import CROSSED, INCOMPLETE
 from ultrafm.readers.inference import Inference, holm, non_inferiority
-from ultrafm.readers.levels import LevelResult, ReaderResult, by_level, every_reader, few_readers, one_auc
+from ultrafm.readers.levels import LevelResult, ReaderResult, by_level, every_reader, few_readers
 from ultrafm.readers.names import level_order
-from ultrafm.readers.one_treatment import AgainstReaders, ai_versus_readers, mean_auc
+from ultrafm.readers.one_treatment import AgainstReaders, ai_versus_readers, mean_auc, one_auc
 from ultrafm.readers.ratings import find_ai, reader_values
 from ultrafm.readers.study import Options, Study, prepare
 from ultrafm.readers.tables import (
     common_warnings,
     counts,
-    curve_rows,
     endpoint_words,
     negative_warnings,
     reader_facts,
     test_entry,
     value_entry,
+    value_row,
+    values_key,
 )
 
 MODEL = (
@@ -56,14 +57,14 @@ def against_readers(table: pd.DataFrame, readers: Sequence[tuple[str, str]], opt
         "design": study.design.name,
         "divided": study.design.divided,
         "counts": counts(study, 1, len(names), options.cluster),
-        "auc" if options.endpoint.kind == "auc" else "values": curve_rows(study, values, options.endpoint.kind),
+        values_key(options): [value_row(study, place, options) for place in range(len(study.curves))],
         "components": primary.components,
         "ai_versus_readers": against_entry(primary, values[0], mean, study.curves[1][1]),
         **_margins(primary.random, options),
         "claims": judge(options.claims, differences),
         "diseases": _each_disease(study, options) if study.design.name == CROSSED else [],
         "by": options.by,
-        "levels": {level.level: _level_entry(level, values) for level in levels},
+        "levels": {level.level: _level_entry(level, values, study, options) for level in levels},
         "individual_readers": _each_reader(table, study, every_reader(study, pairs, options), options),
         "warnings": [text for text in warned if text]
         + negative_warnings(primary.components)
@@ -120,10 +121,11 @@ def _each_disease(study: Study, options: Options) -> list[dict[str, Any]]:
     ]
 
 
-def _level_entry(level: LevelResult, values: Sequence[Inference]) -> dict[str, Any]:
+def _level_entry(level: LevelResult, values: Sequence[Inference], study: Study, options: Options) -> dict[str, Any]:
     """One level as it stands in the result."""
     return {
         "readers": level.against.readers,
+        values_key(options): [value_row(study, place, options) for place in level.members],
         "ai_versus_readers": against_entry(level.against, values[0], level.auc_readers, ""),
         "components": level.against.components,
         "p_holm": level.p_holm,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -16,45 +16,18 @@ import ultrafm
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.files import write_json
 from ultrafm.readers.against import against_readers
-from ultrafm.readers.claims import Claim
-from ultrafm.readers.covariance import REPLICATES, Sampling, check_covariance, describe_covariance
-from ultrafm.readers.endpoints import AUC, Endpoint
+from ultrafm.readers.covariance import describe_covariance
+from ultrafm.readers.endpoints import Endpoint
 from ultrafm.readers.modalities import between_modalities
 from ultrafm.readers.names import natural_order
+from ultrafm.readers.plan import CONFIDENCE, Plan, check_plan, options_of
 from ultrafm.readers.ratings import AI_NAME, check_ratings, find_ai, load_ratings
 from ultrafm.readers.reading_time import reading_time
 from ultrafm.readers.sentences import conclusion
 from ultrafm.readers.study import Options, reader_modalities
-from ultrafm.seeds import spawn
 
-CONFIDENCE = 0.95
 UNAIDED = "unaided"
 FROM_MODALITIES = ("sign", "modalities", "tests", "reader_differences")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to analyse and how; every field is stated in the result.
-
-    ai: name of the reader that is the AI; it is compared with the others (AI minus readers; in several modalities with
-    each, first of all "unaided"). Modalities are compared whenever the readers have two or more (earlier minus later in
-    order of name). endpoint: what is compared; an AUROC with a `threshold` also brings operating points and agreement
-    at it. cluster: column that binds cases together (patient). covariance: "delong" (clustered: Obuchowski
-    1997), "jackknife" or "bootstrap" (`replicates` draws from `seed`). margin: non-inferiority on AI minus readers,
-    0..1, one-sided, then superiority in closed order. equivalence: margin of two one-sided tests. claims: the
-    pre-specified family, Holm. by: column of the readers (level) for secondary results.
-    """
-
-    ai: str | None = None
-    cluster: str | None = None
-    covariance: str = "delong"
-    margin: float | None = None
-    by: str | None = None
-    endpoint: Endpoint = AUC
-    equivalence: float | None = None
-    claims: Sequence[Claim] = ()
-    seed: int = 0
-    replicates: int = REPLICATES
 
 
 def analyse_file(path: Path, json_out: Path | None = None, **plan: Any) -> dict[str, Any]:
@@ -76,29 +49,20 @@ def analyse(ratings: pd.DataFrame, ai: str | None = None, source: str = "ratings
 
 def analyse_checked(table: pd.DataFrame, plan: Plan, source: str = "ratings") -> dict[str, Any]:
     """`analyse` for a table that `check_ratings` or `load_ratings` returned. Raises UltraFMError."""
-    check_covariance(plan.covariance, plan.endpoint)
-    for name, value in (("--margin", plan.margin), ("--equivalence", plan.equivalence), ("--claim", plan.claims)):
-        _check_margin(name, value, plan.ai)
+    check_plan(plan)
     if plan.by is not None:
         check_groups(table, plan.by, plan.ai, source)
-    options = _options(plan, source)
+    options = options_of(plan, source)
     found = _analysed(table, options)
     if plan.endpoint.kind == "auc" and plan.endpoint.threshold is not None:
         from ultrafm.readers.points import at_threshold  # brings SciPy's distributions, which are slow to import
 
         found |= at_threshold(table, options, found["design"])
+    if plan.endpoint.kind == "auc" and "diagnosis" in table:
+        found["final_diagnosis"] = _final_diagnosis(table, options)
     found["reading_time"] = reading_time(table, plan.ai, plan.by, CONFIDENCE)
     whole = plain(_head(table, plan, found, source) | found)
     return whole | {"conclusion": conclusion(whole), "versions": dict(versions())}
-
-
-def _options(plan: Plan, source: str) -> Options:
-    """The plan as the steps of the analysis need it."""
-    sampling = Sampling(plan.covariance, plan.replicates, spawn(plan.seed, "readers bootstrap"))
-    return Options(
-        plan.ai, plan.cluster, sampling, plan.margin, plan.equivalence, plan.by, tuple(plan.claims), plan.endpoint,
-        CONFIDENCE, source,
-    )  # fmt: skip
 
 
 def _head(table: pd.DataFrame, plan: Plan, found: dict[str, Any], source: str) -> dict[str, Any]:
@@ -118,6 +82,16 @@ def _head(table: pd.DataFrame, plan: Plan, found: dict[str, Any], source: str) -
     }
     drawn = {"seed": plan.seed, "replicates": plan.replicates} if plan.covariance == "bootstrap" else {}
     return head | drawn
+
+
+def _final_diagnosis(table: pd.DataFrame, options: Options) -> dict[str, Any]:
+    """The second endpoint, accuracy of the final diagnosis: the same tests."""
+    sampling = replace(options.sampling, method="delong")
+    second = replace(options, endpoint=Endpoint("diagnosis"), sampling=sampling, claims=())
+    found = _analysed(table, second)
+    kept = ("endpoint", "sign", "values", "modalities", "ai_versus_readers", "tests", "components", "warnings")
+    about = {"covariance_name": describe_covariance("delong", options.cluster, second.endpoint)}
+    return about | {name: found[name] for name in kept if name in found}
 
 
 def _analysed(table: pd.DataFrame, options: Options) -> dict[str, Any]:
@@ -152,9 +126,8 @@ def _both(
     key = "auc" if "auc" in found else "values"
     found[key] = found[key][:1] + between[key]
     for level, entry in found["levels"].items():
-        entry |= {
-            name: between["levels"][level][name] for name in ("modalities", "tests") if name in between["levels"][level]
-        }
+        other = between["levels"][level]
+        entry |= {name: other[name] for name in (key, "modalities", "tests") if name in other}
     told = [text for one in (*against.values(), between) for text in one["warnings"]]
     found["sign"] = f"AI minus readers; {between['sign']}"
     found["warnings"] = list(dict.fromkeys(told))
@@ -212,13 +185,3 @@ def plain(value: Any) -> Any:
     if hasattr(value, "item"):
         value = value.item()
     return None if isinstance(value, float) and value != value else value
-
-
-def _check_margin(name: str, value: Any, ai: str | None) -> None:
-    """UltraFMError for a margin that is not in 0..1 or has nothing to compare."""
-    if not value and value != 0:
-        return
-    if ai is None:
-        raise UltraFMError(name, f"{value} without an AI", "--ai NAME as well", "the difference is AI minus readers")
-    if isinstance(value, float | int) and not 0 < value < 1:
-        raise UltraFMError(name, f"{value}", "a difference above 0 and below 1, such as 0.05")

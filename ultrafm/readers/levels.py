@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ultrafm.readers.comparison import Pairs, compare
 from ultrafm.readers.inference import Inference, NonInferiority, holm, infer, non_inferiority
 from ultrafm.readers.names import level_order
-from ultrafm.readers.one_treatment import FIXED_READERS, AgainstReaders, clipped
+from ultrafm.readers.one_treatment import FIXED_READERS, AgainstReaders, one_auc
 from ultrafm.readers.study import Options, Study
 
 FEW_READERS = 5
@@ -71,13 +71,6 @@ def every_reader(study: Study, pairs: Pairs | None, options: Options) -> list[Re
         found.append(ReaderResult(one_auc(values, covariance, place, options.confidence), difference, None))
     adjusted = holm([result.difference.p_value for result in found])
     return [replace(result, p_holm=value) for result, value in zip(found, adjusted, strict=True)]
-
-
-def one_auc(
-    aucs: NDArray[np.float64], covariance: NDArray[np.float64], place: int, confidence: float = 0.95
-) -> Inference:
-    """One curve's AUROC with a normal interval, clipped to 0..1; no interval where it is 1 and its variance 0."""
-    return clipped(infer(FIXED_READERS, float(aucs[place]), float(covariance[place, place]), None, confidence))
 
 
 def few_readers(group: str, readers: int) -> str | None:

@@ -12,23 +12,24 @@ import pandas as pd
 
 from ultrafm.readers.design import INCOMPLETE, Curve
 from ultrafm.readers.inference import holm
-from ultrafm.readers.levels import few_readers, one_auc
+from ultrafm.readers.levels import few_readers
 from ultrafm.readers.names import level_order, natural_order
 from ultrafm.readers.nested import compare_nested
-from ultrafm.readers.one_treatment import mean_auc
+from ultrafm.readers.one_treatment import mean_auc, one_auc
 from ultrafm.readers.ratings import reader_values
 from ultrafm.readers.study import Options, Study, prepare
 from ultrafm.readers.tables import (
     common_warnings,
     counts,
-    curve_rows,
     endpoint_words,
     negative_warnings,
     reader_facts,
     test_entry,
     value_entry,
+    value_row,
+    values_key,
 )
-from ultrafm.readers.two_treatments import Comparison, Model, compare_modalities
+from ultrafm.readers.two_treatments import Comparison, Equality, Model, compare_modalities
 from ultrafm.readers.ustatistics import USTATISTICS, kernel, one_kernel, two_kernels
 
 MODEL = "Obuchowski-Rockette, random readers and random cases, Hillis degrees of freedom"
@@ -53,7 +54,7 @@ def between_modalities(table: pd.DataFrame, curves: Sequence[Curve], options: Op
         "design": study.design.name,
         "divided": study.design.divided,
         "counts": counts(study, len(modalities), readers, options.cluster),
-        "auc" if options.endpoint.kind == "auc" else "values": curve_rows(study, values, options.endpoint.kind),
+        values_key(options): [value_row(study, place, options) for place in range(len(curves))],
         "diseases": _each_disease(study, options) if len(study.diseases) > 1 and found else [],
         "by": options.by,
         "levels": levels,
@@ -96,7 +97,7 @@ def _compared(values: np.ndarray, spread: np.ndarray, curves: Sequence[Curve], o
     modalities = natural_order(modality for _, modality in curves)
     readers = len({reader for reader, _ in curves})
     if readers * len(modalities) == values.size:
-        return compare_modalities(values.reshape(len(modalities), readers), spread, options.confidence)
+        return compare_modalities(values.reshape(len(modalities), readers), spread, options.confidence, options.floor)
     groups = [modalities.index(modality) for _, modality in curves]
     return compare_nested(values, spread, groups, options.confidence)
 
@@ -114,8 +115,15 @@ def _model_entry(model: Model, modalities: Sequence[str]) -> dict[str, Any]:
             combinations(modalities, 2), model.differences, adjusted, strict=True
         )
     ]
-    top = pairs[0] if len(pairs) == 1 else {}
+    top = pairs[0] if len(pairs) == 1 else _overall(model.equality)
     return top | {"equality": asdict(model.equality), "pairs": pairs}
+
+
+def _overall(equality: Equality) -> dict[str, Any]:
+    """The test that all modalities are equal, under the names of a difference, of which there are several."""
+    gone = dict.fromkeys(("difference", "se", "ci_low", "ci_high"))
+    found = {"df": equality.df2, "statistic": equality.statistic, "p": equality.p_value}
+    return gone | found | {"model": equality.model, "status": equality.status}
 
 
 def _incomplete(study: Study, members: np.ndarray, modalities: Sequence[str], options: Options) -> dict[str, Any]:
@@ -146,7 +154,13 @@ def _levels(table: pd.DataFrame, study: Study, options: Options) -> dict[str, An
         members = np.flatnonzero([name == level for name in own])
         readers = len({study.curves[place][0] for place in members})
         main, _ = _main(study, members, options)
-        entries[level] = {"readers": readers, **main, "warning": few_readers(f"{options.by} {level}", readers)}
+        rows = [value_row(study, place, options) for place in members]
+        entries[level] = {
+            "readers": readers,
+            **main,
+            values_key(options): rows,
+            "warning": few_readers(f"{options.by} {level}", readers),
+        }
     _holm_over_levels(entries)
     return entries
 

@@ -108,6 +108,13 @@ def mean_auc(aucs: NDArray[np.float64], covariance: NDArray[np.float64], confide
     return clipped(found)
 
 
+def one_auc(
+    aucs: NDArray[np.float64], covariance: NDArray[np.float64], place: int, confidence: float = 0.95
+) -> Inference:
+    """One curve's AUROC with a normal interval, clipped to 0..1; no interval where it is 1 and its variance 0."""
+    return clipped(infer(FIXED_READERS, float(aucs[place]), float(covariance[place, place]), None, confidence))
+
+
 def clipped(found: Inference) -> Inference:
     """The same inference with its interval cut to 0..1, where an AUROC lives."""
     if found.ci_low is None:

@@ -71,6 +71,11 @@ def conclusion(found: Mapping[str, Any]) -> str:
         return f"Mean over readers, {found['endpoint']}: {value_text(only)}. Nothing is compared."
     said = _against(found) if found["kind"] == "ai_versus_readers" else []
     said += _modalities(found) if "tests" in found else []
+    if "final_diagnosis" in found:
+        second = found["final_diagnosis"]
+        test = second.get("ai_versus_readers") or second.get("tests", {}).get("random_readers_random_cases")
+        if test and test["difference"] is not None:
+            said.append(f"Second endpoint, {second['endpoint']}: {inference_text(test)}.")
     if found["readers"] == "simulated":
         said.append("The readers are simulated, so this says nothing of people.")
     return " ".join(said)

@@ -32,6 +32,7 @@ class Options:
     by: str | None = None
     claims: tuple = ()
     endpoint: Endpoint = AUC
+    floor: bool = False
     confidence: float = 0.95
     source: str = "ratings"
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ultrafm.readers.inference import Inference
+from ultrafm.readers.one_treatment import one_auc
 from ultrafm.readers.study import Options, Study
 
 FEW_CLUSTERS = 20
@@ -74,14 +75,17 @@ def reader_facts(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return {row["reader"]: row for row in rows}
 
 
-def curve_rows(study: Study, entries: Sequence[Inference], kind: str) -> list[dict[str, Any]]:
-    """One row per reader and modality, as the JSON file holds them under `auc` (or `values`)."""
-    name = "auc" if kind == "auc" else "value"
-    rows = []
-    for (reader, modality), found in zip(study.curves, entries, strict=True):
-        row = {"reader": reader, "modality": modality, name: found.estimate, "se": found.standard_error}
-        rows.append(row | {"ci_low": found.ci_low, "ci_high": found.ci_high})
-    return rows
+def values_key(options: Options) -> str:
+    """Under which name a result holds the values of its curves."""
+    return "auc" if options.endpoint.kind == "auc" else "values"
+
+
+def value_row(study: Study, place: int, options: Options) -> dict[str, Any]:
+    """One curve's value, as the JSON file holds it under `auc` (or `values`)."""
+    found, (reader, modality) = one_auc(study.mean, study.spread, place, options.confidence), study.curves[place]
+    name = "auc" if options.endpoint.kind == "auc" else "value"
+    row = {"reader": reader, "modality": modality, name: found.estimate, "se": found.standard_error}
+    return row | {"ci_low": found.ci_low, "ci_high": found.ci_high}
 
 
 def common_warnings(table: pd.DataFrame, study: Study, options: Options, labels: Sequence[str]) -> list[str]:

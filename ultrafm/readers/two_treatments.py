@@ -68,14 +68,14 @@ class Comparison:
 
 
 def compare_modalities(
-    aucs: NDArray[np.float64], covariance: NDArray[np.float64], confidence: float = 0.95, floor_fixed: bool = False
+    aucs: NDArray[np.float64], covariance: NDArray[np.float64], confidence: float = 0.95, floor: bool = False
 ) -> Comparison:
     """Compare I >= 2 modalities read by J readers, fully crossed.
 
-    aucs: (I, J); covariance: (I*J, I*J) due to cases, modality by modality. floor_fixed: count a negative Cov2 - Cov3
-    as zero in the fixed-reader test, as the Iowa program and RJafroc do and MRMCaov does not; without it that test is
-    exactly the variance of the mean difference. Raises UltraFMError for fewer than two modalities or shapes that do
-    not match.
+    aucs: (I, J); covariance: (I*J, I*J) due to cases, modality by modality. floor: count a negative Cov2 - Cov3 as
+    zero also in the fixed-reader test and in the components, as RJafroc does (the Iowa program: in the test) and MRMCaov
+    does not; without it that test is exactly the variance of the mean difference. Raises UltraFMError for fewer than
+    two modalities or shapes that do not match.
     """
     if aucs.ndim != 2 or aucs.shape[0] < 2 or covariance.shape != (aucs.size, aucs.size):
         raise UltraFMError(
@@ -83,11 +83,11 @@ def compare_modalities(
             f"AUROCs of shape {aucs.shape} and a covariance of shape {covariance.shape}",
             "(modalities, readers) with at least two modalities, and a square covariance of all of them",
         )
-    parts = variances(aucs, covariance)
+    parts = variances(aucs, covariance, floor)
     return Comparison(
         parts,
         _random(aucs, parts, confidence),
-        _fixed_readers(aucs, parts, confidence, floor_fixed),
+        _fixed_readers(aucs, parts, confidence, floor),
         _fixed_cases(aucs, parts, confidence),
         modality_means(list(aucs), covariance, confidence),
     )
@@ -104,8 +104,11 @@ def modality_means(
     )
 
 
-def variances(aucs: NDArray[np.float64], covariance: NDArray[np.float64]) -> Variances:
-    """Mean squares, V, Cov1, Cov2, Cov3 and the components of readers and of modality x reader (Hillis 2014)."""
+def variances(aucs: NDArray[np.float64], covariance: NDArray[np.float64], floor: bool = False) -> Variances:
+    """Mean squares, V, Cov1, Cov2, Cov3 and the components of readers and of modality x reader (Hillis 2014).
+
+    floor: a negative Cov2 - Cov3 counts as zero in both components (RJafroc).
+    """
     modalities, readers = aucs.shape
     blocks = covariance.reshape(modalities, readers, modalities, readers)
     same = np.einsum("ijij->", blocks) / (modalities * readers)
@@ -124,6 +127,10 @@ def variances(aucs: NDArray[np.float64], covariance: NDArray[np.float64]) -> Var
     interaction = interaction if interaction > NO_SPREAD else 0.0
     ms_reader = modalities * columns.var(ddof=1)
     reader = (ms_reader - interaction) / modalities - cov1 + cov3
+    both = interaction - same + cov1 + cov2 - cov3
+    if floor and cov2 < cov3:
+        both = interaction - same + cov1
+        reader = (ms_reader - both - same + cov2 - (modalities - 1) * (cov1 - cov3)) / modalities
     values = (
         ms_modality,
         ms_reader,
@@ -133,7 +140,7 @@ def variances(aucs: NDArray[np.float64], covariance: NDArray[np.float64]) -> Var
         cov2,
         cov3,
         reader,
-        interaction - same + cov1 + cov2 - cov3,
+        both,
     )
     return Variances(*(float(value) for value in values))
 
@@ -150,13 +157,13 @@ def _random(aucs: NDArray[np.float64], parts: Variances, confidence: float) -> M
     return Model(equality, _pairs(RANDOM, aucs, 2 * denominator / readers, df, confidence))
 
 
-def _fixed_readers(aucs: NDArray[np.float64], parts: Variances, confidence: float, floor_fixed: bool) -> Model:
+def _fixed_readers(aucs: NDArray[np.float64], parts: Variances, confidence: float, floor: bool) -> Model:
     """Fixed readers, random cases: a chi-squared test; for one reader and two modalities the DeLong test."""
     modalities, readers = aucs.shape
     bracket = parts.variance - parts.cov1
     if readers > 1:
         between = parts.cov2 - parts.cov3
-        bracket += (readers - 1) * (max(between, 0.0) if floor_fixed else between)
+        bracket += (readers - 1) * (max(between, 0.0) if floor else between)
     equality = f_test(FIXED_READERS, parts.ms_modality, bracket, modalities - 1, None)
     return Model(equality, _pairs(FIXED_READERS, aucs, 2 * bracket / readers, None, confidence))
 

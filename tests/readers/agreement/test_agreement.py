@@ -10,6 +10,7 @@ from statsmodels.stats.inter_rater import fleiss_kappa as statsmodels_fleiss
 
 from ultrafm.errors import UltraFMError
 from ultrafm.readers.agreement import (
+    agreement_page,
     agreement_table,
     bland_altman,
     cohen_kappa,
@@ -143,6 +144,14 @@ def test_table_by_level(small_study: pd.DataFrame) -> None:
     assert (found["ci_low"] <= found["value"]).all() and (found["value"] <= found["ci_high"]).all()
     kappas = found[found["statistic"].str.contains("kappa")]
     assert kappas["prevalence"].tolist() == [0.5] * 6 and kappas["observed_agreement"].notna().all()
+
+
+def test_page_has_a_line_per_group(small_study: pd.DataFrame) -> None:
+    found = agreement_table(small_study, 1.0, ai="AI")
+    page = agreement_page(found)
+    assert page["group"].tolist() == ["all", "junior", "expert"] * 2
+    first = found[found["statistic"] == "Gwet's AC1"].iloc[0]
+    assert page["Gwet's AC1 [95% interval]"].iloc[0].startswith(f"{first['value']:.3f} [")
 
 
 def test_table_with_clusters_says_so(small_study: pd.DataFrame) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from ultrafm.errors import UltraFMError
 from ultrafm.readers import Endpoint, analyse
-from ultrafm.readers.checklists import GUIDELINES, fill_checklist, study_facts
+from ultrafm.readers.checklists import GUIDELINES, checklist_page, fill_checklist, study_facts
 
 
 def facts(small_study: pd.DataFrame, **options: object) -> dict:
@@ -22,6 +22,12 @@ def test_every_item_is_filled_or_gives_its_reason(small_study: pd.DataFrame, gui
     silent = table[~table["filled"]]
     assert silent["reported"].str.startswith("not reported because ").all() and silent["reported"].str.len().min() > 30
     assert not table["reported"].str.contains("None|nan|\\{|\\}").any()
+
+
+def test_page_shows_items_and_reports(small_study: pd.DataFrame) -> None:
+    page = checklist_page(fill_checklist("CLAIM 2024", facts(small_study))).to_html()
+    assert "Qualification of the readers" in page and "2 junior, 2 expert" not in page  # the table has no years
+    assert "not reported because the table has no levels or years" in page
 
 
 def test_numbers_are_those_of_the_run(small_study: pd.DataFrame) -> None:

@@ -84,6 +84,15 @@ def test_pilots_come_from_analyses(reader_data: Path) -> None:
     assert isinstance(found, AgainstPilot) and found.cases == 200
 
 
+def test_pilot_of_one_level(small_study: pd.DataFrame) -> None:
+    found = analyse(small_study, ai="AI", cluster="patient", by="level")
+    experts = small_study[small_study["reader"].isin(["AI", "cem", "dan"])]
+    alone = pilot_from(analyse(experts, ai="AI", cluster="patient"))
+    assert asdict(pilot_from(found, "expert")) == pytest.approx(asdict(alone))
+    with pytest.raises(UltraFMError, match="did you mean 'expert'"):
+        pilot_from(found, "experts")
+
+
 def test_pilots_without_components_are_refused(small_study: pd.DataFrame) -> None:
     with pytest.raises(UltraFMError, match="no variance components"):
         pilot_from(analyse(small_study[small_study["reader"] != "AI"]))

@@ -24,6 +24,7 @@ from ultrafm.readers.design import Crossed, cross
 from ultrafm.readers.names import level_order
 from ultrafm.readers.ratings import check_ratings, reader_values
 from ultrafm.readers.study import reader_modalities
+from ultrafm.reporting.records import interval_text
 from ultrafm.seeds import spawn
 
 EVERYONE = "all"
@@ -55,6 +56,18 @@ def agreement_table(
             if len(members) > 1:
                 rows += _rows(about, disease.scores[members], threshold, disease, cluster, generator, replicates)
     return pd.DataFrame(rows)
+
+
+def agreement_page(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `agreement_table` as text for a page: a line per disease and group, a column per statistic."""
+    about = ["disease", "modality", "group", "readers", "cases"]
+    text = [interval_text(*ends) for ends in table[["value", "ci_low", "ci_high"]].itertuples(index=False)]
+    wide = table[about].assign(statistic=table["statistic"], text=text)
+    lines = wide[about].drop_duplicates()
+    for name in table["statistic"].unique():
+        own = wide[wide["statistic"] == name].set_index(about)["text"]
+        lines[f"{name} [95% interval]"] = own.reindex(pd.MultiIndex.from_frame(lines[about])).to_numpy()
+    return lines.reset_index(drop=True)
 
 
 def limits_table(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from pandas.io.formats.style import Styler
 
 from ultrafm.errors import one_of
 from ultrafm.readers.names import level_order
@@ -32,11 +33,17 @@ def fill_checklist(guideline: str, facts: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def checklist_page(table: pd.DataFrame) -> Styler:
+    """A filled checklist for a page: item and report, both set to the left."""
+    left = [{"selector": "th, td", "props": "text-align: left !important"}]
+    return table[["item", "reported"]].style.hide(axis="index").set_table_styles(left)
+
+
 def study_facts(found: Mapping[str, Any], images: str | None = None, **more: Any) -> dict[str, Any]:
     """What an analysis tells: counts, design, model, result. `more`: facts that only the person knows, by name.
 
     Names that items ask for and an analysis cannot know: ai_model, partition, reference, blinding, sample_size, use,
-    reliance, sessions.
+    reliance, harmed, sessions, threshold, ai_threshold.
     """
     counts, simulated = found["counts"], found["readers"] == "simulated"
     facts = {

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ultrafm.errors import UltraFMError
+from ultrafm.errors import UltraFMError, one_of
 from ultrafm.readers.power.formulas import RANDOM, AgainstPilot, ModalityPilot, power_against, power_modalities
 from ultrafm.reporting.figures import INK, LINES, MARKERS, PALETTE, QUIET, new_figure
 
@@ -18,18 +18,20 @@ MOST_CASES, MOST_READERS = 100_000, 200
 GRID = 40
 
 
-def pilot_from(found: Mapping[str, Any]) -> Pilot:
+def pilot_from(found: Mapping[str, Any], level: str | None = None) -> Pilot:
     """The components of what `analyse` returned, of AI against readers where there is an AI, else of two modalities.
 
-    Raises UltraFMError where the analysis has no components (one modality, one reader) or more than two modalities.
+    level: take only the readers of this level, which differ less than all readers together. Raises UltraFMError for a
+    level without results, and where there are no components (one modality, one reader) or more than two modalities.
     """
     cases = found["counts"]["cases"]
+    place = found if level is None else found["levels"][one_of("pilot study, level", level, found["levels"])]
     if found["kind"] == "ai_versus_readers":
-        parts = found.get("ai_components") or found["components"]
+        parts = place.get("ai_components") or place["components"]
         names = ("mean_square", "variance", "cov2")
         make = AgainstPilot
     else:
-        parts, make = found.get("components") or {}, ModalityPilot
+        parts, make = place.get("components") or {}, ModalityPilot
         names = ("variance", "cov1", "cov2", "cov3", "modality_reader")
         if len(found.get("modalities", [])) > 2:
             raise UltraFMError("pilot study", f"{len(found['modalities'])} modalities", "two", "keep two of them")
@@ -86,8 +88,8 @@ def power_figure(
     what = "AI minus readers" if against else "difference of two modalities"
     margin = options.get("margin")
     aim = f"non-inferiority, margin {margin:g}, if {what} is {difference:g}" if margin else f"{what} {difference:g}"
-    title = f"Power of a planned reader study: {aim}"
-    figure = new_figure(7.5, 4.4, "")
+    title = f"Power of a planned study: {aim}"
+    figure = new_figure(7.5, 4.6, "")
     axes = figure.add_subplot()
     cases = np.unique(np.linspace(20, most_cases, GRID).round().astype(int))
     told = []
@@ -102,7 +104,7 @@ def power_figure(
     axes.set_title(f"{title}\n{model}; dashed: {power:.0%}", loc="left", fontsize="medium", color=INK)
     axes.grid(color="#e6e6e6", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside right upper", fontsize="small", frameon=False)
+    figure.legend(loc="outside lower center", ncols=5, fontsize="small", frameon=False)
     figure.alt = f"{title}, {model}: {'; '.join(told)}."
     return figure
 
