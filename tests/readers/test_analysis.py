@@ -123,6 +123,15 @@ def test_one_reader_is_labelled_as_such(small_study: pd.DataFrame) -> None:
     assert "one reader says nothing about readers" in found["ai_versus_readers"]["fixed_cases"]["status"]
 
 
+def test_one_reader_of_two_modalities_is_judged_alone(small_study: pd.DataFrame) -> None:
+    reader = small_study[small_study["reader"] == "bob"]
+    both = pd.concat([reader, reader.assign(modality="aided", rating=reader["rating"] + 0.5 * reader["truth"])])
+    found = analyse(both, cluster="patient")
+    assert "For these readers only:" in found["conclusion"]
+    assert found["tests"]["fixed_readers"]["p"] is not None
+    assert found["tests"]["random_readers_random_cases"]["p"] is None
+
+
 def test_without_ai_the_missing_readings_point_to_it(small_study: pd.DataFrame) -> None:
     with pytest.raises(UltraFMError, match="name it with --ai"):
         analyse(small_study)

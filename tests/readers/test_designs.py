@@ -143,6 +143,7 @@ def test_incomplete_designs_use_every_reading(crossed: pd.DataFrame) -> None:
     found = analyse(crossed[holes])
     assert found["design"] == "incomplete"
     assert "Gallas" in found["model"]
+    assert any("readings are missing, the first by reader 'a' (modality '1')" in text for text in found["warnings"])
     assert random_test(found)["p"] == pytest.approx(random_test(analyse(crossed))["p"], abs=0.25)
 
 

@@ -111,6 +111,7 @@ def _modalities(found: Mapping[str, Any]) -> list[str]:
     for pair in found["tests"]["random_readers_random_cases"]["pairs"]:
         said.append(f"{pair['first']} minus {pair['second']}, {found['endpoint']}: {inference_text(pair)}.")
         if pair["ci_low"] is None:
+            said += _these_readers(found, pair)
             continue
         if pair["ci_low"] <= 0 <= pair["ci_high"]:
             said.append("The interval includes zero: no difference was shown, and none was excluded.")
@@ -118,3 +119,12 @@ def _modalities(found: Mapping[str, Any]) -> list[str]:
             word = "higher" if pair["ci_low"] > 0 else "lower"
             said.append(f"The endpoint is {word} with {pair['first']}, for readers and cases like these.")
     return said
+
+
+def _these_readers(found: Mapping[str, Any], pair: Mapping[str, Any]) -> list[str]:
+    """The fixed-reader result of a pair, where nothing can be said of other readers."""
+    names = (pair["first"], pair["second"])
+    fixed = [one for one in found["tests"]["fixed_readers"]["pairs"] if (one["first"], one["second"]) == names]
+    if not fixed or fixed[0]["ci_low"] is None:
+        return []
+    return [f"For these readers only: {inference_text(fixed[0])}."]

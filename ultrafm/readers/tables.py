@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ultrafm.readers.design import INCOMPLETE
 from ultrafm.readers.inference import Inference
 from ultrafm.readers.one_treatment import one_auc
 from ultrafm.readers.study import Options, Study
@@ -92,6 +93,13 @@ def common_warnings(table: pd.DataFrame, study: Study, options: Options, labels:
     """Warnings that concern any analysis: ignored patients, few clusters, perfect curves, curves below chance."""
     found = _ignored_patients(table) if options.cluster is None else []
     found += _few_clusters(study, options.cluster) if options.cluster else []
+    if study.design.name == INCOMPLETE:
+        one = study.design.missing == 1
+        told = f"{study.design.missing} reading{'' if one else 's'} {'is' if one else 'are'} missing, the first by"
+        rest = (
+            "all others are used (U-statistics), which is honest only where missing has nothing to do with the rating"
+        )
+        found.append(f"{told} {study.design.first_missing}; {rest}")
     word = "an AUROC" if options.endpoint.kind == "auc" else "a value"
     for name, value in zip(labels, study.mean, strict=True):
         if value < 0.5 and options.endpoint.kind == "auc":

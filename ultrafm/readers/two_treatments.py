@@ -73,9 +73,9 @@ def compare_modalities(
     """Compare I >= 2 modalities read by J readers, fully crossed.
 
     aucs: (I, J); covariance: (I*J, I*J) due to cases, modality by modality. floor: count a negative Cov2 - Cov3 as
-    zero also in the fixed-reader test and in the components, as RJafroc does (the Iowa program: in the test) and MRMCaov
-    does not; without it that test is exactly the variance of the mean difference. Raises UltraFMError for fewer than
-    two modalities or shapes that do not match.
+    zero also in the fixed-reader test and the components, as RJafroc does (Iowa's program: in the test); MRMCaov does
+    not, and without it that test is exactly the variance of the mean difference. Raises UltraFMError for fewer than two
+    modalities or shapes that do not match.
     """
     if aucs.ndim != 2 or aucs.shape[0] < 2 or covariance.shape != (aucs.size, aucs.size):
         raise UltraFMError(
