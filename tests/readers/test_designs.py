@@ -211,6 +211,22 @@ def test_u_statistics_by_brute_force() -> None:
     assert result.estimate == pytest.approx(found.values.sum() / found.seen.sum())
 
 
+def test_u_statistics_of_too_many_pairs_are_refused() -> None:
+    truth = np.arange(30_000) % 2 == 0
+    with pytest.raises(UltraFMError, match="225,000,000 triples"):
+        kernel(np.zeros((1, 30_000)), truth)
+
+
+def test_ai_beside_readers_nested_in_modalities(crossed: pd.DataFrame) -> None:
+    nested = crossed[(crossed["reader"] < "d") == (crossed["modality"] == "1")]
+    ai = crossed[(crossed["reader"] == "a") & (crossed["modality"] == "1")].assign(reader="AI", modality="standalone")
+    found = analyse(pd.concat([nested, ai]), ai="AI")
+    assert (found["design"], found["divided"]) == ("split-plot", "readers within modalities")
+    assert found["counts"]["readers"] == 6 and set(found["ai_versus_readers"]["by_modality"]) == {"1", "2"}
+    alone = analyse(nested)
+    assert random_test(found) == random_test(alone)
+
+
 def test_paired_kernels_count_what_both_saw() -> None:
     truth = np.array([1, 0], dtype=bool)
     first, second = kernel(np.array([[2.0, 1.0], [2.0, 1.0]]), truth), kernel(np.array([[1.0, 2], [np.nan, 1]]), truth)

@@ -124,6 +124,7 @@ def _each_disease(study: Study, options: Options) -> list[dict[str, Any]]:
 def _level_entry(level: LevelResult, values: Sequence[Inference], study: Study, options: Options) -> dict[str, Any]:
     """One level as it stands in the result."""
     return {
+        "level": level.level,
         "readers": level.against.readers,
         values_key(options): [value_row(study, place, options) for place in level.members],
         "ai_versus_readers": against_entry(level.against, values[0], level.auc_readers, ""),

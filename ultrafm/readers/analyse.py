@@ -131,7 +131,8 @@ def _both(
     told = [text for one in (*against.values(), between) for text in one["warnings"]]
     found["sign"] = f"AI minus readers; {between['sign']}"
     found["warnings"] = list(dict.fromkeys(told))
-    found["counts"]["modalities"] = len(modalities)
+    found["design"], found["divided"] = between["design"], between["divided"]
+    found["counts"] |= {name: between["counts"][name] for name in ("modalities", "readers", "missing_readings")}
     return found
 
 

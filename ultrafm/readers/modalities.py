@@ -156,6 +156,7 @@ def _levels(table: pd.DataFrame, study: Study, options: Options) -> dict[str, An
         main, _ = _main(study, members, options)
         rows = [value_row(study, place, options) for place in members]
         entries[level] = {
+            "level": level,
             "readers": readers,
             **main,
             values_key(options): rows,

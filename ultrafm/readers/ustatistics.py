@@ -14,10 +14,12 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from ultrafm.errors import UltraFMError
 from ultrafm.readers.inference import Inference, infer, missing
 
 USTATISTICS = "random readers and random cases, U-statistics of all readings (Gallas 2006, 2009)"
 AXES = (0, 1, 2)
+MOST_PAIRS = 200_000_000
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,15 @@ class Kernel:
 
 
 def kernel(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> Kernel:
-    """The kernel of readers' scores (J, K), NaN where a reader did not rate a case."""
+    """The kernel of readers' scores (J, K), NaN where a reader did not rate a case.
+
+    Raises UltraFMError for more pairs of cases than memory is meant to hold.
+    """
+    pairs = scores.shape[0] * int(truth.sum()) * int((~truth).sum())
+    if pairs > MOST_PAIRS:
+        found = f"{pairs:,} triples of reader, diseased and healthy case in an incomplete design"
+        mend = "keep readers and cases without holes, which need no such table"
+        raise UltraFMError("U-statistics", found, f"at most {MOST_PAIRS:,}", mend)
     ill, well = scores[:, None, truth], scores[:, ~truth, None]
     seen = ~(np.isnan(ill) | np.isnan(well))
     values = np.where(ill > well, 1.0, 0.0) + np.where(ill == well, 0.5, 0.0)

@@ -81,7 +81,8 @@ def limits_table(
     """Every pair of readers of one group: weighted kappa of their ratings, bias and limits of agreement.
 
     weights: None, "linear" or "quadratic"; the kappa is left out where ratings have more than 20 values, since it is
-    one for ordered categories. Raises UltraFMError as `cross` does.
+    one for ordered categories. Its interval treats cases as independent, that of the limits heeds `cluster`. Raises
+    UltraFMError as `cross` does.
     """
     table = check_ratings(ratings, source)
     rows = []
