@@ -79,9 +79,11 @@ def matched_records(
     matched: Sequence[Matched], found: Mapping[str, Any], study: StudyCases, method: str
 ) -> list[dict[str, Any]]:
     """Specificity of the AI at the readers' sensitivity, minus the readers' specificity, for each disease."""
-    made = []
+    made, sizes = [], {entry["disease"]: entry for entry in found["diseases"]}
     for row in matched:
-        about = {"task": row.disease, "images": study.images[row.disease], "readers": found["readers"], "level": "all"}
+        own = sizes[row.disease]
+        about = {"n": own["cases"], "n_patients": own["units"] if found["cluster"] else None, "task": row.disease}
+        about |= {"images": study.images[row.disease], "readers": found["readers"], "level": "all"}
         about |= {"method": method, "comparator": "readers"}
         how = f"{row.confidence:.0%}, percentiles of {row.replicates} bootstraps"
         how += f" of {row.cluster or 'case'}s, {row.readers}"
