@@ -97,7 +97,7 @@ def test_ignored_patients_are_told(small_study: pd.DataFrame) -> None:
     found = analysed(small_study, cluster=None)
     assert any("96 cases come from 36 patients" in text for text in found["warnings"])
     assert not any("independent" in text for text in analysed(small_study)["warnings"])
-    assert any("cases of 12 patients, fewer than 20" in text for text in analysed(small_study)["warnings"])
+    assert any("12 diseased patients, fewer than 20" in text for text in analysed(small_study)["warnings"])
 
 
 def test_reversed_ratings_are_told(small_study: pd.DataFrame) -> None:

@@ -13,7 +13,7 @@ from ultrafm.readers.inference import Inference
 from ultrafm.readers.one_treatment import one_auc
 from ultrafm.readers.study import Options, Study
 
-FEW_CLUSTERS = 20
+FEW_UNITS = 20
 ROUNDING = 1e-15  # covariances nearer to each other than this differ by rounding only
 
 
@@ -92,7 +92,7 @@ def value_row(study: Study, place: int, options: Options) -> dict[str, Any]:
 def common_warnings(table: pd.DataFrame, study: Study, options: Options, labels: Sequence[str]) -> list[str]:
     """Warnings that concern any analysis: ignored patients, few clusters, perfect curves, curves below chance."""
     found = _ignored_patients(table) if options.cluster is None else []
-    found += _few_clusters(study, options.cluster) if options.cluster else []
+    found += _few_units(study, options.cluster)
     if study.design.name == INCOMPLETE:
         one = study.design.missing == 1
         told = f"{study.design.missing} reading{'' if one else 's'} {'is' if one else 'are'} missing, the first by"
@@ -139,15 +139,15 @@ def _ignored_patients(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _few_clusters(study: Study, cluster: str) -> list[str]:
-    """A warning where a disease has few clusters of a class."""
-    found = []
+def _few_units(study: Study, cluster: str | None) -> list[str]:
+    """A warning where a disease has few independent units (cases, or clusters) of a class."""
+    found, word = [], f"{cluster}s" if cluster else "cases"
     for disease in study.diseases:
-        for word, chosen in (("diseased", disease.truth), ("healthy", ~disease.truth)):
-            number = len(set(disease.units[chosen]))
-            if number < FEW_CLUSTERS:
-                told = f"disease {disease.disease!r} has {word} cases of {number} {cluster}s"
-                found.append(f"{told}, fewer than {FEW_CLUSTERS}: variances over so few are unsure")
+        for kind, chosen in (("diseased", disease.truth), ("healthy", ~disease.truth)):
+            number = len(set(disease.units[chosen])) if cluster else int(chosen.sum())
+            if number < FEW_UNITS:
+                told = f"disease {disease.disease!r} has {number} {kind} {word}, fewer than {FEW_UNITS}"
+                found.append(f"{told}: variances over so few are unsure and often too small")
     return found
 
 
