@@ -192,6 +192,14 @@ def test_u_statistics_say_when_their_variance_is_negative(reader_data: Path) -> 
     assert "not positive" in found.status
 
 
+def test_u_statistics_of_one_reader_give_a_reason() -> None:
+    truth = np.array([1, 1, 0, 0], dtype=bool)
+    one = kernel(np.array([[3.0, np.nan, 1, 2]]), truth)
+    assert two_kernels(one, one).p_value is None and "one reader" in one_kernel(one).status
+    nothing = kernel(np.full((2, 4), np.nan), truth)
+    assert np.isnan(one_kernel(nothing).estimate) and one_kernel(nothing).p_value is None
+
+
 def test_u_statistics_by_brute_force() -> None:
     """Pairs of kernels that share neither reader nor case, written as loops, with holes."""
     generator = np.random.default_rng(3)

@@ -63,6 +63,7 @@ def prepare(table: pd.DataFrame, curves: Sequence[Curve], options: Options, ai_f
     if ai_first:
         _check_ai(found, curves[0], options.source)
     _check_design(design, found, options)
+    _check_classes(found, curves, options)
     values, joint = joint_covariance(found, options.sampling, options.endpoint, ai_first)
     mean, spread = macro_average(values, joint)
     return Study(tuple(curves), tuple(found), design, values, joint, mean, spread)
@@ -87,6 +88,19 @@ def _check_ai(diseases: Sequence[Crossed], ai: Curve, source: str) -> None:
         if holes.size:
             found = f"{holes.size} cases without a rating by {ai[0]!r}, the first {disease.cases[holes[0]]!r}"
             raise UltraFMError(f"{source}, disease {disease.disease!r}", found, "a rating of the AI for every case")
+
+
+def _check_classes(diseases: Sequence[Crossed], curves: Sequence[Curve], options: Options) -> None:
+    """UltraFMError when a reader's own cases of a disease are of one class only."""
+    if options.endpoint.kind == "diagnosis":
+        return
+    for disease in diseases:
+        seen = ~np.isnan(disease.scores)
+        ill, well = (seen & disease.truth).any(axis=1), (seen & ~disease.truth).any(axis=1)
+        for reader, modality in [curve for curve, both in zip(curves, ill & well, strict=True) if not both]:
+            found = f"reader {reader!r} (modality {modality!r}) with cases of one class only"
+            where = f"{options.source}, disease {disease.disease!r}"
+            raise UltraFMError(where, found, "diseased and healthy cases for every reader")
 
 
 def _check_design(design: Design, diseases: Sequence[Crossed], options: Options) -> None:

@@ -31,8 +31,8 @@ class Kernel:
 
     @property
     def mean(self) -> float:
-        """Mean over what was seen."""
-        return float(self.values.sum() / self.seen.sum())
+        """Mean over what was seen; NaN where nothing was."""
+        return float(self.values.sum() / self.seen.sum()) if self.seen.any() else float("nan")
 
 
 def kernel(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> Kernel:
@@ -71,9 +71,12 @@ def two_kernels(first: Kernel, second: Kernel, confidence: float = 0.95) -> Infe
 
 
 def _covariance(first: Kernel, second: Kernel) -> float:
-    """Covariance of two means: their product minus its unbiased estimate from pairs that share nothing."""
-    apart = _apart(first.values, second.values) / _apart(first.seen, second.seen)
-    return first.mean * second.mean - float(apart)
+    """Covariance of two means: their product minus its unbiased estimate from pairs that share nothing.
+
+    NaN where all pairs share a reader or a case, as those of one reader do.
+    """
+    pairs = _apart(first.seen, second.seen)
+    return first.mean * second.mean - _apart(first.values, second.values) / pairs if pairs > 0 else float("nan")
 
 
 def _apart(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

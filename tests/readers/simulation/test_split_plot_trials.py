@@ -41,7 +41,7 @@ def test_readers_within_modalities() -> None:
     ("name", "seen"),
     [
         ("blocks", [[(CASES % 4 < 2) == (reader < 4) for reader in range(8)]] * 2),
-        ("cases within readers", [[CASES % 100 // 12.5 == reader for reader in range(8)]] * 2),
+        ("cases within readers", [[reader == CASES % 100 // 12.5 for reader in range(8)]] * 2),
         ("cases within modalities", [[CASES % 4 < 2] * 8, [CASES % 4 >= 2] * 8]),
     ],
 )
