@@ -67,5 +67,5 @@ def test_a_result_or_a_message(seed: int) -> None:
 def test_a_reader_with_one_class_is_named(small_study: pd.DataFrame) -> None:
     table = small_study[small_study["disease"] == "gout"]
     kept = table[(table["reader"] != "ann") | (table["truth"] == 1)]
-    with pytest.raises(UltraFMError, match="reader 'ann' .modality 'unaided'. with cases of one class only"):
+    with pytest.raises(UltraFMError, match=r"reader 'ann' .modality 'unaided'. with cases of one class only"):
         analyse(kept, ai="AI")

@@ -11,7 +11,7 @@ from scipy.special import stdtr
 
 from ultrafm.downstream.auc import auc_covariance
 from ultrafm.errors import UltraFMError
-from ultrafm.readers import analyse
+from ultrafm.readers import Endpoint, analyse
 from ultrafm.readers.nested import compare_nested
 from ultrafm.readers.two_treatments import compare_modalities
 from ultrafm.readers.ustatistics import kernel, one_kernel, paired_kernel, two_kernels
@@ -157,9 +157,52 @@ def test_incomplete_against_ai(small_study: pd.DataFrame) -> None:
     assert found["ai_versus_readers"]["se"] == pytest.approx(whole["se"], rel=0.5)
 
 
-def test_incomplete_designs_of_several_diseases_are_refused(small_study: pd.DataFrame) -> None:
-    with pytest.raises(UltraFMError, match="1 missing rating, the first by reader 'dan'"):
-        analyse(small_study.drop(index=small_study.index[-1]), ai="AI")
+def test_one_missing_reading_of_several_diseases_changes_little(small_study: pd.DataFrame) -> None:
+    """Every reader and the AI on the cases that she rated; patients kept together."""
+    whole = analyse(small_study, ai="AI", cluster="patient", by="level")
+    found = analyse(small_study.drop(index=small_study.index[-1]), ai="AI", cluster="patient", by="level")
+    assert (found["design"], found["counts"]["missing_readings"]) == ("incomplete", 1)
+    assert "each reader on the cases that she rated" in found["model"]
+    for name in ("difference", "se"):
+        assert found["ai_versus_readers"][name] == pytest.approx(whole["ai_versus_readers"][name], rel=0.1)
+    assert [entry["disease"] for entry in found["diseases"]] == ["goitre", "gout"]
+    assert any("1 reading is missing, the first by reader 'dan'" in text for text in found["warnings"])
+    goitre, gout = (entry["difference"]["difference"] for entry in found["diseases"])
+    assert (goitre + gout) / 2 == pytest.approx(found["ai_versus_readers"]["difference"])
+
+
+def test_sensitivity_with_missing_readings_by_hand(small_study: pd.DataFrame) -> None:
+    """AI minus reader on the diseased cases that the reader rated."""
+    table = small_study[small_study["disease"] == "gout"]
+    table = table[
+        (table["reader"] != "ann") | (number(table["case"].str.replace("gout ", "c").str.split(" ").str[0]) > 5)
+    ]
+    found = analyse(table, ai="AI", endpoint=Endpoint("sensitivity", threshold=1.0, ai_threshold=1.5))
+    wide = table[table["truth"] == 1].pivot(index="case", columns="reader", values="rating")
+    ai = (wide["AI"] >= 1.5).astype(float)
+    wanted = [
+        (ai[wide[name].notna()].mean() - (wide[name].dropna() >= 1).mean()) for name in ("ann", "bob", "cem", "dan")
+    ]
+    assert found["ai_versus_readers"]["difference"] == pytest.approx(np.mean(wanted))
+
+
+def test_available_cases_stand_beside_the_u_statistics(crossed: pd.DataFrame) -> None:
+    found = analyse(crossed[np.random.default_rng(1).random(len(crossed)) < 0.9])
+    other = found["tests"]["available_cases"]
+    assert other["difference"] == pytest.approx(random_test(found)["difference"], abs=0.02)
+    assert other["se"] > 0
+    clustered = analyse(
+        crossed[np.random.default_rng(1).random(len(crossed)) < 0.9].assign(patient=crossed["case"]), cluster="patient"
+    )
+    assert random_test(clustered)["se"] == pytest.approx(other["se"], rel=1e-9)
+
+
+def test_a_reader_without_a_disease_is_told(small_study: pd.DataFrame) -> None:
+    kept = small_study[(small_study["reader"] != "dan") | (small_study["disease"] == "gout")]
+    with pytest.raises(
+        UltraFMError, match=r"disease 'goitre': found reader 'dan' .modality 'unaided'. without a rating"
+    ):
+        analyse(kept, ai="AI")
 
 
 def test_ai_must_have_read_all_cases(small_study: pd.DataFrame) -> None:

@@ -10,12 +10,12 @@ import pandas as pd
 
 from ultrafm.errors import UltraFMError
 from ultrafm.readers.claims import EVERYONE, closed_order, equivalence, judge
-from ultrafm.readers.comparison import compare, own_cases
-from ultrafm.readers.design import CROSSED, INCOMPLETE
+from ultrafm.readers.comparison import Pairs, compare, own_cases
+from ultrafm.readers.design import CROSSED
 from ultrafm.readers.inference import Inference, holm, non_inferiority
 from ultrafm.readers.levels import LevelResult, ReaderResult, by_level, every_reader, few_readers
 from ultrafm.readers.names import level_order
-from ultrafm.readers.one_treatment import AgainstReaders, ai_versus_readers, mean_auc, one_auc
+from ultrafm.readers.one_treatment import AgainstReaders, one_auc
 from ultrafm.readers.ratings import find_ai, reader_values
 from ultrafm.readers.study import Options, Study, prepare
 from ultrafm.readers.tables import (
@@ -51,7 +51,7 @@ def against_readers(table: pd.DataFrame, readers: Sequence[tuple[str, str]], opt
     return {
         "kind": "ai_versus_readers",
         "sign": "AI minus readers",
-        "model": MODEL if len(names) > 1 and study.design.name != INCOMPLETE else primary.random.model,
+        "model": _model(study, primary, options),
         "endpoint": endpoint_words(study, options),
         "ai": options.ai,
         "design": study.design.name,
@@ -62,7 +62,7 @@ def against_readers(table: pd.DataFrame, readers: Sequence[tuple[str, str]], opt
         "ai_versus_readers": against_entry(primary, values[0], mean, study.curves[1][1]),
         **_margins(primary.random, options),
         "claims": judge(options.claims, differences),
-        "diseases": _each_disease(study, options) if study.design.name == CROSSED else [],
+        "diseases": _each_disease(study, pairs, options),
         "by": options.by,
         "levels": {level.level: _level_entry(level, values, study, options) for level in levels},
         "individual_readers": _each_reader(table, study, every_reader(study, pairs, options), options),
@@ -99,10 +99,17 @@ def _margins(found: Inference, options: Options) -> dict[str, Any]:
     }
 
 
-def _each_disease(study: Study, options: Options) -> list[dict[str, Any]]:
+def _model(study: Study, primary: AgainstReaders, options: Options) -> str:
+    """The model of the primary test in words."""
+    if primary.readers == 1 or study.u_statistics(options):
+        return primary.random.model
+    return MODEL if study.design.name == CROSSED else f"{MODEL}, each reader on the cases that she rated"
+
+
+def _each_disease(study: Study, pairs: Pairs | None, options: Options) -> list[dict[str, Any]]:
     """The same comparison inside each disease, secondary, Holm over diseases."""
-    values, joint, level = study.values, study.joint, options.confidence
-    found = [ai_versus_readers(values[i], joint[i, :, i, :], level) for i in range(len(study.diseases))]
+    values, joint, everyone = study.values, study.joint, np.arange(1, len(study.curves))
+    found, means = zip(*(compare(study, pairs, everyone, options, i) for i in range(len(study.diseases))), strict=True)
     adjusted = holm([result.random.p_value for result in found])
     return [
         {
@@ -111,8 +118,8 @@ def _each_disease(study: Study, options: Options) -> list[dict[str, Any]]:
             "diseased": int(disease.truth.sum()),
             "healthy": int((~disease.truth).sum()),
             "units": len(set(disease.units)),
-            "ai": value_entry(one_auc(values[i], joint[i, :, i, :], 0, level)),
-            "readers": value_entry(mean_auc(values[i, 1:], joint[i, 1:, i, 1:], level)),
+            "ai": value_entry(one_auc(values[i], joint[i, :, i, :], 0, options.confidence)),
+            "readers": value_entry(means[i]),
             "difference": test_entry(found[i].random),
             "p_holm": adjusted[i],
             "non_inferiority": None if options.margin is None else non_inferiority(found[i].random, options.margin),

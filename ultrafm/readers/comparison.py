@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ultrafm.errors import UltraFMError
-from ultrafm.readers.covariance import joint_covariance, macro_average
-from ultrafm.readers.design import CROSSED, INCOMPLETE, Crossed
+from ultrafm.readers.covariance import joint_covariance
+from ultrafm.readers.design import CROSSED, Crossed
 from ultrafm.readers.inference import Inference
 from ultrafm.readers.one_treatment import AgainstReaders, ai_versus_readers, mean_auc, paired_differences
 from ultrafm.readers.study import Options, Study
@@ -18,43 +17,52 @@ from ultrafm.readers.ustatistics import kernel, one_kernel, paired_kernel
 
 @dataclass(frozen=True)
 class Pairs:
-    """AI and reader on the reader's own cases: values (J,) of both, and the covariance (J, J) of AI minus reader."""
+    """AI and reader on the reader's own cases: values (D, J) of both, covariance (D, J, D, J) of AI minus reader."""
 
     ai: NDArray[np.float64]
     readers: NDArray[np.float64]
-    spread: NDArray[np.float64]
+    joint: NDArray[np.float64]
+
+    def of(self, disease: int | None) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Values of AI and readers and the covariance of their differences, of one disease or averaged."""
+        if disease is not None:
+            return self.ai[disease], self.readers[disease], self.joint[disease, :, disease, :]
+        return self.ai.mean(axis=0), self.readers.mean(axis=0), self.joint.mean(axis=(0, 2))
 
 
 def own_cases(study: Study, options: Options) -> Pairs | None:
     """The pairs of a study that is not fully crossed; None for a crossed one, where all cases are everybody's."""
     if study.design.name == CROSSED:
         return None
-    if options.endpoint.kind in ("sensitivity", "specificity"):
-        mend = "keep the readers who rated all cases"
-        raise UltraFMError(f"{options.source}, readers", "a split-plot design", "a crossed one for this endpoint", mend)
+    size = len(study.curves) - 1
     made = [_copied(disease) for disease in study.diseases]
-    values, spread = macro_average(*joint_covariance(made, options.sampling, options.endpoint))
-    size = values.size // 2
+    values, joint = joint_covariance(made, options.sampling, options.endpoint, ai_rows=size)
     contrast = np.hstack([np.eye(size), -np.eye(size)])
-    return Pairs(values[:size], values[size:], contrast @ spread @ contrast.T)
+    spread = np.einsum("jc,acbd,kd->ajbk", contrast, joint, contrast, optimize=True)
+    return Pairs(values[:, :size], values[:, size:], spread)
 
 
 def compare(
-    study: Study, pairs: Pairs | None, members: NDArray[np.intp], options: Options
+    study: Study,
+    pairs: Pairs | None,
+    members: NDArray[np.intp],
+    options: Options,
+    disease: int | None = None,
 ) -> tuple[AgainstReaders, Inference]:
-    """AI (curve 0) minus the curves `members`, and the mean of these readers."""
-    inner = study.spread[np.ix_(members, members)]
+    """AI (curve 0) minus the curves `members`, and the mean of these readers; of one disease or averaged over all."""
+    values, spread = study.mean, study.spread
+    if disease is not None:
+        values, spread = study.values[disease], study.joint[disease, :, disease, :]
+    mean = mean_auc(values[members], spread[np.ix_(members, members)], options.confidence)
     if pairs is None:
         chosen = np.concatenate([[0], members])
-        found = ai_versus_readers(study.mean[chosen], study.spread[np.ix_(chosen, chosen)], options.confidence)
-        return found, mean_auc(study.mean[members], inner, options.confidence)
-    own = members - 1
-    difference, spread = (pairs.ai - pairs.readers)[own], pairs.spread[np.ix_(own, own)]
-    ends = (float(pairs.ai[own].mean()), float(pairs.readers[own].mean()))
-    found = paired_differences(difference, spread, ends, options.confidence)
-    if study.design.name == INCOMPLETE and members.size > 1:
+        return ai_versus_readers(values[chosen], spread[np.ix_(chosen, chosen)], options.confidence), mean
+    own, (ai, readers, covariance) = members - 1, pairs.of(disease)
+    ends = (float(ai[own].mean()), float(readers[own].mean()))
+    found = paired_differences((ai - readers)[own], covariance[np.ix_(own, own)], ends, options.confidence)
+    if study.u_statistics(options) and members.size > 1:
         return _u_statistics(study.diseases[0], members, found, options)
-    return found, mean_auc(study.mean[members], inner, options.confidence)
+    return found, mean
 
 
 def _u_statistics(

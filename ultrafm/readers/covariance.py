@@ -68,25 +68,25 @@ def joint_covariance(
     diseases: Sequence[Crossed],
     covariance: str | Sampling = "delong",
     endpoint: Endpoint = AUC,
-    ai_first: bool = False,
+    ai_rows: int = 0,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Values (D, C) of C curves for D diseases and their covariance (D, C, D, C) due to cases.
 
     Inside a disease with all ratings this is `auc_covariance` over the units (cases, or patients). Curves and diseases
-    with different cases share only the units that occur in both; without any they are independent. ai_first: the first
-    curve is the AI, with a threshold of its own. Raises UltraFMError for an unknown method, and when a class has fewer
-    than two units.
+    with different cases share only the units that occur in both; without any they are independent. ai_rows: so many
+    curves at the beginning are the AI, with a threshold of its own. Raises UltraFMError for an unknown method, and when
+    a class has fewer than two units.
     """
     sampling = Sampling(covariance) if isinstance(covariance, str) else covariance
     check_covariance(sampling.method, endpoint)
     codes, units = unit_codes(diseases)
     if sampling.method == "bootstrap" or endpoint.kind == "partial_auc":
-        return resampled_covariance(diseases, codes, units, endpoint, ai_first, sampling)
+        return resampled_covariance(diseases, codes, units, endpoint, ai_rows, sampling)
     proportions = endpoint.kind != "auc"
     if sampling.method == "jackknife" and not proportions:
         return _jackknifed(diseases, codes, units)
     work = [
-        _proportions(calls(disease, endpoint, ai_first), unit, units) if proportions else _areas(disease, unit, units)
+        _proportions(calls(disease, endpoint, ai_rows), unit, units) if proportions else _areas(disease, unit, units)
         for disease, unit in zip(diseases, codes, strict=True)
     ]
     values, parts = np.array([value for value, _ in work]), [part for _, part in work]

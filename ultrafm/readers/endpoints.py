@@ -55,18 +55,18 @@ class Endpoint:
 AUC = Endpoint()
 
 
-def calls(disease: Crossed, endpoint: Endpoint, ai_first: bool) -> NDArray[np.float64]:
+def calls(disease: Crossed, endpoint: Endpoint, ai_rows: int) -> NDArray[np.float64]:
     """Successes (C, K), 1 right, 0 wrong, NaN where the curve has no rating or the case does not count.
 
-    ai_first: the first curve is the AI and has its own threshold, which must then be given.
+    ai_rows: so many curves at the beginning are the AI, with its own threshold, which must then be given.
     """
     if endpoint.kind == "diagnosis":
         return disease.scores
     limits = np.full((disease.scores.shape[0], 1), endpoint.threshold)
-    if ai_first:
+    if ai_rows:
         if endpoint.ai_threshold is None:
             raise UltraFMError(f"--endpoint {endpoint.kind}", "no threshold of the AI", "--ai-threshold as well")
-        limits[0] = endpoint.ai_threshold
+        limits[:ai_rows] = endpoint.ai_threshold
     positive = disease.scores >= limits
     wanted = endpoint.kind == "sensitivity"
     successes = np.where(positive == wanted, 1.0, 0.0)

@@ -49,7 +49,7 @@ def between_modalities(table: pd.DataFrame, curves: Sequence[Curve], options: Op
     facts = reader_facts(table)
     labels = [f"reader {reader} (modality {modality})" for reader, modality in curves]
     return main | {
-        "model": USTATISTICS if study.design.name == INCOMPLETE else MODEL,
+        "model": _model_words(study, options),
         "endpoint": endpoint_words(study, options),
         "design": study.design.name,
         "divided": study.design.divided,
@@ -69,18 +69,26 @@ def between_modalities(table: pd.DataFrame, curves: Sequence[Curve], options: Op
     }
 
 
+def _model_words(study: Study, options: Options) -> str:
+    """The model of the primary test in words."""
+    if study.u_statistics(options):
+        return USTATISTICS
+    return f"{MODEL}, each curve on the cases that it has" if study.design.name == INCOMPLETE else MODEL
+
+
 def _main(study: Study, members: np.ndarray, options: Options) -> tuple[dict[str, Any], Comparison | None]:
     """The three models over the curves `members`, or the mean of the only modality."""
     spread = study.spread[np.ix_(members, members)]
     modalities = natural_order(study.curves[place][1] for place in members)
     if len(modalities) == 1:
         mean = mean_auc(study.mean[members], spread, options.confidence)
-        if study.design.name == INCOMPLETE and members.size > 1:
+        if study.u_statistics(options) and members.size > 1:
             mean = one_kernel(kernel(study.diseases[0].scores[members], study.diseases[0].truth), options.confidence)
         return {"kind": "one_modality", "sign": "none", "modalities": [_named(modalities[0], mean)]}, None
     found = _compared(study.mean[members], spread, [study.curves[place] for place in members], options)
     tests = {key: _model_entry(getattr(found, name), modalities) for key, name in KEYS.items()}
-    if study.design.name == INCOMPLETE:
+    if study.u_statistics(options):
+        tests["available_cases"] = tests["random_readers_random_cases"]
         tests["random_readers_random_cases"] = _incomplete(study, members, modalities, options)
     main = {
         "kind": "modalities",

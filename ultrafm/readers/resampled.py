@@ -28,18 +28,18 @@ def resampled_covariance(
     codes: Sequence[NDArray[np.intp]],
     units: int,
     endpoint: Endpoint,
-    ai_first: bool,
+    ai_rows: int,
     sampling: Sampling,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Values (D, C) and covariance (D, C, D, C), from replicates in which units are drawn or left out.
 
     Raises UltraFMError for a bootstrap without a generator, and where no replicate has both classes.
     """
-    whole = _values(diseases, codes, np.ones((units, 1)), endpoint, ai_first)[..., 0]
+    whole = _values(diseases, codes, np.ones((units, 1)), endpoint, ai_rows)[..., 0]
     if sampling.method == "jackknife":
         spread = _jackknife_spread(diseases, codes, units, endpoint)
     else:
-        made = bootstrap_values(diseases, codes, units, endpoint, ai_first, sampling)
+        made = bootstrap_values(diseases, codes, units, endpoint, ai_rows, sampling)
         spread = _centred(made) / np.sqrt(made.shape[-1] - 1)
     return whole, np.einsum("icb,kdb->ickd", spread, spread, optimize=True)
 
@@ -49,7 +49,7 @@ def bootstrap_values(
     codes: Sequence[NDArray[np.intp]],
     units: int,
     endpoint: Endpoint,
-    ai_first: bool,
+    ai_rows: int,
     sampling: Sampling,
 ) -> NDArray[np.float64]:
     """Values (D, C, B) of every replicate in which they are defined; the same draw for all curves and diseases."""
@@ -57,7 +57,7 @@ def bootstrap_values(
         raise UltraFMError("bootstrap", "no generator", "a generator, so that it can be repeated")
     members = [(code, disease.truth) for code, disease in zip(codes, diseases, strict=True)]
     draws = bootstrap_weights(unit_strata(members, units), sampling.replicates, sampling.generator)
-    made = _all(diseases, codes, draws, endpoint, ai_first)
+    made = _all(diseases, codes, draws, endpoint, ai_rows)
     defined = np.isfinite(made).all(axis=(0, 1))
     if defined.sum() < 2:
         raise UltraFMError("bootstrap", "no replicate with both classes", "more units of each class")
@@ -84,10 +84,10 @@ def _all(
     codes: Sequence[NDArray[np.intp]],
     draws: Iterator[NDArray[np.float64]],
     endpoint: Endpoint,
-    ai_first: bool,
+    ai_rows: int,
 ) -> NDArray[np.float64]:
     """Values (D, C, B) of all draws."""
-    return np.concatenate([_values(diseases, codes, drawn, endpoint, ai_first) for drawn in draws], axis=-1)
+    return np.concatenate([_values(diseases, codes, drawn, endpoint, ai_rows) for drawn in draws], axis=-1)
 
 
 def _values(
@@ -95,19 +95,19 @@ def _values(
     codes: Sequence[NDArray[np.intp]],
     drawn: NDArray[np.float64],
     endpoint: Endpoint,
-    ai_first: bool,
+    ai_rows: int,
 ) -> NDArray[np.float64]:
     """Values (D, C, b) under unit weights (U, b)."""
     return np.array(
-        [_one(disease, drawn[code], endpoint, ai_first) for disease, code in zip(diseases, codes, strict=True)]
+        [_one(disease, drawn[code], endpoint, ai_rows) for disease, code in zip(diseases, codes, strict=True)]
     )
 
 
-def _one(disease: Crossed, weights: NDArray[np.float64], endpoint: Endpoint, ai_first: bool) -> NDArray[np.float64]:
+def _one(disease: Crossed, weights: NDArray[np.float64], endpoint: Endpoint, ai_rows: int) -> NDArray[np.float64]:
     """Values (C, b) of one disease under case weights (K, b)."""
     if endpoint.kind in ("auc", "partial_auc"):
         return np.array([_area(row, disease.truth, weights, endpoint) for row in disease.scores])
-    successes = calls(disease, endpoint, ai_first)
+    successes = calls(disease, endpoint, ai_rows)
     counted = ~np.isnan(successes)
     with np.errstate(invalid="ignore"):
         return (np.where(counted, successes, 0.0) @ weights) / (counted.astype(float) @ weights)

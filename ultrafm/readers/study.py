@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ultrafm.errors import UltraFMError
 from ultrafm.readers.checks import combined
 from ultrafm.readers.covariance import Sampling, joint_covariance, macro_average
-from ultrafm.readers.design import CROSSED, INCOMPLETE, Crossed, Curve, Design, arrays, name_design
+from ultrafm.readers.design import INCOMPLETE, Crossed, Curve, Design, arrays, name_design
 from ultrafm.readers.diagnosis import diagnosis_table
 from ultrafm.readers.endpoints import AUC, Endpoint
 from ultrafm.readers.names import natural_key
@@ -49,11 +49,16 @@ class Study:
     mean: NDArray[np.float64]
     spread: NDArray[np.float64]
 
+    def u_statistics(self, options: Options) -> bool:
+        """Whether the U-statistics of incomplete designs apply: AUROCs of one disease, independent cases."""
+        plain = options.endpoint.kind == "auc" and options.cluster is None and len(self.diseases) == 1
+        return self.design.name == INCOMPLETE and plain
+
 
 def prepare(table: pd.DataFrame, curves: Sequence[Curve], options: Options, ai_first: bool = False) -> Study:
     """The curves' arrays, design, values and covariance. ai_first: the first curve is the AI, outside the design.
 
-    Raises UltraFMError for an incomplete design of several diseases, or of an endpoint other than the AUROC.
+    Raises UltraFMError for an AI that lacks a case, and for a reader who has no case (of a class) of a disease.
     """
     if options.endpoint.kind == "diagnosis":
         table = diagnosis_table(table, options.source)
@@ -62,9 +67,9 @@ def prepare(table: pd.DataFrame, curves: Sequence[Curve], options: Options, ai_f
     design = name_design(readers, list(curves)[int(ai_first) :])
     if ai_first:
         _check_ai(found, curves[0], options.source)
-    _check_design(design, found, options)
+    _check_present(found, curves, options)
     _check_classes(found, curves, options)
-    values, joint = joint_covariance(found, options.sampling, options.endpoint, ai_first)
+    values, joint = joint_covariance(found, options.sampling, options.endpoint, int(ai_first))
     mean, spread = macro_average(values, joint)
     return Study(tuple(curves), tuple(found), design, values, joint, mean, spread)
 
@@ -103,15 +108,12 @@ def _check_classes(diseases: Sequence[Crossed], curves: Sequence[Curve], options
             raise UltraFMError(where, found, "diseased and healthy cases for every reader")
 
 
-def _check_design(design: Design, diseases: Sequence[Crossed], options: Options) -> None:
-    """UltraFMError for what an incomplete design does not allow."""
-    if design.name == CROSSED:
-        return
-    where = f"{options.source}, design"
-    missing = f"{design.missing} missing rating{'s' * (design.missing != 1)}, the first by {design.first_missing}"
-    mend = "add the ratings or leave the case (or the reader) out; if one of the readers is the AI, name it with --ai"
-    if design.name == INCOMPLETE and (len(diseases) > 1 or options.endpoint.kind != "auc" or options.cluster):
-        expected = "a complete design for several diseases, clusters, or endpoints other than the AUROC"
-        raise UltraFMError(where, missing, expected, mend)
-    if any(np.isnan(disease.scores).all(axis=1).any() for disease in diseases):
-        raise UltraFMError(where, "a reader who rated no case of one of the diseases", "every reader in each", mend)
+def _check_present(diseases: Sequence[Crossed], curves: Sequence[Curve], options: Options) -> None:
+    """UltraFMError when a reader rated no case of one of the diseases."""
+    for disease in diseases:
+        for (reader, modality), row in zip(curves, disease.scores, strict=True):
+            if np.isnan(row).all():
+                found = f"reader {reader!r} (modality {modality!r}) without a rating"
+                where = f"{options.source}, disease {disease.disease!r}"
+                mend = "leave the reader out; if one of the readers is the AI, name it with --ai"
+                raise UltraFMError(where, found, "every reader to have rated cases of every disease", mend)

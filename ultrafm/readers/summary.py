@@ -19,6 +19,7 @@ MODELS = {
     "random_readers_random_cases": "primary",
     "fixed_readers": "these readers",
     "fixed_cases": "these cases",
+    "available_cases": "available cases",
 }
 
 
@@ -101,7 +102,7 @@ def _modalities(found: Mapping[str, Any]) -> list[str]:
     if "tests" not in found:
         return lines
     for key, label in MODELS.items():
-        for pair in found["tests"][key]["pairs"]:
+        for pair in found["tests"].get(key, {}).get("pairs", []):
             lines.append(_row(f"{pair['first']} minus {pair['second']} ({label})", inference_text(pair)))
     for level, entry in found["levels"].items():
         for pair in entry.get("tests", {}).get("random_readers_random_cases", {}).get("pairs", []):

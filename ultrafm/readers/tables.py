@@ -96,9 +96,7 @@ def common_warnings(table: pd.DataFrame, study: Study, options: Options, labels:
     if study.design.name == INCOMPLETE:
         one = study.design.missing == 1
         told = f"{study.design.missing} reading{'' if one else 's'} {'is' if one else 'are'} missing, the first by"
-        rest = (
-            "all others are used (U-statistics), which is honest only where missing has nothing to do with the rating"
-        )
+        rest = "all others are used, which is honest only where missing has nothing to do with the rating"
         found.append(f"{told} {study.design.first_missing}; {rest}")
     word = "an AUROC" if options.endpoint.kind == "auc" else "a value"
     for name, value in zip(labels, study.mean, strict=True):
