@@ -120,6 +120,8 @@ def test_tables_hold_every_test(small_study: pd.DataFrame, tmp_path: Path) -> No
     back = pd.read_csv(tmp_path / "tests.csv")
     assert back["difference"].tolist() == pytest.approx(tables["tests"]["difference"].tolist(), rel=1e-15)
     assert "SIMULATED readers" in (tmp_path / "values.tex").read_text()
+    for name in tables:
+        assert set(pd.read_csv(tmp_path / f"{name}.csv")["readers_are"]) == {"simulated"}
 
 
 def test_latex_is_escaped_and_rounded() -> None:

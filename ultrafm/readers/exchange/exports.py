@@ -28,9 +28,13 @@ def result_tables(found: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
 
 
 def export_tables(found: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write every table of a result to `folder` as NAME.csv and NAME.tex; the paths."""
+    """Write every table of a result to `folder` as NAME.csv and NAME.tex; the paths.
+
+    A column `readers_are` says "simulated" or "real" in every row, where the ratings table told it.
+    """
     made, note = [], table_note(found)
     for name, table in result_tables(found).items():
+        table = table if found["readers"] is None else table.assign(readers_are=found["readers"])
         paths = [Path(folder) / f"{name}.csv", Path(folder) / f"{name}.tex"]
         write_text(paths[0], table.to_csv(index=False))
         write_text(paths[1], latex_table(table, f"{found['endpoint']}: {name}", f"tab:{name}", note))
