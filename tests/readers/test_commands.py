@@ -21,6 +21,8 @@ def test_a_threshold_adds_operating_points_and_agreement(small_study: pd.DataFra
     assert len(found["operating_points"]) == 2 * 5 and len(found["ai_pairs"]) == 2 * 2 * 4
     assert [row["disease"] for row in found["matched"]] == ["goitre", "gout"]
     assert {row["group"] for row in found["agreement"]} == {"all", "junior", "expert"}
+    pairs = [(row["first"], row["second"]) for row in found["agreement_pairs"] if row["disease"] == "gout"]
+    assert pairs == [("ann", "bob"), ("cem", "dan")] and found["agreement_pairs"][0]["lower"] is not None
     assert (tmp_path / "t" / "tests.tex").exists()
     told = capsys.readouterr().out
     assert "Operating points" in told and "AI at readers' sensitivity" in told

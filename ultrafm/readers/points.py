@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ultrafm.readers.agreement import agreement_table
+from ultrafm.readers.agreement import agreement_table, limits_table
 from ultrafm.readers.design import CROSSED
 from ultrafm.readers.operating import matched_specificity, operating_table, pair_table
 from ultrafm.readers.study import Options, reader_modalities
@@ -16,7 +16,8 @@ def at_threshold(table: pd.DataFrame, options: Options, design: str) -> dict[str
     """Tables at the readers' threshold, as lists of rows.
 
     `operating_points`: every reader; `ai_pairs`: AI minus each reader, with the AI's threshold and independent cases;
-    `matched`: the AI at the readers' sensitivity, crossed designs of one modality; `agreement`: crossed designs.
+    `matched`: the AI at the readers' sensitivity, crossed designs of one modality; `agreement` of all readers and of each
+    level, and `agreement_pairs`, weighted kappa and limits of agreement of every two of one level: crossed designs.
     """
     limit, own = options.endpoint.threshold, options.endpoint.ai_threshold
     ai = options.ai if own is not None else None
@@ -37,6 +38,8 @@ def at_threshold(table: pd.DataFrame, options: Options, design: str) -> dict[str
     found["agreement"] = _rows(
         agreement_table(table, limit, options.ai, options.by, options.cluster, source=options.source)
     )
+    pairs = limits_table(table, options.ai, options.by, options.cluster, source=options.source)
+    found["agreement_pairs"] = _rows(pairs)
     return found
 
 
