@@ -16,8 +16,8 @@ def at_threshold(table: pd.DataFrame, options: Options, design: str) -> dict[str
     """Tables at the readers' threshold, as lists of rows.
 
     `operating_points`: every reader; `ai_pairs`: AI minus each reader, with the AI's threshold and independent cases.
-    Crossed designs also have `matched`, the AI at the readers' sensitivity (one modality), `agreement` of all readers and
-    of each level, and `agreement_pairs`, weighted kappa and limits of agreement of every two readers of one level.
+    Crossed designs also have `matched`, the AI at the readers' sensitivity (one modality), `agreement` of all readers
+    and of each level, and `agreement_pairs`, weighted kappa and limits of agreement of every two of one level.
     """
     limit, own = options.endpoint.threshold, options.endpoint.ai_threshold
     ai = options.ai if own is not None else None
