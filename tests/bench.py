@@ -9,7 +9,6 @@ import statistics
 import time
 from collections.abc import Callable
 
-import numpy as np
 import torch
 
 from tests.bench_federation import bench_federation
@@ -17,8 +16,8 @@ from tests.bench_phantom import bench_phantom
 from tests.bench_pretraining import bench_pretraining
 from tests.bench_privacy import bench_privacy
 from tests.bench_secure import bench_secure
+from tests.bench_readers import bench_readers
 from ultrafm.files import write_json
-from ultrafm.seeds import spawn
 from ultrafm.study import REPOSITORY
 
 OUT = REPOSITORY / "reports" / "bench"
@@ -48,39 +47,6 @@ def bench_curation() -> dict:
 
     parts = (bench_throughput, bench_memory, bench_geometry, bench_text, bench_decoding)
     return {part.__name__.removeprefix("bench_"): part() for part in parts}
-
-
-def bench_readers() -> dict:
-    """AI against 9 readers on 200 and 2,000 cases, beside sorting all ratings, which every rank statistic must do."""
-    import pandas as pd
-
-    from ultrafm.readers import analyse
-
-    result = {}
-    for cases in (200, 2000):
-        generator = spawn(0, "bench readers")
-        truth = generator.random(cases) < 0.4
-        names = ["AI", *(f"reader {number}" for number in range(1, 10))]
-        rows = [
-            pd.DataFrame(
-                {
-                    "reader": name,
-                    "modality": "standalone" if name == "AI" else "unaided",
-                    "case": range(cases),
-                    "truth": truth.astype(int),
-                    "rating": truth + generator.normal(size=cases),
-                }
-            )
-            for name in names
-        ]
-        table = pd.concat(rows, ignore_index=True)
-        ratings = table["rating"].to_numpy().reshape(len(names), cases)
-        ours, sorting, ratio = side_by_side(
-            lambda table=table: analyse(table, ai="AI", cluster=None, covariance="delong", margin=None, by=None),
-            lambda ratings=ratings: np.sort(ratings, axis=1),
-        )
-        result[f"{cases}_cases"] = {"seconds": ours, "sort_seconds": sorting, "ratio": ratio}
-    return result
 
 
 def main() -> None:

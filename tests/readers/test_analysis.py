@@ -13,9 +13,11 @@ import pytest
 
 from ultrafm.errors import NothingToDo, UltraFMError
 from ultrafm.readers import analyse, analyse_file, summarise
-from ultrafm.readers.cases import study_cases, study_records
+from ultrafm.readers.cases import study_cases
 from ultrafm.readers.figures import difference_plot, reader_forest, roc_curve, roc_figure
-from ultrafm.readers.summary import conclusion, difference_table, freedom, inference_table, reader_table
+from ultrafm.readers.page_tables import difference_table, inference_table, reader_table
+from ultrafm.readers.records import study_records
+from ultrafm.readers.sentences import conclusion, freedom
 from ultrafm.reporting.records import merge_records
 
 
@@ -24,15 +26,21 @@ def analysed(table: pd.DataFrame, **options: object) -> dict:
     return analyse(table, **chosen)
 
 
+def plain_numbers(found: dict) -> dict:
+    """The numbers of the primary test."""
+    return {name: found["ai_versus_readers"][name] for name in ("difference", "se", "df", "p", "ci_low", "ci_high")}
+
+
 def test_result_names_everything(small_study: pd.DataFrame) -> None:
     found = analysed(small_study)
     assert found["kind"] == "ai_versus_readers"
     assert found["sign"] == "AI minus readers"
-    assert found["covariance"] == "clustered by patient (Obuchowski 1997)"
+    assert found["covariance_name"] == "clustered by patient (Obuchowski 1997)"
     assert found["counts"] == {
         "modalities": 1, "readers": 4, "diseases": 2, "cases": 96, "diseased": 48, "healthy": 48, "clusters": 36,
+        "missing_readings": 0,
     }  # fmt: skip
-    assert [level["level"] for level in found["levels"]] == ["junior", "expert"]
+    assert list(found["levels"]) == ["junior", "expert"]
     assert [disease["disease"] for disease in found["diseases"]] == ["goitre", "gout"]
     assert found["versions"]["numpy"] == np.__version__
     assert any("4 readers" in text for text in found["warnings"])
@@ -49,31 +57,31 @@ def test_the_table_of_inferences_says_for_whom_each_holds(small_study: pd.DataFr
     found = analysed(small_study)
     table = inference_table(found).set_index("holds for")
     assert table.index.tolist() == ["new readers, new cases", "these readers only", "these cases only"]
-    assert table.iloc[0]["df"] == freedom(found["primary"]["df"]) and table.iloc[0]["p"] != "-"
+    assert table.iloc[0]["df"] == freedom(found["ai_versus_readers"]["df"]) and table.iloc[0]["p"] != "-"
     assert (freedom(None), freedom(120008.2), freedom(3.25)) == ("-", "> 1000", "3.2")
 
 
 def test_macro_average_is_the_mean_of_the_diseases(small_study: pd.DataFrame) -> None:
     found = analysed(small_study)
-    assert found["primary"]["estimate"] == pytest.approx(
-        np.mean([disease["difference"]["estimate"] for disease in found["diseases"]])
+    assert found["ai_versus_readers"]["difference"] == pytest.approx(
+        np.mean([disease["difference"]["difference"] for disease in found["diseases"]])
     )
-    level = [entry["difference"]["estimate"] for entry in found["levels"]]
-    assert np.mean(level) == pytest.approx(found["primary"]["estimate"])
+    level = [entry["ai_versus_readers"]["difference"] for entry in found["levels"].values()]
+    assert np.mean(level) == pytest.approx(found["ai_versus_readers"]["difference"])
 
 
 def test_strictly_rising_ratings_and_row_order_change_nothing(small_study: pd.DataFrame) -> None:
     changed = small_study.sample(frac=1, random_state=2)
     changed["rating"] = np.where(changed["reader"] == "bob", np.exp(changed["rating"]), changed["rating"])
     one, other = analysed(small_study), analysed(changed)
-    assert one["primary"] == pytest.approx(other["primary"])
+    assert plain_numbers(one) == pytest.approx(plain_numbers(other))
     assert one["individual_readers"][1]["reader"] == other["individual_readers"][1]["reader"]
 
 
 def test_renaming_the_readers_changes_nothing(small_study: pd.DataFrame) -> None:
     renamed = small_study.replace({"reader": {"ann": "10", "bob": "9", "cem": "1", "dan": "2"}})
-    assert analysed(renamed)["primary"]["p_value"] == pytest.approx(
-        analysed(small_study)["primary"]["p_value"], rel=1e-9
+    assert analysed(renamed)["ai_versus_readers"]["p"] == pytest.approx(
+        analysed(small_study)["ai_versus_readers"]["p"], rel=1e-9
     )
     assert [entry["reader"] for entry in analysed(renamed)["individual_readers"]] == ["9", "10", "1", "2"]
 
@@ -81,14 +89,15 @@ def test_renaming_the_readers_changes_nothing(small_study: pd.DataFrame) -> None
 def test_jackknife_is_near_delong(small_study: pd.DataFrame) -> None:
     for cluster in (None, "patient"):
         one, other = (analysed(small_study, cluster=cluster, covariance=name) for name in ("delong", "jackknife"))
-        assert other["primary"]["standard_error"] == pytest.approx(one["primary"]["standard_error"], rel=0.15)
-        assert other["primary"] != one["primary"]
+        assert other["ai_versus_readers"]["se"] == pytest.approx(one["ai_versus_readers"]["se"], rel=0.15)
+        assert other["ai_versus_readers"]["se"] != one["ai_versus_readers"]["se"]
 
 
 def test_ignored_patients_are_told(small_study: pd.DataFrame) -> None:
     found = analysed(small_study, cluster=None)
     assert any("96 cases come from 36 patients" in text for text in found["warnings"])
-    assert not any("patients" in text for text in analysed(small_study)["warnings"])
+    assert not any("independent" in text for text in analysed(small_study)["warnings"])
+    assert any("12 diseased patients, fewer than 20" in text for text in analysed(small_study)["warnings"])
 
 
 def test_reversed_ratings_are_told(small_study: pd.DataFrame) -> None:
@@ -100,18 +109,27 @@ def test_a_perfect_reader_is_told(small_study: pd.DataFrame) -> None:
     small_study["rating"] = np.where(small_study["reader"] == "cem", small_study["truth"], small_study["rating"])
     found = analysed(small_study)
     entry = next(entry for entry in found["individual_readers"] if entry["reader"] == "cem")
-    assert entry["auc"]["auc"] == 1
-    assert entry["auc"]["ci_low"] is None
-    assert "variance is zero" in entry["auc"]["status"]
+    assert entry["value"]["estimate"] == 1
+    assert entry["value"]["ci_low"] is None
+    assert "variance is zero" in entry["value"]["status"]
     assert any("cem has an AUROC of 1" in text for text in found["warnings"])
 
 
 def test_one_reader_is_labelled_as_such(small_study: pd.DataFrame) -> None:
     found = analysed(small_study[small_study["reader"].isin(["AI", "bob"])], by=None)
     assert found["model"].startswith("fixed readers")
-    assert found["primary"]["p_value"] is not None
+    assert found["ai_versus_readers"]["p"] is not None
     assert any("one reader" in text for text in found["warnings"])
-    assert "one reader says nothing about readers" in found["fixed_cases"]["status"]
+    assert "one reader says nothing about readers" in found["ai_versus_readers"]["fixed_cases"]["status"]
+
+
+def test_one_reader_of_two_modalities_is_judged_alone(small_study: pd.DataFrame) -> None:
+    reader = small_study[small_study["reader"] == "bob"]
+    both = pd.concat([reader, reader.assign(modality="aided", rating=reader["rating"] + 0.5 * reader["truth"])])
+    found = analyse(both, cluster="patient")
+    assert "For these readers only:" in found["conclusion"]
+    assert found["tests"]["fixed_readers"]["p"] is not None
+    assert found["tests"]["random_readers_random_cases"]["p"] is None
 
 
 def test_without_ai_the_missing_readings_point_to_it(small_study: pd.DataFrame) -> None:
@@ -123,8 +141,8 @@ def test_one_modality_alone(small_study: pd.DataFrame) -> None:
     found = analyse(small_study[small_study["reader"] != "AI"], by="level")
     assert found["kind"] == "one_modality"
     assert found["modalities"][0]["modality"] == "unaided"
-    assert found["modalities"][0]["ci_low"] < found["modalities"][0]["auc"]
-    assert "AUROC of modality unaided" in summarise(found)
+    assert found["modalities"][0]["ci_low"] < found["modalities"][0]["estimate"]
+    assert "modality unaided, mean" in summarise(found)
 
 
 def test_two_modalities_by_level(small_study: pd.DataFrame) -> None:
@@ -132,9 +150,9 @@ def test_two_modalities_by_level(small_study: pd.DataFrame) -> None:
     aided = readers.assign(modality="aided", rating=readers["rating"] + readers["truth"])
     found = analyse(pd.concat([readers, aided]), by="level", cluster="patient")
     assert found["kind"] == "modalities"
-    assert found["primary"]["differences"][0]["first"] == "aided"
-    assert found["primary"]["differences"][0]["difference"]["estimate"] > 0
-    assert [level["level"] for level in found["levels"]] == ["junior", "expert"]
+    assert found["tests"]["random_readers_random_cases"]["first"] == "aided"
+    assert found["tests"]["random_readers_random_cases"]["difference"] > 0
+    assert list(found["levels"]) == ["junior", "expert"]
     assert "aided minus unaided (primary)" in summarise(found)
 
 
@@ -156,19 +174,13 @@ def test_bad_options(small_study: pd.DataFrame, options: dict, words: str) -> No
         analysed(small_study, **options)
 
 
-def test_readers_of_two_modalities_cannot_meet_an_ai(small_study: pd.DataFrame) -> None:
-    aided = small_study[small_study["reader"] != "AI"].assign(modality="aided")
-    with pytest.raises(UltraFMError, match="aided, unaided"):
-        analysed(pd.concat([small_study, aided]))
-
-
 def test_file_in_and_json_out(small_study: pd.DataFrame, tmp_path: Path) -> None:
     small_study.to_csv(tmp_path / "r.csv", index=False)
     found = analyse_file(
         tmp_path / "r.csv", ai="AI", cluster="patient", margin=0.05, by="level", json_out=tmp_path / "o.json"
     )
     assert json.loads((tmp_path / "o.json").read_text()) == found
-    assert found["primary"] == analysed(small_study)["primary"]
+    assert found["ai_versus_readers"] == analysed(small_study)["ai_versus_readers"]
     assert found["source"] == "r.csv"
 
 
@@ -272,7 +284,7 @@ def test_records_are_unique_and_labelled(small_study: pd.DataFrame) -> None:
     assert {record["readers"] for record in records} == {"simulated"}
     primary = [record for record in records if record["comparator"] == "readers" and record["task"] == "macro average"]
     (one,) = [record for record in primary if record["level"] == "all" and record["metric"] == "auroc"]
-    assert one["estimate"] == found["primary"]["estimate"]
+    assert one["estimate"] == found["ai_versus_readers"]["difference"]
     assert one["images"] == "simulated"
     assert one["n_patients"] == 36
     assert {record["images"] for record in records if record["task"] == "gout"} == {"real"}

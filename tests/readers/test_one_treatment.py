@@ -6,14 +6,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ultrafm.readers.design import Design
 from ultrafm.readers.inference import holm, infer, non_inferiority
 from ultrafm.readers.levels import by_level, every_reader
-from ultrafm.readers.one_treatment import ai_versus_readers
+from ultrafm.readers.one_treatment import ai_versus_readers, paired_differences, reader_differences
+from ultrafm.readers.study import Options, Study
 
 
 def covariance(readers: int, variance: float = 4e-4, shared: float = 1e-4) -> np.ndarray:
     """AI and readers with one variance and one covariance."""
     return np.full((readers + 1, readers + 1), shared) + (variance - shared) * np.eye(readers + 1)
+
+
+def study(aucs: np.ndarray, matrix: np.ndarray) -> Study:
+    """A crossed study of one disease with these AUROCs."""
+    curves = tuple((f"reader {place}", "unaided") for place in range(aucs.size))
+    design = Design("fully crossed", None, 0, None)
+    return Study(curves, (), design, aucs[None], matrix[None, :, None], aucs, matrix)
 
 
 def test_three_readers_by_hand() -> None:
@@ -32,6 +41,14 @@ def test_three_readers_by_hand() -> None:
     assert found.fixed_readers.df is None
     assert found.fixed_cases.df == 2
     assert found.fixed_cases.statistic == pytest.approx(0.02 / np.sqrt(4e-4 / 3))
+
+
+def test_differences_alone_give_the_same_test() -> None:
+    aucs, matrix = np.array([0.90, 0.90, 0.88, 0.86]), covariance(3)
+    whole = ai_versus_readers(aucs, matrix)
+    alone = paired_differences(*reader_differences(aucs, matrix), (whole.auc_ai, whole.auc_readers))
+    assert alone.random == whole.random
+    assert alone.fixed_readers.standard_error == pytest.approx(whole.fixed_readers.standard_error)
 
 
 def test_one_reader_is_delongs_test() -> None:
@@ -101,7 +118,7 @@ def test_holm_is_that_of_statsmodels() -> None:
 def test_levels_in_order_of_experience_with_warning() -> None:
     levels = ["expert", "junior", "junior", "junior", "junior", "junior", "expert"]
     aucs = np.array([0.9, 0.92, 0.7, 0.72, 0.71, 0.69, 0.73, 0.93])
-    found = by_level(aucs, covariance(7), levels, margin=0.05)
+    found = by_level(study(aucs, covariance(7)), None, levels, Options(margin=0.05))
     assert [level.level for level in found] == ["junior", "expert"]
     assert found[0].warning is None
     assert "2 readers" in found[1].warning
@@ -111,7 +128,7 @@ def test_levels_in_order_of_experience_with_warning() -> None:
 
 
 def test_every_reader_alone() -> None:
-    found = every_reader(np.array([0.9, 0.8, 1.0]), covariance(2, 0.01, 0.0))
+    found = every_reader(study(np.array([0.9, 0.8, 1.0]), covariance(2, 0.01, 0.0)), None, Options())
     assert [one.difference.estimate for one in found] == pytest.approx([0.1, -0.1])
     assert found[1].auc.ci_high == 1.0
     assert found[0].auc.ci_low == pytest.approx(0.8 - 1.959963984540054 * 0.1)

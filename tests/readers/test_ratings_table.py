@@ -9,15 +9,9 @@ import pandas as pd
 import pytest
 
 from ultrafm.errors import UltraFMError
-from ultrafm.readers.ratings import (
-    check_ratings,
-    cross,
-    find_ai,
-    level_order,
-    load_ratings,
-    natural_order,
-    standalone_ratings,
-)
+from ultrafm.readers.design import cross
+from ultrafm.readers.names import level_order, natural_order
+from ultrafm.readers.ratings import check_ratings, find_ai, load_ratings, standalone_ratings
 
 GOOD = """reader,modality,case,truth,rating,patient
 2,a,x,1,3,p1
@@ -66,6 +60,52 @@ def test_problems_are_told_with_their_row(tmp_path: Path, old: str, new: str, wo
     with pytest.raises(UltraFMError, match=words) as caught:
         load_ratings(written(tmp_path, GOOD.replace(old, new)))
     assert "ratings.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("reader", ["a", 1], "both text .'a'. and numbers .1."),
+        ("case", ["1", 2.0], "both text"),
+        ("reader", ["1", "01"], "'1' and '01'"),
+        ("case", ["1", "1.0"], "each name written in one way"),
+    ],
+)
+def test_names_of_mixed_type_are_told(column: str, values: list, words: str) -> None:
+    table = pd.DataFrame({"reader": "a", "modality": "m", "case": ["x", "y"], "truth": [0, 1], "rating": [1.0, 2.0]})
+    table[column] = pd.Series(values, dtype=object)
+    with pytest.raises(UltraFMError, match=words):
+        check_ratings(table)
+
+
+def test_names_that_only_look_like_numbers_are_kept_apart() -> None:
+    """Sections 1.1 and 1.10 are two names; whole floats lose their point."""
+    table = pd.DataFrame({"reader": 3.0, "modality": "m", "case": ["1.1", "1.10"], "truth": [0, 1], "rating": [1.0, 2]})
+    found = check_ratings(table)
+    assert found["case"].tolist() == ["1.1", "1.10"] and found["reader"].tolist() == ["3", "3"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"seconds": [3, -1]}, "row 3, column 'seconds'"),
+        ({"seconds": ["5", "fast"]}, "row 3, column 'seconds': found 'fast'"),
+        ({"device": ["d1", "d2"], "case": ["x", "x"], "reader": ["a", "b"], "truth": [1, 1]}, "device d1 and d2"),
+        ({"diagnosis": ["gout", "flu"], "disease": ["g", "f"], "case": ["x", "x"]}, "diagnosis flu and gout"),
+        ({"years": ["4", "5"]}, "years 4 and 5"),
+    ],
+)
+def test_optional_columns_are_checked(columns: dict, words: str) -> None:
+    table = pd.DataFrame({"reader": "a", "modality": "m", "case": ["x", "y"], "truth": [0, 1], "rating": [1.0, 2.0]})
+    with pytest.raises(UltraFMError, match=words):
+        check_ratings(table.assign(**columns))
+
+
+def test_seconds_may_be_empty() -> None:
+    table = pd.DataFrame({"reader": "a", "modality": "m", "case": ["x", "y"], "truth": [0, 1], "rating": [1.0, 2.0]})
+    found = check_ratings(table.assign(seconds=["12.5", ""], session=[1, 2], diagnosis=["gout", "healthy"]))
+    assert found["seconds"].iloc[0] == 12.5 and np.isnan(found["seconds"].iloc[1])
+    assert found["session"].tolist() == ["1", "2"]
 
 
 def test_missing_cells_name_reader_and_case(tmp_path: Path) -> None:

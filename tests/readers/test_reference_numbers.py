@@ -9,27 +9,28 @@ import pytest
 
 from ultrafm.readers import analyse_file
 from ultrafm.readers.covariance import joint_covariance
-from ultrafm.readers.ratings import cross, load_ratings
+from ultrafm.readers.design import cross
+from ultrafm.readers.ratings import load_ratings
 from ultrafm.readers.two_treatments import compare_modalities
 
 CLOSE = {"rel": 1e-9, "abs": 1e-13}
 MODELS = (("RRRC", "random"), ("FRRC", "fixed_readers"), ("RRFC", "fixed_cases"))
 
 
-def compared(path: Path, covariance: str, floor_fixed: bool = False):
+def compared(path: Path, covariance: str, floor: bool = False):
     """The two modalities of a classic data set, compared."""
     table = load_ratings(path)
     readers = sorted(set(table["reader"]))
     curves = [(reader, modality) for modality in ("1", "2") for reader in readers]
     aucs, joint = joint_covariance(cross(table, curves), covariance)
     size = len(curves)
-    return compare_modalities(aucs.reshape(2, -1), joint.reshape(size, size), floor_fixed=floor_fixed)
+    return compare_modalities(aucs.reshape(2, -1), joint.reshape(size, size), floor=floor)
 
 
 def test_auc_of_each_reader(reader_data: Path, expected: dict) -> None:
     for name in ("vandyke", "franken"):
         found = analyse_file(reader_data / f"{name}.csv")
-        values = {f"{row['modality']}.{row['reader']}": row["auc"]["auc"] for row in found["individual_readers"]}
+        values = {f"{row['modality']}.{row['reader']}": row["auc"] for row in found["auc"]}
         assert values == pytest.approx(expected[name]["auc"], **CLOSE)
 
 
@@ -67,39 +68,48 @@ def test_fixed_reader_floor_is_an_option(reader_data: Path) -> None:
     """Franken has Cov2 < Cov3: Iowa's program and RJafroc print 0.57100, MRMCaov 0.54632 (their documentation)."""
     path = reader_data / "franken.csv"
     assert compared(path, "jackknife").fixed_readers.equality.p_value == pytest.approx(0.54632, abs=5e-6)
-    assert compared(path, "jackknife", floor_fixed=True).fixed_readers.equality.p_value == pytest.approx(
-        0.57100, abs=5e-6
-    )
+    assert compared(path, "jackknife", floor=True).fixed_readers.equality.p_value == pytest.approx(0.57100, abs=5e-6)
+
+
+def test_floor_changes_the_components_of_franken_only(reader_data: Path) -> None:
+    """RJafroc: Var(TR) = MS(TR) - V + Cov1 + 0, and Var(R) from it; Van Dyke has Cov2 > Cov3 and stays."""
+    plain, floored = (compared(reader_data / "franken.csv", "jackknife", floor).variances for floor in (False, True))
+    assert floored.modality_reader == pytest.approx(plain.ms_interaction - plain.variance + plain.cov1, rel=1e-12)
+    wanted = plain.ms_reader - floored.modality_reader - plain.variance + plain.cov2 - plain.cov1 + plain.cov3
+    assert floored.reader == pytest.approx(wanted / 2, rel=1e-12)
+    both = [compared(reader_data / "vandyke.csv", "jackknife", floor).variances for floor in (False, True)]
+    assert both[0] == both[1]
 
 
 def test_ai_against_nine_readers(reader_data: Path, expected: dict) -> None:
     """RJafroc gives readers minus AI; ours is AI minus readers."""
     found, wanted = analyse_file(reader_data / "nico_ai.csv", ai="AI", covariance="jackknife"), expected["nico_ai"]
     both, cases = wanted["1T-RRRC"], wanted["1T-RRFC"]
-    primary, fixed = found["primary"], found["fixed_cases"]
+    primary = found["ai_versus_readers"]
+    fixed = primary["fixed_cases"]
     assert found["sign"] == "AI minus readers"
-    assert found["auc"]["ai"]["auc"] == pytest.approx(both["fomCAD"], **CLOSE)
-    assert found["auc"]["readers"]["auc"] == pytest.approx(both["avgRadFom"], **CLOSE)
-    assert primary["estimate"] == pytest.approx(-both["avgDiffFom"], **CLOSE)
+    assert primary["ai"]["estimate"] == pytest.approx(both["fomCAD"], **CLOSE)
+    assert primary["readers"]["estimate"] == pytest.approx(both["avgRadFom"], **CLOSE)
+    assert primary["difference"] == pytest.approx(-both["avgDiffFom"], **CLOSE)
     assert [-primary["ci_high"], -primary["ci_low"]] == pytest.approx(both["CIAvgDiffFom"], **CLOSE)
     assert primary["statistic"] == pytest.approx(-both["Tstat"], **CLOSE)
     assert primary["df"] == pytest.approx(both["df"], **CLOSE)
-    assert primary["p_value"] == pytest.approx(both["pval"], abs=1e-12)
+    assert primary["p"] == pytest.approx(both["pval"], abs=1e-12)
     assert found["components"]["mean_square"] == pytest.approx(both["varR"], **CLOSE)
     assert found["components"]["variance"] == pytest.approx(both["varError"], **CLOSE)
     assert found["components"]["cov2"] == pytest.approx(both["cov2"], **CLOSE)
     assert fixed["statistic"] == pytest.approx(-cases["Tstat"], **CLOSE)
     assert fixed["df"] == cases["df"]
-    assert fixed["p_value"] == pytest.approx(cases["pval"], abs=1e-12)
+    assert fixed["p"] == pytest.approx(cases["pval"], abs=1e-12)
     assert [-fixed["ci_high"], -fixed["ci_low"]] == pytest.approx(cases["CIAvgDiffFom"], **CLOSE)
 
 
 def test_ai_against_nine_readers_with_delong(reader_data: Path) -> None:
     """Printed by MRMCaov with the AI replicated and by RJafroc: SE 0.0318676, df 867.340, p 0.319589."""
-    primary = analyse_file(reader_data / "nico_ai.csv", ai="AI")["primary"]
-    assert primary["standard_error"] == pytest.approx(0.0318676, abs=5e-8)
+    primary = analyse_file(reader_data / "nico_ai.csv", ai="AI")["ai_versus_readers"]
+    assert primary["se"] == pytest.approx(0.0318676, abs=5e-8)
     assert primary["df"] == pytest.approx(867.340, abs=5e-4)
-    assert primary["p_value"] == pytest.approx(0.319589, abs=5e-7)
+    assert primary["p"] == pytest.approx(0.319589, abs=5e-7)
 
 
 def test_one_treatment_equals_two_treatments_with_the_ai_replicated(reader_data: Path) -> None:
@@ -110,9 +120,9 @@ def test_one_treatment_equals_two_treatments_with_the_ai_replicated(reader_data:
     picks = np.concatenate([np.zeros(9, dtype=int), np.arange(1, 10)])
     covariance = joint[0][:, 0][np.ix_(picks, picks)]
     found = compare_modalities(aucs[0][picks].reshape(2, 9), covariance).random.differences[0]
-    one = analyse_file(reader_data / "nico_ai.csv", ai="AI")["primary"]
+    one = analyse_file(reader_data / "nico_ai.csv", ai="AI")["ai_versus_readers"]
     assert [found.estimate, found.standard_error, found.df] == pytest.approx(
-        [one["estimate"], one["standard_error"], one["df"]], rel=1e-9
+        [one["difference"], one["se"], one["df"]], rel=1e-9
     )
 
 

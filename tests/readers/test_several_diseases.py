@@ -7,7 +7,7 @@ import pytest
 
 from ultrafm.downstream.auc import auc_covariance
 from ultrafm.readers.covariance import joint_covariance, macro_average
-from ultrafm.readers.ratings import Crossed
+from ultrafm.readers.design import Crossed
 
 
 def disease(name: str, cases: range, seed: int, patients: int | None = None) -> Crossed:

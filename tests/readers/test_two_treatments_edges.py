@@ -71,6 +71,31 @@ def test_three_modalities_have_three_pairs() -> None:
     assert found.fixed_cases.equality.df2 == 2
 
 
+def test_three_modalities_by_loops() -> None:
+    """Mean squares and mean covariances written as sums over modalities i, k and readers j, l."""
+    generator = np.random.default_rng(9)
+    aucs, matrix = 0.8 + 0.05 * generator.normal(size=(3, 4)), positive(12, 9)
+    found, cells = compare_modalities(aucs, matrix), matrix.reshape(3, 4, 3, 4)
+    kinds: dict[tuple[bool, bool], list[float]] = {}
+    for i in range(3):
+        for j in range(4):
+            for k in range(3):
+                for m in range(4):
+                    kinds.setdefault((i == k, j == m), []).append(cells[i, j, k, m])
+    cov2, cov3 = np.mean(kinds[True, False]), np.mean(kinds[False, False])
+    parts = found.variances
+    assert [parts.variance, parts.cov1] == pytest.approx([np.mean(kinds[True, True]), np.mean(kinds[False, True])])
+    assert [parts.cov2, parts.cov3] == pytest.approx([cov2, cov3])
+    rows, columns, mean = aucs.mean(axis=1), aucs.mean(axis=0), aucs.mean()
+    between = sum(4 * (rows[i] - mean) ** 2 for i in range(3)) / 2
+    inner = sum((aucs[i, j] - rows[i] - columns[j] + mean) ** 2 for i in range(3) for j in range(4)) / 6
+    denominator = inner + 4 * max(cov2 - cov3, 0)
+    equality = found.random.equality
+    assert equality.statistic == pytest.approx(between / denominator)
+    assert equality.df2 == pytest.approx(6 * (denominator / inner) ** 2)
+    assert found.random.differences[1].standard_error == pytest.approx(np.sqrt(2 * denominator / 4))
+
+
 def test_identical_modalities_have_no_spread() -> None:
     aucs = np.array([[0.8, 0.9], [0.8, 0.9]])
     found = compare_modalities(aucs, np.full((4, 4), 1e-4))

@@ -15,6 +15,7 @@ from ultrafm import __version__
 from ultrafm.cli.curation import add_curation
 from ultrafm.cli.federation import add_federation
 from ultrafm.cli.manifests import add_manifests
+from ultrafm.cli.readers import add_readers
 from ultrafm.cli.weights import add_weights
 from ultrafm.errors import UltraFMError
 
@@ -75,21 +76,6 @@ def add_study(commands) -> None:
     study.set_defaults(run=run_study_command)
 
 
-def add_readers(commands) -> None:
-    """`ultrafm readers analyse`: multi-reader multi-case statistics of a ratings table."""
-    readers = commands.add_parser("readers", help="reader statistics").add_subparsers(required=True, metavar="ACTION")
-    analyse = readers.add_parser("analyse", help="analyse a ratings table")
-    analyse.add_argument("ratings", type=Path)
-    analyse.add_argument("--ai", help="name of the reader that is the AI; without it modalities are compared")
-    analyse.add_argument("--cluster", choices=("patient",), help="column whose cases belong together")
-    estimate = "how the covariance of AUROCs is estimated (default: delong)"
-    analyse.add_argument("--covariance", choices=("delong", "jackknife"), default="delong", help=estimate)
-    analyse.add_argument("--margin", type=float, help="non-inferiority margin in AUROC")
-    analyse.add_argument("--by", choices=("level",), help="also analyse the readers of each value of this column")
-    analyse.add_argument("--json", type=Path, help="write everything to this file")
-    analyse.set_defaults(run=run_readers_analyse)
-
-
 def run_study_command(options: argparse.Namespace) -> int:
     """Run the study and print where its report is."""
     from ultrafm.pipeline import plan_study, run_study
@@ -113,21 +99,6 @@ def tell_progress(line: str) -> None:
     if passing and not sys.stdout.isatty():
         return
     print(f"\r\033[K{line.rstrip()}" if sys.stdout.isatty() else line, end="" if passing else "\n", flush=True)
-
-
-def run_readers_analyse(options: argparse.Namespace) -> int:
-    """Analyse a ratings table, print the summary, write the JSON file."""
-    from ultrafm.files import write_json
-    from ultrafm.readers import analyse_file, summarise
-
-    result = analyse_file(
-        options.ratings, ai=options.ai, cluster=options.cluster, covariance=options.covariance, margin=options.margin,
-        by=options.by,
-    )  # fmt: skip
-    print(summarise(result))
-    if options.json:
-        write_json(options.json, result)
-    return 0
 
 
 def run_doctor(options: argparse.Namespace) -> int:

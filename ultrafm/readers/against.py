@@ -1,4 +1,4 @@
-"""The analysis of AI against readers: primary endpoint, diseases, levels and single readers in one dictionary."""
+"""The analysis of AI against readers: primary test, diseases, levels and single readers in one dictionary."""
 
 from __future__ import annotations
 
@@ -7,105 +7,109 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ultrafm.errors import UltraFMError
-from ultrafm.readers.covariance import joint_covariance, macro_average
+from ultrafm.readers.claims import EVERYONE, closed_order, equivalence, judge
+from ultrafm.readers.comparison import Pairs, compare, own_cases
+from ultrafm.readers.design import CROSSED
 from ultrafm.readers.inference import Inference, holm, non_inferiority
-from ultrafm.readers.levels import LevelResult, by_level, every_reader, few_readers, one_auc
-from ultrafm.readers.one_treatment import AgainstReaders, ai_versus_readers, mean_auc
-from ultrafm.readers.ratings import Crossed, cross, find_ai, level_order, natural_order
-from ultrafm.readers.tables import auc_entry, common_warnings, counts, endpoint, reader_facts
+from ultrafm.readers.levels import LevelResult, ReaderResult, by_level, every_reader, few_readers
+from ultrafm.readers.names import level_order
+from ultrafm.readers.one_treatment import AgainstReaders, one_auc
+from ultrafm.readers.ratings import find_ai, reader_values
+from ultrafm.readers.study import Options, Study, prepare
+from ultrafm.readers.tables import (
+    common_warnings,
+    counts,
+    endpoint_words,
+    negative_warnings,
+    reader_facts,
+    test_entry,
+    value_entry,
+    value_row,
+    values_key,
+)
 
 MODEL = (
     "one-treatment Obuchowski-Rockette on the differences AI minus reader, random readers and random cases, "
     "Hillis degrees of freedom"
 )
+KEYS = {"random_readers_random_cases": "random", "fixed_readers": "fixed_readers", "fixed_cases": "fixed_cases"}
 
 
-def against_readers(
-    table: pd.DataFrame,
-    ai: str,
-    cluster: str | None,
-    covariance: str,
-    margin: float | None,
-    by: str | None,
-    confidence: float,
-    source: str,
-) -> dict[str, Any]:
-    """AI against all other readers of a checked table; see `analyse` for the arguments. Raises UltraFMError."""
-    curves = [find_ai(table, ai, source), *_reader_curves(table, ai, source)]
-    diseases = cross(table, curves, cluster, source)
-    all_aucs, joint = joint_covariance(diseases, covariance)
-    aucs, spread = macro_average(all_aucs, joint)
-    primary = ai_versus_readers(aucs, spread, confidence)
-    readers = [reader for reader, _ in curves[1:]]
-    groups = _groups(table, readers, by)
-    levels = by_level(aucs, spread, groups, margin, confidence) if by else []
-    warned = [few_readers("the study", len(readers)), *(level.warning for level in levels), _negative(primary)]
+def against_readers(table: pd.DataFrame, readers: Sequence[tuple[str, str]], options: Options) -> dict[str, Any]:
+    """AI against readers of one modality, given as (reader, modality). Raises UltraFMError."""
+    study = prepare(table, [find_ai(table, options.ai, options.source), *_in_order(table, readers)], options, True)
+    names = [reader for reader, _ in study.curves[1:]]
+    pairs = own_cases(study, options)
+    primary, mean = compare(study, pairs, np.arange(1, len(study.curves)), options)
+    values = [one_auc(study.mean, study.spread, place, options.confidence) for place in range(len(study.curves))]
+    groups = reader_values(table, options.by) if options.by else {}
+    levels = by_level(study, pairs, [groups[name] for name in names], options) if options.by else []
+    differences = {EVERYONE: primary.random} | {level.level: level.against.random for level in levels}
+    warned = [few_readers("the study", len(names)), *(level.warning for level in levels)]
     return {
         "kind": "ai_versus_readers",
         "sign": "AI minus readers",
-        "model": MODEL if len(readers) > 1 else primary.random.model,
-        "endpoint": endpoint(diseases),
-        "ai": ai,
-        "counts": counts(diseases, 1, len(readers), cluster),
-        "auc": {
-            "ai": auc_entry(one_auc(aucs, spread, 0, confidence)),
-            "readers": auc_entry(mean_auc(aucs[1:], spread[1:, 1:], confidence)),
-        },
-        "primary": primary.random,
+        "model": _model(study, primary, options),
+        "endpoint": endpoint_words(study, options),
+        "ai": options.ai,
+        "design": study.design.name,
+        "divided": study.design.divided,
+        "counts": counts(study, 1, len(names), options.cluster),
+        values_key(options): [value_row(study, place, options) for place in range(len(study.curves))],
         "components": primary.components,
-        "fixed_readers": primary.fixed_readers,
-        "fixed_cases": primary.fixed_cases,
-        "non_inferiority": None if margin is None else non_inferiority(primary.random, margin),
-        "diseases": _each_disease(diseases, all_aucs, joint, margin, confidence),
-        "by": by,
-        "levels": [_level_entry(level) for level in levels],
-        "individual_readers": _each_reader(table, readers, aucs, spread, diseases, (all_aucs, joint), confidence),
-        "warnings": [text for text in warned if text] + common_warnings(table, cluster, [ai, *readers], aucs),
+        "ai_versus_readers": against_entry(primary, values[0], mean, study.curves[1][1]),
+        **_margins(primary.random, options),
+        "claims": judge(options.claims, differences),
+        "diseases": _each_disease(study, pairs, options),
+        "by": options.by,
+        "levels": {level.level: _level_entry(level, values, study, options) for level in levels},
+        "individual_readers": _each_reader(table, study, every_reader(study, pairs, options), options),
+        "warnings": [text for text in warned if text]
+        + negative_warnings(primary.components)
+        + common_warnings(table, study, options, [options.ai, *names]),
     }
 
 
-def _reader_curves(table: pd.DataFrame, ai: str, source: str) -> list[tuple[str, str]]:
-    """Reader and modality of everyone but the AI, by level and name; UltraFMError unless in one modality."""
-    others = table[table["reader"] != ai]
-    modalities = natural_order(others["modality"])
-    if len(modalities) != 1:
-        found = f"the modalities {', '.join(modalities)}" if modalities else f"no reader but {ai!r}"
-        raise UltraFMError(f"{source}, readers", found, "readers of one modality", "keep the rows of one modality")
-    readers = natural_order(others["reader"])
-    if "level" in others:
-        levels = others.drop_duplicates("reader").set_index("reader")["level"]
-        order = {level: place for place, level in enumerate(level_order(levels))}
-        readers.sort(key=lambda reader: order[levels[reader]])
-    return [(reader, modalities[0]) for reader in readers]
+def against_entry(found: AgainstReaders, ai: Inference, readers: Inference, modality: str) -> dict[str, Any]:
+    """The primary test with its names, the two values, and the three models below."""
+    ends = {"modality": modality, "ai": value_entry(ai), "readers": value_entry(readers)}
+    return test_entry(found.random) | ends | {key: test_entry(getattr(found, name)) for key, name in KEYS.items()}
 
 
-def _groups(table: pd.DataFrame, readers: Sequence[str], by: str | None) -> list[str]:
-    """Each reader's group."""
-    if by is None:
-        return []
-    first = table.drop_duplicates("reader").set_index("reader")[by]
-    return [str(first[reader]) for reader in readers]
+def _in_order(table: pd.DataFrame, readers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The readers by level and name. UltraFMError when there are none."""
+    if not readers:
+        raise UltraFMError("readers", "no reader but the AI", "at least one other reader", "add their ratings")
+    if "level" not in table:
+        return list(readers)
+    levels = reader_values(table, "level")
+    order = {level: place for place, level in enumerate(level_order(list(levels.values())))}
+    return sorted(readers, key=lambda curve: order[levels[curve[0]]])
 
 
-def _negative(found: AgainstReaders) -> str | None:
-    """A note when the covariance between readers came out negative."""
-    if found.components.cov2 is None or found.components.cov2 >= 0:
-        return None
-    return "the covariance between the readers' differences is negative and was counted as zero (Cov2)"
+def _margins(found: Inference, options: Options) -> dict[str, Any]:
+    """Non-inferiority, the closed order, and equivalence, where a margin was stated."""
+    margin, band = options.margin, options.equivalence
+    return {
+        "non_inferiority": None if margin is None else non_inferiority(found, margin),
+        "closed_order": None if margin is None else closed_order(found, margin),
+        "equivalence": None if band is None else equivalence(found, band),
+    }
 
 
-def _each_disease(
-    diseases: Sequence[Crossed],
-    aucs: NDArray[np.float64],
-    joint: NDArray[np.float64],
-    margin: float | None,
-    confidence: float,
-) -> list[dict[str, Any]]:
+def _model(study: Study, primary: AgainstReaders, options: Options) -> str:
+    """The model of the primary test in words."""
+    if primary.readers == 1 or study.u_statistics(options):
+        return primary.random.model
+    return MODEL if study.design.name == CROSSED else f"{MODEL}, each reader on the cases that she rated"
+
+
+def _each_disease(study: Study, pairs: Pairs | None, options: Options) -> list[dict[str, Any]]:
     """The same comparison inside each disease, secondary, Holm over diseases."""
-    found = [ai_versus_readers(aucs[i], joint[i, :, i, :], confidence) for i in range(len(diseases))]
+    values, joint, everyone = study.values, study.joint, np.arange(1, len(study.curves))
+    found, means = zip(*(compare(study, pairs, everyone, options, i) for i in range(len(study.diseases))), strict=True)
     adjusted = holm([result.random.p_value for result in found])
     return [
         {
@@ -114,23 +118,23 @@ def _each_disease(
             "diseased": int(disease.truth.sum()),
             "healthy": int((~disease.truth).sum()),
             "units": len(set(disease.units)),
-            "auc_ai": auc_entry(one_auc(aucs[i], joint[i, :, i, :], 0, confidence)),
-            "auc_readers": auc_entry(mean_auc(aucs[i, 1:], joint[i, 1:, i, 1:], confidence)),
-            "difference": found[i].random,
+            "ai": value_entry(one_auc(values[i], joint[i, :, i, :], 0, options.confidence)),
+            "readers": value_entry(means[i]),
+            "difference": test_entry(found[i].random),
             "p_holm": adjusted[i],
-            "non_inferiority": None if margin is None else non_inferiority(found[i].random, margin),
+            "non_inferiority": None if options.margin is None else non_inferiority(found[i].random, options.margin),
         }
-        for i, disease in enumerate(diseases)
+        for i, disease in enumerate(study.diseases)
     ]
 
 
-def _level_entry(level: LevelResult) -> dict[str, Any]:
+def _level_entry(level: LevelResult, values: Sequence[Inference], study: Study, options: Options) -> dict[str, Any]:
     """One level as it stands in the result."""
     return {
         "level": level.level,
         "readers": level.against.readers,
-        "auc_readers": auc_entry(level.auc_readers),
-        "difference": level.against.random,
+        values_key(options): [value_row(study, place, options) for place in level.members],
+        "ai_versus_readers": against_entry(level.against, values[0], level.auc_readers, ""),
         "components": level.against.components,
         "p_holm": level.p_holm,
         "non_inferiority": level.non_inferiority,
@@ -139,24 +143,19 @@ def _level_entry(level: LevelResult) -> dict[str, Any]:
 
 
 def _each_reader(
-    table: pd.DataFrame,
-    readers: Sequence[str],
-    aucs: NDArray[np.float64],
-    spread: NDArray[np.float64],
-    diseases: Sequence[Crossed],
-    whole: tuple[NDArray[np.float64], NDArray[np.float64]],
-    confidence: float,
+    table: pd.DataFrame, study: Study, results: Sequence[ReaderResult], options: Options
 ) -> list[dict[str, Any]]:
-    """Every reader alone, with the AUROC of each disease; Holm over readers."""
-    results = every_reader(aucs, spread, confidence)
-    entries = []
-    for place, (reader, result) in enumerate(zip(readers, results, strict=True), start=1):
-        single = [one_auc(whole[0][i], whole[1][i, :, i, :], place, confidence) for i in range(len(diseases))]
-        entry = reader_facts(table, reader) | {"auc": auc_entry(result.auc), "difference": result.difference}
-        entries.append(entry | {"p_holm": result.p_holm, "diseases": _named(diseases, single)})
+    """Every reader alone, with the value for each disease; Holm over readers."""
+    entries, known = [], reader_facts(table)
+    for place, result in enumerate(results, start=1):
+        single = [
+            {"disease": disease.disease}
+            | value_entry(one_auc(study.values[i], study.joint[i, :, i, :], place, options.confidence))
+            for i, disease in enumerate(study.diseases)
+        ]
+        reader, modality = study.curves[place]
+        facts = known[reader] | {"modality": modality, "value": value_entry(result.auc)}
+        entries.append(
+            facts | {"difference": test_entry(result.difference), "p_holm": result.p_holm, "diseases": single}
+        )
     return entries
-
-
-def _named(diseases: Sequence[Crossed], single: Sequence[Inference]) -> list[dict[str, Any]]:
-    """AUROC entries with the names of their diseases."""
-    return [{"disease": disease.disease} | auc_entry(one) for disease, one in zip(diseases, single, strict=True)]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,71 +16,132 @@ import ultrafm
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.files import write_json
 from ultrafm.readers.against import against_readers
-from ultrafm.readers.covariance import check_covariance, describe_covariance
+from ultrafm.readers.covariance import describe_covariance
+from ultrafm.readers.endpoints import Endpoint
 from ultrafm.readers.modalities import between_modalities
-from ultrafm.readers.ratings import AI_NAME, check_ratings, load_ratings
+from ultrafm.readers.names import natural_order
+from ultrafm.readers.plan import CONFIDENCE, Plan, check_plan, options_of
+from ultrafm.readers.ratings import AI_NAME, check_ratings, find_ai, load_ratings
+from ultrafm.readers.reading_time import reading_time
+from ultrafm.readers.sentences import conclusion
+from ultrafm.readers.study import Options, reader_modalities
 
-CONFIDENCE = 0.95
+UNAIDED = "unaided"
+FROM_MODALITIES = ("sign", "modalities", "tests", "reader_differences")
 
 
-def analyse_file(
-    path: Path,
-    ai: str | None = None,
-    cluster: str | None = None,
-    covariance: str = "delong",
-    margin: float | None = None,
-    by: str | None = None,
-    json_out: Path | None = None,
-) -> dict[str, Any]:
+def analyse_file(path: Path, json_out: Path | None = None, **plan: Any) -> dict[str, Any]:
     """`analyse` for a ratings CSV; writes the result as JSON to `json_out` where given. Raises UltraFMError."""
-    found = analyse(load_ratings(path), ai, cluster, covariance, margin, by, source=Path(path).name)
+    found = analyse_checked(load_ratings(path), Plan(**plan), Path(path).name)
     if json_out is not None:
         write_json(Path(json_out), found)
     return found
 
 
-def analyse(
-    ratings: pd.DataFrame,
-    ai: str | None = None,
-    cluster: str | None = None,
-    covariance: str = "delong",
-    margin: float | None = None,
-    by: str | None = None,
-    source: str = "ratings",
-) -> dict[str, Any]:
-    """Multi-reader multi-case analysis of a ratings table.
+def analyse(ratings: pd.DataFrame, ai: str | None = None, source: str = "ratings", **plan: Any) -> dict[str, Any]:
+    """Multi-reader multi-case analysis of a ratings table; the other keywords are the fields of `Plan`.
 
-    ai: name of the reader that is the AI; it is compared with all others (AI minus readers). Without it the
-    modalities are compared (earlier minus later in order of name), or, if there is one only, its mean AUROC is given.
-    cluster: column that binds cases together (patient). covariance: "delong" (clustered: Obuchowski 1997) or
-    "jackknife". margin: non-inferiority margin on AI minus readers, 0..1, tested one-sided. by: column of the readers
-    (level) for secondary results. With several diseases the endpoint is the unweighted mean of their AUROCs. The
-    dictionary holds None where something is not estimable, with the reason beside it. Raises UltraFMError for
-    anything in the table or the options that does not fit.
+    With several diseases the endpoint is averaged over them. None stands where something is not estimable, with the
+    reason beside it. Raises UltraFMError for anything in the table or the plan that does not fit.
     """
-    check_covariance(covariance)
-    _check_margin(margin, ai)
-    table = check_ratings(ratings, source)
-    if by is not None:
-        check_groups(table, by, ai, source)
-    if ai is None:
-        found = between_modalities(table, cluster, covariance, by, CONFIDENCE, source)
-        if AI_NAME in set(table["reader"]):
-            counted = f"reader {AI_NAME!r} counts as one of the readers; --ai {AI_NAME} compares it with them"
-            found["warnings"].append(counted)
-    else:
-        found = against_readers(table, ai, cluster, covariance, margin, by, CONFIDENCE, source)
+    return analyse_checked(check_ratings(ratings, source), Plan(ai, **plan), source)
+
+
+def analyse_checked(table: pd.DataFrame, plan: Plan, source: str = "ratings") -> dict[str, Any]:
+    """`analyse` for a table that `check_ratings` or `load_ratings` returned. Raises UltraFMError."""
+    check_plan(plan)
+    if plan.by is not None:
+        check_groups(table, plan.by, plan.ai, source)
+    options = options_of(plan, source)
+    found = _analysed(table, options)
+    if plan.endpoint.kind == "auc" and plan.endpoint.threshold is not None:
+        from ultrafm.readers.points import at_threshold  # brings SciPy's distributions, which are slow to import
+
+        found |= at_threshold(table, options, found["design"])
+    if plan.endpoint.kind == "auc" and "diagnosis" in table:
+        found["final_diagnosis"] = _final_diagnosis(table, options)
+    found["reading_time"] = reading_time(table, plan.ai, plan.by, CONFIDENCE)
+    whole = plain(_head(table, plan, found, source) | found)
+    return whole | {"conclusion": conclusion(whole), "versions": dict(versions())}
+
+
+def _head(table: pd.DataFrame, plan: Plan, found: dict[str, Any], source: str) -> dict[str, Any]:
+    """What was analysed and how, first in the result."""
     head = {
         "source": source,
         "kind": found.pop("kind"),
-        "covariance": describe_covariance(covariance, cluster),
-        "cluster": cluster,
+        "design": found.pop("design"),
+        "covariance": plan.covariance,
+        "covariance_name": describe_covariance(plan.covariance, plan.cluster, plan.endpoint),
+        "cluster": plan.cluster,
+        "endpoint_kind": plan.endpoint.kind,
         "confidence": CONFIDENCE,
         "alpha": round(1 - CONFIDENCE, 12),
         "sidedness": "two-sided",
-        "readers": who_reads(table, ai),
+        "readers": who_reads(table, plan.ai),
     }
-    return plain(head | found | {"versions": versions()})
+    drawn = {"seed": plan.seed, "replicates": plan.replicates} if plan.covariance == "bootstrap" else {}
+    return head | drawn
+
+
+def _final_diagnosis(table: pd.DataFrame, options: Options) -> dict[str, Any]:
+    """The second endpoint, accuracy of the final diagnosis: the same tests."""
+    sampling = replace(options.sampling, method="delong")
+    second = replace(options, endpoint=Endpoint("diagnosis"), sampling=sampling, claims=())
+    found = _analysed(table, second)
+    kept = ("endpoint", "sign", "values", "modalities", "ai_versus_readers", "tests", "components", "warnings")
+    about = {"covariance_name": describe_covariance("delong", options.cluster, second.endpoint)}
+    return about | {name: found[name] for name in kept if name in found}
+
+
+def _analysed(table: pd.DataFrame, options: Options) -> dict[str, Any]:
+    """AI against readers, modalities of the readers, or both in one."""
+    if options.ai is not None:
+        find_ai(table, options.ai, options.source)
+    curves = reader_modalities(table, options.ai)
+    if options.ai is None:
+        _check_lonely_ai(curves, options.source)
+        found = between_modalities(table, curves, options)
+        if AI_NAME in {reader for reader, _ in curves}:
+            counted = f"reader {AI_NAME!r} counts as one of the readers; --ai {AI_NAME} compares it with them"
+            found["warnings"].append(counted)
+        return found
+    modalities = natural_order(modality for _, modality in curves)
+    if len(modalities) < 2:
+        return against_readers(table, curves, options)
+    return _both(table, curves, modalities, options)
+
+
+def _both(
+    table: pd.DataFrame, curves: Sequence[tuple[str, str]], modalities: Sequence[str], options: Options
+) -> dict[str, Any]:
+    """The AI against each modality of the readers, and the modalities against each other."""
+    main = UNAIDED if UNAIDED in modalities else modalities[0]
+    against = {name: against_readers(table, [one for one in curves if one[1] == name], options) for name in modalities}
+    between = between_modalities(table, curves, options)
+    found = against[main]
+    found["ai_versus_readers"]["by_modality"] = {name: dict(one["ai_versus_readers"]) for name, one in against.items()}
+    found["ai_components"], found["components"] = found["components"], between["components"]
+    found |= {name: between[name] for name in FROM_MODALITIES}
+    key = "auc" if "auc" in found else "values"
+    found[key] = found[key][:1] + between[key]
+    for level, entry in found["levels"].items():
+        other = between["levels"][level]
+        entry |= {name: other[name] for name in (key, "modalities", "tests") if name in other}
+    told = [text for one in (*against.values(), between) for text in one["warnings"]]
+    found["sign"] = f"AI minus readers; {between['sign']}"
+    found["warnings"] = list(dict.fromkeys(told))
+    found["design"], found["divided"] = between["design"], between["divided"]
+    found["counts"] |= {name: between["counts"][name] for name in ("modalities", "readers", "missing_readings")}
+    return found
+
+
+def _check_lonely_ai(curves: Sequence[tuple[str, str]], source: str) -> None:
+    """UltraFMError when a reader called AI, alone in its modality, was not named as the AI."""
+    own = {modality for reader, modality in curves if reader == AI_NAME}
+    if own and len(curves) > len(own) and own.isdisjoint(modality for reader, modality in curves if reader != AI_NAME):
+        found = f"reader {AI_NAME!r} alone in modality {min(own)!r}"
+        raise UltraFMError(f"{source}, readers", found, "readers in every modality", f"name it with --ai {AI_NAME}")
 
 
 def check_groups(table: pd.DataFrame, by: str, ai: str | None, source: str) -> None:
@@ -85,10 +149,10 @@ def check_groups(table: pd.DataFrame, by: str, ai: str | None, source: str) -> N
     if by not in table.columns:
         known = [str(name) for name in table.columns]
         raise UltraFMError(f"{source}, --by", repr(by) + nearest(by, known), f"one of the columns {', '.join(known)}")
-    readers = table[table["reader"] != ai]
-    for reader, values in readers.groupby("reader")[by]:
-        if values.nunique(dropna=False) != 1 or str(values.iloc[0]) in ("", "nan"):
-            found = f"reader {reader!r} with {values.nunique(dropna=False)} values, the first {values.iloc[0]!r}"
+    pairs = table.loc[(table["reader"] != ai).to_numpy(), ["reader", by]].drop_duplicates()
+    for reader, values in pairs.groupby("reader", observed=True)[by]:
+        if len(values) != 1 or str(values.iloc[0]) in ("", "nan"):
+            found = f"reader {reader!r} with {len(values)} values, the first {values.iloc[0]!r}"
             raise UltraFMError(f"{source}, column {by!r}", found, f"one {by} for each reader")
 
 
@@ -96,12 +160,13 @@ def who_reads(table: pd.DataFrame, ai: str | None) -> str | None:
     """ "simulated" when any reader's rows say so, "real" when all say not, None when the table does not say."""
     if "simulated" not in table:
         return None
-    words = set(table.loc[table["reader"] != ai, "simulated"].str.lower())
+    words = {str(word).lower() for word in table.loc[(table["reader"] != ai).to_numpy(), "simulated"].unique()}
     if "yes" in words:
         return "simulated"
     return "real" if words == {"no"} else None
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of what computed the result."""
     names = ("numpy", "scipy", "pandas")
@@ -121,15 +186,3 @@ def plain(value: Any) -> Any:
     if hasattr(value, "item"):
         value = value.item()
     return None if isinstance(value, float) and value != value else value
-
-
-def _check_margin(margin: float | None, ai: str | None) -> None:
-    """UltraFMError for a margin that is not in 0..1 or has nothing to compare."""
-    if margin is None:
-        return
-    if ai is None:
-        raise UltraFMError(
-            "--margin", f"{margin} without an AI", "--ai NAME as well", "non-inferiority is AI minus readers"
-        )
-    if not 0 < margin < 1:
-        raise UltraFMError("--margin", f"{margin}", "a difference of AUROCs above 0 and below 1, such as 0.05")

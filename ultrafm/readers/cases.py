@@ -1,4 +1,4 @@
-"""From the predictions of the diagnosis step to the cases of a reader study, and from its result to records."""
+"""From the predictions of the diagnosis step to the cases of a reader study."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from ultrafm.errors import NothingToDo, UltraFMError, nearest
-from ultrafm.reporting.records import record
 
 PREDICTIONS = ("task", "method", "encoder", "image_id", "patient", "truth", "score")
-SECTION, FOLD, AVERAGE = "reader_study", "out_of_sample", "macro average"
 
 
 @dataclass(frozen=True)
@@ -85,37 +82,6 @@ def study_cases(
     return StudyCases(cases, images, tuple(dropped))
 
 
-def study_records(found: Mapping[str, Any], study: StudyCases, method: str) -> list[dict[str, Any]]:
-    """Records of an analysis of AI against readers: AUROCs, differences AI minus readers, p values, levels, readers.
-
-    found: what `analyse` returned; method: the AI's name in the records, such as "linear_probe/federated".
-    """
-    overall = {"task": AVERAGE, "images": study.overall_images(), **_numbers(found["counts"])}
-    made = [
-        _auc_record(found, overall, method, "all", found["auc"]["ai"]),
-        _auc_record(found, overall, "readers", "all", found["auc"]["readers"]),
-        *_difference_records(found, overall, method, "all", found["primary"], None, found["non_inferiority"]),
-    ]
-    for entry in found["levels"]:
-        made.append(_auc_record(found, overall, "readers", entry["level"], entry["auc_readers"]))
-        made += _difference_records(
-            found, overall, method, entry["level"], entry["difference"], entry["p_holm"], entry["non_inferiority"]
-        )
-    for entry in found["individual_readers"]:
-        made.append(_auc_record(found, overall, "one reader", entry["reader"], entry["auc"]))
-        alone = overall | {"comparator": "one reader"}
-        made += _difference_records(found, alone, method, entry["reader"], entry["difference"], entry["p_holm"], None)
-    for entry in found["diseases"]:
-        about = {"task": entry["disease"], "images": study.images[entry["disease"]]}
-        about |= {"n": entry["cases"], "n_patients": entry["units"] if found["cluster"] else None}
-        made.append(_auc_record(found, about, method, "all", entry["auc_ai"]))
-        made.append(_auc_record(found, about, "readers", "all", entry["auc_readers"]))
-        made += _difference_records(
-            found, about, method, "all", entry["difference"], entry["p_holm"], entry["non_inferiority"]
-        )
-    return made
-
-
 def _chosen(predictions: pd.DataFrame, encoder: str, method: str) -> pd.DataFrame:
     """Rows of one encoder and method, with the optional columns site and difficulty."""
     missing = [name for name in PREDICTIONS if name not in predictions]
@@ -149,55 +115,3 @@ def _too_few(rows: pd.DataFrame) -> str | None:
     if min(patients.values()) >= 2:
         return None
     return f"{patients[1]} diseased and {patients[0]} healthy patients out of sample, and each class needs two"
-
-
-def _numbers(counts: Mapping[str, Any]) -> dict[str, int | None]:
-    """Cases and patients as a record names them."""
-    return {"n": counts["cases"], "n_patients": counts["clusters"]}
-
-
-def _interval_words(found: Mapping[str, Any], model: str) -> str:
-    """How an interval was made."""
-    return f"{found['confidence']:.0%}, {model}, {found['covariance']}"
-
-
-def _auc_record(
-    found: Mapping[str, Any], about: Mapping[str, Any], method: str, level: str, entry: Mapping[str, Any]
-) -> dict[str, Any]:
-    """One AUROC."""
-    return record(
-        section=SECTION,
-        metric="auroc",
-        method=method,
-        fold=FOLD,
-        level=level,
-        estimate=entry["auc"],
-        ci_low=entry["ci_low"],
-        ci_high=entry["ci_high"],
-        ci_method=_interval_words(found, entry["model"]),
-        unit="AUROC",
-        readers=found["readers"],
-        **about,
-    )
-
-
-def _difference_records(
-    found: Mapping[str, Any],
-    about: Mapping[str, Any],
-    method: str,
-    level: str,
-    difference: Mapping[str, Any],
-    p_holm: float | None,
-    test: Mapping[str, Any] | None,
-) -> list[dict[str, Any]]:
-    """AI minus readers with its interval, and its p values as numbers of their own."""
-    words = {"section": SECTION, "method": method, "comparator": "readers", "fold": FOLD, "level": level}
-    words |= {"readers": found["readers"], **about}
-    interval = {name: difference[name] for name in ("ci_low", "ci_high")}
-    how = _interval_words(found, difference["model"])
-    made = [record(metric="auroc", estimate=difference["estimate"], ci_method=how, unit="AUROC", **interval, **words)]
-    p_values = {"p two-sided": difference["p_value"], "p two-sided, Holm": p_holm}
-    if test is not None:
-        p_values[f"p of non-inferiority, one-sided, margin {test['margin']}"] = test["p_value"]
-    named = [(name, value) for name, value in p_values.items() if value is not None]
-    return made + [record(metric=name, estimate=value, unit="probability", **words) for name, value in named]

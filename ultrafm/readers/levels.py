@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ultrafm.readers.comparison import Pairs, compare
 from ultrafm.readers.inference import Inference, NonInferiority, holm, infer, non_inferiority
-from ultrafm.readers.one_treatment import FIXED_READERS, AgainstReaders, ai_versus_readers, clipped, mean_auc
-from ultrafm.readers.ratings import level_order
+from ultrafm.readers.names import level_order
+from ultrafm.readers.one_treatment import FIXED_READERS, AgainstReaders, one_auc
+from ultrafm.readers.study import Options, Study
 
 FEW_READERS = 5
 
@@ -25,6 +27,7 @@ class LevelResult:
     non_inferiority: NonInferiority | None
     p_holm: float | None
     warning: str | None
+    members: NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -36,49 +39,38 @@ class ReaderResult:
     p_holm: float | None
 
 
-def by_level(
-    aucs: NDArray[np.float64],
-    covariance: NDArray[np.float64],
-    levels: Sequence[str],
-    margin: float | None = None,
-    confidence: float = 0.95,
-) -> list[LevelResult]:
-    """The AI (first AUROC) against the readers of each level, levels in order of experience.
+def by_level(study: Study, pairs: Pairs | None, levels: Sequence[str], options: Options) -> list[LevelResult]:
+    """The AI (first curve) against the readers of each level, levels in order of experience.
 
-    aucs: (1 + J,); covariance: (1 + J, 1 + J); levels: the J readers' levels. A level of fewer than five readers
-    carries a warning: with three readers the test rejects 6 to 8% at a nominal 5%, with two 10 to 12%.
+    levels: the J readers' levels. A level of fewer than five readers carries a warning: with three readers the test
+    rejects 6 to 8% at a nominal 5%, with two 10 to 12%.
     """
     found = []
     for level in level_order(levels):
         members = np.array([place for place, name in enumerate(levels) if name == level]) + 1
-        against, mean = _against(aucs, covariance, members, confidence)
-        test = None if margin is None else non_inferiority(against.random, margin)
-        found.append(LevelResult(level, mean, against, test, None, few_readers(f"level {level}", members.size)))
+        against, mean = compare(study, pairs, members, options)
+        test = None if options.margin is None else non_inferiority(against.random, options.margin)
+        found.append(
+            LevelResult(level, mean, against, test, None, few_readers(f"level {level}", members.size), members)
+        )
     adjusted = holm([result.against.random.p_value for result in found])
     return [replace(result, p_holm=value) for result, value in zip(found, adjusted, strict=True)]
 
 
-def every_reader(
-    aucs: NDArray[np.float64], covariance: NDArray[np.float64], confidence: float = 0.95
-) -> list[ReaderResult]:
-    """Each of the J readers alone, fixed: interval of the AUROC, and the AI (first AUROC) minus this reader.
+def every_reader(study: Study, pairs: Pairs | None, options: Options) -> list[ReaderResult]:
+    """Each of the J readers alone, fixed: interval of the value, and the AI (first curve) minus this reader.
 
     With one disease and DeLong's covariance the test is DeLong's test of two curves.
     """
-    found = []
-    for place in range(1, aucs.size):
+    values, covariance, found = study.mean, study.spread, []
+    for place in range(1, values.size):
         variance = covariance[0, 0] + covariance[place, place] - 2 * covariance[0, place]
-        difference = infer(FIXED_READERS, aucs[0] - aucs[place], float(variance), None, confidence)
-        found.append(ReaderResult(one_auc(aucs, covariance, place, confidence), difference, None))
+        difference = infer(FIXED_READERS, values[0] - values[place], float(variance), None, options.confidence)
+        if pairs is not None:
+            difference = compare(study, pairs, np.array([place]), options)[0].fixed_readers
+        found.append(ReaderResult(one_auc(values, covariance, place, options.confidence), difference, None))
     adjusted = holm([result.difference.p_value for result in found])
     return [replace(result, p_holm=value) for result, value in zip(found, adjusted, strict=True)]
-
-
-def one_auc(
-    aucs: NDArray[np.float64], covariance: NDArray[np.float64], place: int, confidence: float = 0.95
-) -> Inference:
-    """One curve's AUROC with a normal interval, clipped to 0..1; no interval where it is 1 and its variance 0."""
-    return clipped(infer(FIXED_READERS, float(aucs[place]), float(covariance[place, place]), None, confidence))
 
 
 def few_readers(group: str, readers: int) -> str | None:
@@ -89,12 +81,3 @@ def few_readers(group: str, readers: int) -> str | None:
         return f"{group} has one reader: the result holds for this reader only, not for readers of this kind"
     few = f"{group} has {readers} readers, fewer than {FEW_READERS}"
     return f"{few}: its test rejects too often and its interval is too short"
-
-
-def _against(
-    aucs: NDArray[np.float64], covariance: NDArray[np.float64], members: NDArray[np.intp], confidence: float
-) -> tuple[AgainstReaders, Inference]:
-    """The AI against some of the readers, and these readers' mean AUROC."""
-    chosen = np.concatenate([[0], members])
-    inner = mean_auc(aucs[members], covariance[np.ix_(members, members)], confidence)
-    return ai_versus_readers(aucs[chosen], covariance[np.ix_(chosen, chosen)], confidence), inner

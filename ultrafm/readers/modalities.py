@@ -1,114 +1,214 @@
-"""The analysis of modalities read by the same readers: equality, pairwise differences, levels, single readers."""
+"""The analysis of modalities read by the readers: equality, pairwise differences, levels, single readers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations, product
+from dataclasses import asdict
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ultrafm.readers.covariance import joint_covariance, macro_average
-from ultrafm.readers.inference import Inference, holm
-from ultrafm.readers.levels import few_readers, one_auc
-from ultrafm.readers.one_treatment import mean_auc
-from ultrafm.readers.ratings import cross, level_order, natural_order
-from ultrafm.readers.tables import auc_entry, common_warnings, counts, endpoint, reader_facts
-from ultrafm.readers.two_treatments import Model, compare_modalities
+from ultrafm.readers.design import INCOMPLETE, Curve
+from ultrafm.readers.inference import holm
+from ultrafm.readers.levels import few_readers
+from ultrafm.readers.names import level_order, natural_order
+from ultrafm.readers.nested import compare_nested
+from ultrafm.readers.one_treatment import mean_auc, one_auc
+from ultrafm.readers.ratings import reader_values
+from ultrafm.readers.study import Options, Study, prepare
+from ultrafm.readers.tables import (
+    common_warnings,
+    counts,
+    endpoint_words,
+    negative_warnings,
+    reader_facts,
+    test_entry,
+    value_entry,
+    value_row,
+    values_key,
+)
+from ultrafm.readers.two_treatments import Comparison, Equality, Model, compare_modalities
+from ultrafm.readers.ustatistics import USTATISTICS, kernel, one_kernel, two_kernels
 
 MODEL = "Obuchowski-Rockette, random readers and random cases, Hillis degrees of freedom"
+SIGN = "earlier modality minus later modality, in order of name"
+KEYS = {"random_readers_random_cases": "random", "fixed_readers": "fixed_readers", "fixed_cases": "fixed_cases"}
 
 
-def between_modalities(
-    table: pd.DataFrame, cluster: str | None, covariance: str, by: str | None, confidence: float, source: str
-) -> dict[str, Any]:
-    """Compare all modalities of a checked table, or describe the only one. Raises UltraFMError unless fully crossed."""
-    modalities, readers = natural_order(table["modality"]), natural_order(table["reader"])
-    curves = [(reader, modality) for modality, reader in product(modalities, readers)]
-    diseases = cross(table, curves, cluster, source)
-    aucs, spread = macro_average(*joint_covariance(diseases, covariance))
-    levels = _levels(table, readers, modalities, aucs, spread, by, confidence)
-    warned = [few_readers("the study", len(readers)), *(level["warning"] for level in levels)]
-    names = [f"reader {reader} (modality {modality})" for reader, modality in curves]
-    return _main(modalities, len(readers), aucs, spread, confidence) | {
-        "model": MODEL,
-        "endpoint": endpoint(diseases),
-        "counts": counts(diseases, len(modalities), len(readers), cluster),
-        "by": by,
+def between_modalities(table: pd.DataFrame, curves: Sequence[Curve], options: Options) -> dict[str, Any]:
+    """Compare all modalities of the readers, or describe the only one. Raises UltraFMError."""
+    study = prepare(table, curves, options)
+    values = [one_auc(study.mean, study.spread, place, options.confidence) for place in range(len(curves))]
+    modalities = natural_order(modality for _, modality in curves)
+    main, found = _main(study, np.arange(len(curves)), options)
+    levels = _levels(table, study, options) if options.by else {}
+    readers = len({reader for reader, _ in curves})
+    warned = [few_readers("the study", readers), *(level["warning"] for level in levels.values())]
+    facts = reader_facts(table)
+    labels = [f"reader {reader} (modality {modality})" for reader, modality in curves]
+    return main | {
+        "model": _model_words(study, options),
+        "endpoint": endpoint_words(study, options),
+        "design": study.design.name,
+        "divided": study.design.divided,
+        "counts": counts(study, len(modalities), readers, options.cluster),
+        values_key(options): [value_row(study, place, options) for place in range(len(curves))],
+        "diseases": _each_disease(study, options) if len(study.diseases) > 1 and found else [],
+        "by": options.by,
         "levels": levels,
         "individual_readers": [
-            reader_facts(table, reader)
-            | {"modality": modality}
-            | {"auc": auc_entry(one_auc(aucs, spread, i, confidence))}
-            for i, (reader, modality) in enumerate(curves)
+            facts[reader] | {"modality": modality, "value": value_entry(values[place])}
+            for place, (reader, modality) in enumerate(curves)
         ],
-        "warnings": [text for text in warned if text] + common_warnings(table, cluster, names, aucs),
+        "reader_differences": _each_reader(table, study, options) if len(modalities) == 2 else [],
+        "warnings": [text for text in warned if text]
+        + (negative_warnings(found.variances) if found else [])
+        + common_warnings(table, study, options, labels),
     }
 
 
-def _main(
-    modalities: Sequence[str], readers: int, aucs: NDArray[np.float64], spread: NDArray[np.float64], confidence: float
-) -> dict[str, Any]:
-    """The three models, or the mean of the only modality."""
+def _model_words(study: Study, options: Options) -> str:
+    """The model of the primary test in words."""
+    if study.u_statistics(options):
+        return USTATISTICS
+    return f"{MODEL}, each curve on the cases that it has" if study.design.name == INCOMPLETE else MODEL
+
+
+def _main(study: Study, members: np.ndarray, options: Options) -> tuple[dict[str, Any], Comparison | None]:
+    """The three models over the curves `members`, or the mean of the only modality."""
+    spread = study.spread[np.ix_(members, members)]
+    modalities = natural_order(study.curves[place][1] for place in members)
     if len(modalities) == 1:
-        mean = auc_entry(mean_auc(aucs, spread, confidence))
-        return {"kind": "one_modality", "sign": "none", "modalities": [{"modality": modalities[0]} | mean]}
-    found = compare_modalities(aucs.reshape(len(modalities), readers), spread, confidence)
-    return {
+        mean = mean_auc(study.mean[members], spread, options.confidence)
+        if study.u_statistics(options) and members.size > 1:
+            mean = one_kernel(kernel(study.diseases[0].scores[members], study.diseases[0].truth), options.confidence)
+        return {"kind": "one_modality", "sign": "none", "modalities": [_named(modalities[0], mean)]}, None
+    found = _compared(study.mean[members], spread, [study.curves[place] for place in members], options)
+    tests = {key: _model_entry(getattr(found, name), modalities) for key, name in KEYS.items()}
+    if study.u_statistics(options):
+        tests["available_cases"] = tests["random_readers_random_cases"]
+        tests["random_readers_random_cases"] = _incomplete(study, members, modalities, options)
+    main = {
         "kind": "modalities",
-        "sign": "earlier modality minus later modality, in order of name",
-        "modalities": [
-            {"modality": name} | auc_entry(mean) for name, mean in zip(modalities, found.means, strict=True)
-        ],
-        "primary": _model_entry(found.random, modalities),
-        "fixed_readers": _model_entry(found.fixed_readers, modalities),
-        "fixed_cases": _model_entry(found.fixed_cases, modalities),
-        "components": found.variances,
+        "sign": SIGN,
+        "modalities": [_named(name, mean) for name, mean in zip(modalities, found.means, strict=True)],
+        "tests": tests,
+        "components": asdict(found.variances),
     }
+    return main, found
+
+
+def _compared(values: np.ndarray, spread: np.ndarray, curves: Sequence[Curve], options: Options) -> Comparison:
+    """Paired readers where every reader has every modality, else readers nested in modalities."""
+    modalities = natural_order(modality for _, modality in curves)
+    readers = len({reader for reader, _ in curves})
+    if readers * len(modalities) == values.size:
+        return compare_modalities(values.reshape(len(modalities), readers), spread, options.confidence, options.floor)
+    groups = [modalities.index(modality) for _, modality in curves]
+    return compare_nested(values, spread, groups, options.confidence)
+
+
+def _named(name: str, mean: Any) -> dict[str, Any]:
+    return {"modality": name} | value_entry(mean)
 
 
 def _model_entry(model: Model, modalities: Sequence[str]) -> dict[str, Any]:
-    """Test of equality and named differences, Holm over the pairs."""
+    """The test of equality and the differences, Holm over the pairs; with one pair its numbers stand at the top too."""
     adjusted = holm([difference.p_value for difference in model.differences])
-    pairs = combinations(modalities, 2)
-    return {
-        "equality": model.equality,
-        "differences": [
-            {"first": first, "second": second, "difference": difference, "p_holm": value}
-            for (first, second), difference, value in zip(pairs, model.differences, adjusted, strict=True)
-        ],
-    }
+    pairs = [
+        {"first": first, "second": second} | test_entry(difference) | {"p_holm": value}
+        for (first, second), difference, value in zip(
+            combinations(modalities, 2), model.differences, adjusted, strict=True
+        )
+    ]
+    top = pairs[0] if len(pairs) == 1 else _overall(model.equality)
+    return top | {"equality": asdict(model.equality), "pairs": pairs}
 
 
-def _levels(
-    table: pd.DataFrame,
-    readers: Sequence[str],
-    modalities: Sequence[str],
-    aucs: NDArray[np.float64],
-    spread: NDArray[np.float64],
-    by: str | None,
-    confidence: float,
-) -> list[dict[str, Any]]:
-    """Differences inside each level, Holm over levels and pairs together."""
-    if by is None:
-        return []
-    groups = table.drop_duplicates("reader").set_index("reader")[by].astype(str)
-    entries = []
-    for level in level_order(groups):
-        places = [place for place, reader in enumerate(readers) if groups[reader] == level]
-        chosen = np.array([i * len(readers) + place for i in range(len(modalities)) for place in places])
-        main = _main(modalities, len(places), aucs[chosen], spread[np.ix_(chosen, chosen)], confidence)
-        main["warning"] = few_readers(f"{by} {level}", len(places))
-        entries.append({"level": level, "readers": len(places)} | main)
-    return _holm_over_levels(entries)
+def _overall(equality: Equality) -> dict[str, Any]:
+    """The test that all modalities are equal, under the names of a difference, of which there are several."""
+    gone = dict.fromkeys(("difference", "se", "ci_low", "ci_high"))
+    found = {"df": equality.df2, "statistic": equality.statistic, "p": equality.p_value}
+    return gone | found | {"model": equality.model, "status": equality.status}
 
 
-def _holm_over_levels(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Replace Holm's p inside each level by one over all levels and pairs."""
-    rows = [row for entry in entries if "primary" in entry for row in entry["primary"]["differences"]]
-    tests: list[Inference] = [row["difference"] for row in rows]
-    for row, value in zip(rows, holm([test.p_value for test in tests]), strict=True):
-        row["p_holm"] = value
+def _incomplete(study: Study, members: np.ndarray, modalities: Sequence[str], options: Options) -> dict[str, Any]:
+    """Pairwise differences by U-statistics over all readings that there are; no test of equality of three or more."""
+    disease, names = study.diseases[0], natural_order(study.curves[place][0] for place in members)
+    kernels = []
+    for modality in modalities:
+        scores = np.full((len(names), disease.cases.size), np.nan)
+        for place in members:
+            reader, own = study.curves[place]
+            if own == modality:
+                scores[names.index(reader)] = disease.scores[place]
+        kernels.append(kernel(scores, disease.truth))
+    found = [two_kernels(one, two, options.confidence) for one, two in combinations(kernels, 2)]
+    adjusted = holm([difference.p_value for difference in found])
+    pairs = [
+        {"first": first, "second": second} | test_entry(difference) | {"p_holm": value}
+        for (first, second), difference, value in zip(combinations(modalities, 2), found, adjusted, strict=True)
+    ]
+    return (pairs[0] if len(pairs) == 1 else {}) | {"equality": None, "pairs": pairs}
+
+
+def _levels(table: pd.DataFrame, study: Study, options: Options) -> dict[str, Any]:
+    """The same inside each level, Holm over levels and pairs together."""
+    groups, entries = reader_values(table, options.by), {}
+    own = [groups[reader] for reader, _ in study.curves]
+    for level in level_order(own):
+        members = np.flatnonzero([name == level for name in own])
+        readers = len({study.curves[place][0] for place in members})
+        main, _ = _main(study, members, options)
+        rows = [value_row(study, place, options) for place in members]
+        entries[level] = {
+            "level": level,
+            "readers": readers,
+            **main,
+            values_key(options): rows,
+            "warning": few_readers(f"{options.by} {level}", readers),
+        }
+    _holm_over_levels(entries)
     return entries
+
+
+def _holm_over_levels(entries: dict[str, Any]) -> None:
+    """Replace Holm's p inside each level by one over all levels and pairs, for the random-reader test."""
+    tests = [entry["tests"]["random_readers_random_cases"] for entry in entries.values() if "tests" in entry]
+    rows = [row for test in tests for row in test["pairs"]]
+    for row, value in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = value
+    for test in tests:
+        if len(test["pairs"]) == 1:
+            test["p_holm"] = test["pairs"][0]["p_holm"]
+
+
+def _each_disease(study: Study, options: Options) -> list[dict[str, Any]]:
+    """The random-reader comparison inside each disease, Holm over diseases and pairs."""
+    entries = {}
+    for number, disease in enumerate(study.diseases):
+        found = _compared(study.values[number], study.joint[number, :, number, :], study.curves, options)
+        modalities = natural_order(modality for _, modality in study.curves)
+        tests = {"random_readers_random_cases": _model_entry(found.random, modalities)}
+        entries[disease.disease] = {"disease": disease.disease, "cases": disease.truth.size, "tests": tests}
+    _holm_over_levels(entries)
+    return list(entries.values())
+
+
+def _each_reader(table: pd.DataFrame, study: Study, options: Options) -> list[dict[str, Any]]:
+    """Each reader's own difference of the two modalities, fixed, Holm over readers; for readers who have both."""
+    place = {curve: number for number, curve in enumerate(study.curves)}
+    first, second = natural_order(modality for _, modality in study.curves)
+    found = {}
+    for reader in natural_order(reader for reader, _ in study.curves):
+        if (reader, first) in place and (reader, second) in place:
+            pair = np.array([place[reader, first], place[reader, second]])
+            values, spread = study.mean[pair][:, None], study.spread[np.ix_(pair, pair)]
+            found[reader] = compare_modalities(values, spread, options.confidence).fixed_readers.differences[0]
+    adjusted, facts = holm([difference.p_value for difference in found.values()]), reader_facts(table)
+    return [
+        facts[reader] | {"first": first, "second": second} | test_entry(difference) | {"p_holm": value}
+        for (reader, difference), value in zip(found.items(), adjusted, strict=True)
+    ]

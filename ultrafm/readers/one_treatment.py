@@ -53,19 +53,24 @@ def ai_versus_readers(
     zero.
     """
     differences, spread = reader_differences(aucs, covariance)
-    readers = differences.size
-    weights = np.concatenate([[1.0], np.full(readers, -1 / readers)])
+    weights = np.concatenate([[1.0], np.full(differences.size, -1 / differences.size)])
     fixed = infer(FIXED_READERS, differences.mean(), float(weights @ covariance @ weights), None, confidence)
-    parts = components(differences, spread)
-    return AgainstReaders(
-        float(aucs[0]),
-        float(aucs[1:].mean()),
-        readers,
-        parts,
-        random_readers(differences, parts, confidence) if readers > 1 else fixed,
-        fixed,
-        _fixed_cases(differences, parts, confidence),
-    )
+    return _three_models(differences, spread, (float(aucs[0]), float(aucs[1:].mean())), fixed, confidence)
+
+
+def paired_differences(
+    differences: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    means: tuple[float, float],
+    confidence: float = 0.95,
+) -> AgainstReaders:
+    """The same from the J differences AI minus reader and their covariance (J, J), each on the reader's own cases.
+
+    Readers without common cases have covariance 0, so that Cov2, the mean over all pairs, is the smaller the more the
+    cases are divided: the variance of the mean difference stays unbiased. means: of the AI and of the readers.
+    """
+    fixed = infer(FIXED_READERS, differences.mean(), float(covariance.mean()), None, confidence)
+    return _three_models(differences, covariance, means, fixed, confidence)
 
 
 def reader_differences(
@@ -103,12 +108,32 @@ def mean_auc(aucs: NDArray[np.float64], covariance: NDArray[np.float64], confide
     return clipped(found)
 
 
+def one_auc(
+    aucs: NDArray[np.float64], covariance: NDArray[np.float64], place: int, confidence: float = 0.95
+) -> Inference:
+    """One curve's AUROC with a normal interval, clipped to 0..1; no interval where it is 1 and its variance 0."""
+    return clipped(infer(FIXED_READERS, float(aucs[place]), float(covariance[place, place]), None, confidence))
+
+
 def clipped(found: Inference) -> Inference:
     """The same inference with its interval cut to 0..1, where an AUROC lives."""
     if found.ci_low is None:
         return found
     values = found.__dict__ | {"ci_low": max(found.ci_low, 0.0), "ci_high": min(found.ci_high, 1.0)}
     return Inference(**values)
+
+
+def _three_models(
+    differences: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    means: tuple[float, float],
+    fixed: Inference,
+    confidence: float,
+) -> AgainstReaders:
+    """Random readers, fixed readers and fixed cases together."""
+    readers, parts = differences.size, components(differences, covariance)
+    random = random_readers(differences, parts, confidence) if readers > 1 else fixed
+    return AgainstReaders(*means, readers, parts, random, fixed, _fixed_cases(differences, parts, confidence))
 
 
 def _fixed_cases(differences: NDArray[np.float64], parts: Components, confidence: float) -> Inference:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +58,9 @@ class Model:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Modalities compared under three models; `means` has one entry per modality."""
+    """Modalities compared under three models; `means` has one entry per modality. `variances` are a dataclass."""
 
-    variances: Variances
+    variances: Any
     random: Model
     fixed_readers: Model
     fixed_cases: Model
@@ -67,14 +68,14 @@ class Comparison:
 
 
 def compare_modalities(
-    aucs: NDArray[np.float64], covariance: NDArray[np.float64], confidence: float = 0.95, floor_fixed: bool = False
+    aucs: NDArray[np.float64], covariance: NDArray[np.float64], confidence: float = 0.95, floor: bool = False
 ) -> Comparison:
     """Compare I >= 2 modalities read by J readers, fully crossed.
 
-    aucs: (I, J); covariance: (I*J, I*J) due to cases, modality by modality. floor_fixed: count a negative Cov2 - Cov3
-    as zero in the fixed-reader test, as the Iowa program and RJafroc do and MRMCaov does not; without it that test is
-    exactly the variance of the mean difference. Raises UltraFMError for fewer than two modalities or shapes that do
-    not match.
+    aucs: (I, J); covariance: (I*J, I*J) due to cases, modality by modality. floor: count a negative Cov2 - Cov3 as
+    zero also in the fixed-reader test and the components, as RJafroc does (Iowa's program: in the test); MRMCaov does
+    not, and without it that test is exactly the variance of the mean difference. Raises UltraFMError for fewer than two
+    modalities or shapes that do not match.
     """
     if aucs.ndim != 2 or aucs.shape[0] < 2 or covariance.shape != (aucs.size, aucs.size):
         raise UltraFMError(
@@ -82,21 +83,32 @@ def compare_modalities(
             f"AUROCs of shape {aucs.shape} and a covariance of shape {covariance.shape}",
             "(modalities, readers) with at least two modalities, and a square covariance of all of them",
         )
-    parts = variances(aucs, covariance)
-    size = aucs.shape[1]
-    blocks = [covariance[i * size : (i + 1) * size, i * size : (i + 1) * size] for i in range(aucs.shape[0])]
-    means = tuple(mean_auc(row, block, confidence) for row, block in zip(aucs, blocks, strict=True))
+    parts = variances(aucs, covariance, floor)
     return Comparison(
         parts,
         _random(aucs, parts, confidence),
-        _fixed_readers(aucs, parts, confidence, floor_fixed),
+        _fixed_readers(aucs, parts, confidence, floor),
         _fixed_cases(aucs, parts, confidence),
-        means,
+        modality_means(list(aucs), covariance, confidence),
     )
 
 
-def variances(aucs: NDArray[np.float64], covariance: NDArray[np.float64]) -> Variances:
-    """Mean squares, V, Cov1, Cov2, Cov3 and the components of readers and of modality x reader (Hillis 2014)."""
+def modality_means(
+    values: list[NDArray[np.float64]], covariance: NDArray[np.float64], confidence: float = 0.95
+) -> tuple[Inference, ...]:
+    """The mean of each modality's readers; values: one array a modality, in the order of the covariance."""
+    ends = np.cumsum([row.size for row in values])
+    return tuple(
+        mean_auc(row, covariance[end - row.size : end, end - row.size : end], confidence)
+        for row, end in zip(values, ends, strict=True)
+    )
+
+
+def variances(aucs: NDArray[np.float64], covariance: NDArray[np.float64], floor: bool = False) -> Variances:
+    """Mean squares, V, Cov1, Cov2, Cov3 and the components of readers and of modality x reader (Hillis 2014).
+
+    floor: a negative Cov2 - Cov3 counts as zero in both components (RJafroc).
+    """
     modalities, readers = aucs.shape
     blocks = covariance.reshape(modalities, readers, modalities, readers)
     same = np.einsum("ijij->", blocks) / (modalities * readers)
@@ -115,6 +127,10 @@ def variances(aucs: NDArray[np.float64], covariance: NDArray[np.float64]) -> Var
     interaction = interaction if interaction > NO_SPREAD else 0.0
     ms_reader = modalities * columns.var(ddof=1)
     reader = (ms_reader - interaction) / modalities - cov1 + cov3
+    both = interaction - same + cov1 + cov2 - cov3
+    if floor and cov2 < cov3:
+        both = interaction - same + cov1
+        reader = (ms_reader - both - same + cov2 - (modalities - 1) * (cov1 - cov3)) / modalities
     values = (
         ms_modality,
         ms_reader,
@@ -124,7 +140,7 @@ def variances(aucs: NDArray[np.float64], covariance: NDArray[np.float64]) -> Var
         cov2,
         cov3,
         reader,
-        interaction - same + cov1 + cov2 - cov3,
+        both,
     )
     return Variances(*(float(value) for value in values))
 
@@ -137,18 +153,18 @@ def _random(aucs: NDArray[np.float64], parts: Variances, confidence: float) -> M
     denominator = parts.ms_interaction + readers * max(parts.cov2 - parts.cov3, 0.0)
     spread = parts.ms_interaction
     df = None if spread == 0 else (denominator / spread) ** 2 * (modalities - 1) * (readers - 1)
-    equality = _f_test(RANDOM, parts.ms_modality, denominator, modalities - 1, df)
+    equality = f_test(RANDOM, parts.ms_modality, denominator, modalities - 1, df)
     return Model(equality, _pairs(RANDOM, aucs, 2 * denominator / readers, df, confidence))
 
 
-def _fixed_readers(aucs: NDArray[np.float64], parts: Variances, confidence: float, floor_fixed: bool) -> Model:
+def _fixed_readers(aucs: NDArray[np.float64], parts: Variances, confidence: float, floor: bool) -> Model:
     """Fixed readers, random cases: a chi-squared test; for one reader and two modalities the DeLong test."""
     modalities, readers = aucs.shape
     bracket = parts.variance - parts.cov1
     if readers > 1:
         between = parts.cov2 - parts.cov3
-        bracket += (readers - 1) * (max(between, 0.0) if floor_fixed else between)
-    equality = _f_test(FIXED_READERS, parts.ms_modality, bracket, modalities - 1, None)
+        bracket += (readers - 1) * (max(between, 0.0) if floor else between)
+    equality = f_test(FIXED_READERS, parts.ms_modality, bracket, modalities - 1, None)
     return Model(equality, _pairs(FIXED_READERS, aucs, 2 * bracket / readers, None, confidence))
 
 
@@ -158,11 +174,11 @@ def _fixed_cases(aucs: NDArray[np.float64], parts: Variances, confidence: float)
     if readers == 1:
         return _nothing(FIXED_CASES, aucs, "no test: one reader says nothing about readers", confidence)
     df = float((modalities - 1) * (readers - 1))
-    equality = _f_test(FIXED_CASES, parts.ms_modality, parts.ms_interaction, modalities - 1, df)
+    equality = f_test(FIXED_CASES, parts.ms_modality, parts.ms_interaction, modalities - 1, df)
     return Model(equality, _pairs(FIXED_CASES, aucs, 2 * parts.ms_interaction / readers, df, confidence))
 
 
-def _f_test(model: str, mean_square: float, denominator: float, df1: int, df2: float | None) -> Equality:
+def f_test(model: str, mean_square: float, denominator: float, df1: int, df2: float | None) -> Equality:
     """F test, or chi-squared (df1 times the ratio) where df2 is None; a reason where there is no variance."""
     if not denominator > NO_SPREAD:
         kind = "zero" if abs(denominator) <= NO_SPREAD else "negative"

@@ -9,8 +9,9 @@ from scipy.stats import norm
 
 from ultrafm.downstream.auc import placements
 from ultrafm.errors import UltraFMError
-from ultrafm.readers.ratings import COLUMNS, check_ratings, cross
-from ultrafm.readers.simulate import EXPERT, JUNIOR, Level, ReaderDesign, simulate_readers
+from ultrafm.readers.design import cross
+from ultrafm.readers.ratings import COLUMNS, check_ratings
+from ultrafm.readers.simulation.sonographers import EXPERT, JUNIOR, Level, ReaderDesign, simulate_readers
 
 
 def cases(count: int, **columns: object) -> pd.DataFrame:

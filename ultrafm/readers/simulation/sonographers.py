@@ -12,7 +12,9 @@ model, Green and Swets 1966; variance structure of Roe and Metz, Academic Radiol
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,23 +94,35 @@ def simulate_readers(cases: pd.DataFrame, design: ReaderDesign, generator: np.ra
     clear .. 1 hard; missing counts as 0.5) where known. The result does not depend on the order of the rows. Raises
     UltraFMError for missing columns.
     """
-    cases = _sorted_cases(cases)
+    cases = sorted_cases(cases)
+    tables = [
+        rated(cases, suspicion, reader, design.modality) for reader, suspicion in suspicions(cases, design, generator)
+    ]
+    return pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS)
+
+
+def suspicions(
+    cases: pd.DataFrame, design: ReaderDesign, generator: np.random.Generator
+) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
+    """Each reader with the suspicion (K,) that she feels for every case; cases as `sorted_cases` returns them."""
     common = _common_effects(cases, design, generator)
     shrinking = 1 - design.difficulty_effect * (cases["difficulty"].to_numpy() - 0.5)
     own_sd = np.sqrt(1 - design.patient_share - design.case_share)
     diseases, codes = np.unique(cases["disease"], return_inverse=True)
-    tables = []
     for reader in _readers(design, generator):
         skills = np.maximum(reader["separation"] + design.disease_sd * generator.standard_normal(diseases.size), 0.0)
         lift = cases["truth"].to_numpy() * skills[codes] * shrinking
-        suspicion = lift + common + own_sd * generator.standard_normal(len(cases))
-        rating = np.round(100 * ndtr(suspicion - reader["threshold"]))
-        names = {"reader": reader["reader"], "level": reader["level"], "years": reader["years"]}
-        tables.append(cases.assign(rating=rating, modality=design.modality, simulated="yes", **names))
-    return pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS)
+        yield reader, lift + common + own_sd * generator.standard_normal(len(cases))
 
 
-def _sorted_cases(cases: pd.DataFrame) -> pd.DataFrame:
+def rated(cases: pd.DataFrame, suspicion: NDArray[np.float64], reader: dict[str, Any], modality: str) -> pd.DataFrame:
+    """One reader's rows: suspicion above the reader's threshold becomes a rating above 50 of 100."""
+    rating = np.round(100 * ndtr(suspicion - reader["threshold"]))
+    names = {"reader": reader["reader"], "level": reader["level"], "years": reader["years"]}
+    return cases.assign(rating=rating, modality=modality, simulated="yes", **names)
+
+
+def sorted_cases(cases: pd.DataFrame) -> pd.DataFrame:
     """The cases in a fixed order, with all columns that the model needs."""
     for name in ("case", "truth"):
         if name not in cases:
@@ -128,7 +142,7 @@ def _common_effects(cases: pd.DataFrame, design: ReaderDesign, generator: np.ran
     return patients[codes] + np.sqrt(design.case_share) * generator.standard_normal(len(cases))
 
 
-def _readers(design: ReaderDesign, generator: np.random.Generator) -> list[dict[str, str | int | float]]:
+def _readers(design: ReaderDesign, generator: np.random.Generator) -> list[dict[str, Any]]:
     """Name, level, years, separation and threshold of every reader; more years, more skill only between levels."""
     readers = []
     for level in design.levels:
