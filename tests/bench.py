@@ -15,8 +15,8 @@ from tests.bench_federation import bench_federation
 from tests.bench_phantom import bench_phantom
 from tests.bench_pretraining import bench_pretraining
 from tests.bench_privacy import bench_privacy
-from tests.bench_secure import bench_secure
 from tests.bench_readers import bench_readers
+from tests.bench_secure import bench_secure
 from ultrafm.files import write_json
 from ultrafm.study import REPOSITORY
 
