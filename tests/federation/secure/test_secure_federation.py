@@ -212,7 +212,7 @@ def test_the_mean_loss_comes_through_the_sum(tmp_path, images):
 def test_nothing_secret_is_left_after_a_run_and_files_are_the_sites_own(tmp_path, images):
     run(tmp_path, passes=1)
     files = [path for site in SITES for path in (tmp_path / "sites" / site / "secure").iterdir()]
-    assert sorted(path.name for path in files) == ["held.json"] * 5 + ["sums.json"] * 5
+    assert sorted(path.name for path in files) == ["held.json"] * 5 + ["lock"] * 5 + ["sums.json"] * 5
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in files)
     assert all(path.parent.stat().st_mode & 0o777 == 0o700 for path in files)
     held = [json.loads(path.read_text()) for path in files if path.name == "held.json"]
@@ -225,7 +225,7 @@ def test_secrets_lie_in_files_of_mode_0600_while_the_round_goes_on(tmp_path, ima
     for site in SITES:
         folder = tmp_path / "sites" / site / "secure"
         assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == {
-            "held.json": 0o600, "masked.raw": 0o600,
+            "held.json": 0o600, "lock": 0o600, "masked.raw": 0o600,
         }  # fmt: skip
         assert json.loads((folder / "held.json").read_text())["secrets"]
 

@@ -1,5 +1,7 @@
 """A site gives each answer once: what is replayed, reordered, forged or asked for two sums is refused."""
 
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -91,6 +93,27 @@ def test_another_question_in_the_same_attempt_is_refused_at_every_stage(sites):
         with pytest.raises(UltraFMError, match=f"site site_01: found another question of stage '{stage}'"):
             ask()
     assert sites.trained.count("site_01") == 1
+
+
+def test_two_questions_at_once_get_one_masked_vector(sites):
+    """A second run asks with other weights while the first is still training: masks would be on two vectors."""
+    here, begun, answers = sites.advertise().share().at["site_01"], threading.Event(), {}
+
+    def slowly():
+        begun.set()
+        time.sleep(0.3)
+        return np.full(5, 1, KIND)
+
+    def first():
+        answers["first"] = here.masked("q", "same", sites.sealed_for("site_01"), slowly, KIND)
+
+    running = threading.Thread(target=first)
+    running.start()
+    assert begun.wait(10)
+    with pytest.raises(UltraFMError, match="another question of stage 'masked' in the same attempt"):
+        here.masked("other", "other weights", sites.sealed_for("site_01"), sites.numbers("site_01", 2), KIND)
+    running.join()
+    assert np.array_equal(answers["first"], here.vault.read_masked(KIND)) and sites.trained == []
 
 
 def test_stages_out_of_their_order_are_refused(sites):

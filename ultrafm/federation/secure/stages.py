@@ -2,6 +2,7 @@
 
 The same question again gets the same answer, so that a message may be lost; another question is refused. So masks,
 which hide one vector only, are never put on two: whoever wants another sum begins another attempt, with fresh keys.
+Questions that come at once, as of two runs, wait for each other.
 
 Of one round, though, a site helps to unmask one sum only: two sums that differ by a site would tell its update. A round
 may be repeated, after a crash, over the same sites and from the same weights: that tells nothing new.
@@ -53,15 +54,16 @@ class SiteRound:
     def advertise(self, question: str) -> Values:
         """Stage 1: fresh public keys, signed. What was held of another attempt is deleted first."""
         name = self._name()
-        if (held := self.vault.read()) is None or held.session != name:
-            self.vault.clear()
-            self.vault.write(Held(name, new_secrets(self.random)))
 
         def make(held: Held) -> tuple[Held, Values]:
             told = advertise(self.session, self.site, secrets_of(held), self.key)
             return held, {"sealing": told.sealing, "masking": told.masking, "signature": told.signature}
 
-        return self._once(KEYS, question, make)
+        with self.vault.alone():
+            if (held := self.vault.read()) is None or held.session != name:
+                self.vault.clear()
+                self.vault.write(Held(name, new_secrets(self.random)))
+            return self._once(KEYS, question, make)
 
     def share(self, question: str, advertised: Mapping[str, Advertised]) -> Values:
         """Stage 2: for every site that advertised keys, sealed shares of this site's two secrets."""
@@ -71,7 +73,8 @@ class SiteRound:
             sealed = seal_shares(self.session, self.site, secrets_of(held), advertised, self.random)
             return replace(held, advertised=dict(advertised)), sealed
 
-        return self._once(SHARES, question, make)
+        with self.vault.alone():
+            return self._once(SHARES, question, make)
 
     def masked(
         self, question: str, common: str, sealed: Values, numbers: Callable[[], np.ndarray], kind: np.dtype
@@ -90,8 +93,10 @@ class SiteRound:
             transcript = transcript_of(self.session, held.advertised, members, common)
             return replace(held, shares=shares, common=common, transcript=transcript), {}
 
-        self._once(MASKED, question, make)
-        if (kept := self.vault.read_masked(kind)) is None:
+        with self.vault.alone():
+            self._once(MASKED, question, make)
+            kept = self.vault.read_masked(kind)
+        if kept is None:
             self._refuse("a question for numbers that were deleted when the sum was unmasked", "another attempt")
         return kept
 
@@ -105,7 +110,8 @@ class SiteRound:
             about = consent_to(self.session, held.transcript, agreed)
             return replace(held, survivors=agreed), {"signature": self.key.sign(about, HASH)}
 
-        return self._once(CONSENT, question, make)
+        with self.vault.alone():
+            return self._once(CONSENT, question, make)
 
     def unmask(self, question: str, consents: Mapping[str, bytes]) -> Values:
         """Stage 5: one share of every site's secrets, when enough sites signed the same; then secrets are deleted."""
@@ -118,8 +124,9 @@ class SiteRound:
             self.vault.add_sum(self._round_name(), sum_mark(held.common, held.survivors))
             return replace(held, secrets=None, shares={}), reveal(held.shares, held.survivors)
 
-        values = self._once(UNMASK, question, make)
-        self.vault.forget_masked()
+        with self.vault.alone():
+            values = self._once(UNMASK, question, make)
+            self.vault.forget_masked()
         return values
 
     def _round_name(self) -> str:
