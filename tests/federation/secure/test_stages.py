@@ -276,6 +276,26 @@ def test_of_one_round_no_second_sum_is_unmasked_that_differs_by_a_site_or_by_wei
     assert set(again.at["site_01"].unmask("q", again.consents)) == set(sites.names)
 
 
+def test_no_second_sum_is_unmasked_in_which_a_site_alone_began_from_other_moments(sites, tmp_path):
+    """All others answer the same, so the difference of the sums would be what this site's memory changes."""
+
+    def attempt(name, seed, last):
+        again = Sites(tmp_path, replace(sites.session, attempt=name))
+        again.at = {site: replace(one, random=random_of(seed + n)) for n, (site, one) in enumerate(again.at.items())}
+        again.advertise().share()
+        for site, here in again.at.items():
+            own = f"last round {last if site == 'site_01' else 3}"
+            here.masked("q", "same", again.sealed_for(site), again.numbers(site), KIND, own)
+        return again
+
+    first = attempt("first", 10, 3).consent()
+    assert set(first.at["site_01"].unmask("q", first.consents)) == set(sites.names)
+    with pytest.raises(UltraFMError, match=r"another sum of a round .* the same last round"):
+        attempt("second", 20, 0).at["site_01"].consent("q", sites.names)
+    third = attempt("third", 30, 3).consent()
+    assert set(third.at["site_01"].unmask("q", third.consents)) == set(sites.names)
+
+
 def test_a_round_that_was_not_unmasked_may_be_repeated_over_others(sites, tmp_path):
     sites.advertise().share().mask().consent(sites.names[1:])
     again = second_attempt(tmp_path, sites.session).consent(sites.names)

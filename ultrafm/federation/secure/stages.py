@@ -5,7 +5,8 @@ which hide one vector only, are never put on two: whoever wants another sum begi
 Questions that come at once, as of two runs, wait for each other.
 
 Of one round, though, a site helps to unmask one sum only: two sums that differ by a site would tell its update. A round
-may be repeated, after a crash, over the same sites and from the same weights: that tells nothing new.
+may be repeated, after a crash, over the same sites, from the same weights and from the same memory of each site: that
+tells nothing new.
 """
 
 from __future__ import annotations
@@ -77,11 +78,18 @@ class SiteRound:
             return self._once(SHARES, question, make)
 
     def masked(
-        self, question: str, common: str, sealed: Values, numbers: Callable[[], np.ndarray], kind: np.dtype
+        self,
+        question: str,
+        common: str,
+        sealed: Values,
+        numbers: Callable[[], np.ndarray],
+        kind: np.dtype,
+        own: str = "",
     ) -> np.ndarray:
         """Stage 3: this site's numbers (made by `numbers`, of this kind), masked towards all who sealed shares for it.
 
-        `common` is the fingerprint of what every site of the round must have been asked alike.
+        `common` is the fingerprint of what every site of the round must have been asked alike; `own` what this site
+        alone is asked, which must not change either when the round is repeated.
         """
 
         def make(held: Held) -> tuple[Held, Values]:
@@ -91,7 +99,7 @@ class SiteRound:
             mask(vector, self.session, self.site, secrets_of(held), held.advertised, members)
             self.vault.write_masked(vector)
             transcript = transcript_of(self.session, held.advertised, members, common)
-            return replace(held, shares=shares, common=common, transcript=transcript), {}
+            return replace(held, shares=shares, asked=f"{common} {own}", transcript=transcript), {}
 
         with self.vault.alone():
             self._once(MASKED, question, make)
@@ -105,8 +113,9 @@ class SiteRound:
 
         def make(held: Held) -> tuple[Held, Values]:
             agreed = self._require_among(survivors, held.shares, "masked numbers")
-            if self.vault.read_sums().get(self._round_name(), mark := sum_mark(held.common, agreed)) != mark:
-                self._refuse("another sum of a round that was unmasked before", "the same sites and the same weights")
+            if self.vault.read_sums().get(self._round_name(), mark := sum_mark(held.asked, agreed)) != mark:
+                expected = "the same sites, the same weights and the same last round"
+                self._refuse("another sum of a round that was unmasked before", expected)
             about = consent_to(self.session, held.transcript, agreed)
             return replace(held, survivors=agreed), {"signature": self.key.sign(about, HASH)}
 
@@ -121,7 +130,7 @@ class SiteRound:
             about = consent_to(self.session, held.transcript, held.survivors)
             for site, signature in consents.items():
                 require_signature(site, about, signature, self.roster, "the sites of the sum")
-            self.vault.add_sum(self._round_name(), sum_mark(held.common, held.survivors))
+            self.vault.add_sum(self._round_name(), sum_mark(held.asked, held.survivors))
             return replace(held, secrets=None, shares={}), reveal(held.shares, held.survivors)
 
         with self.vault.alone():
@@ -189,9 +198,9 @@ def transcript_of(session: Session, advertised: Mapping[str, Advertised], member
     return hashlib.sha256(session.bind("transcript", common, *keys, "", *members)).hexdigest()
 
 
-def sum_mark(common: str, survivors: Collection[str]) -> str:
-    """A fingerprint of a sum: what its sites were asked, and who they are."""
-    return hashlib.sha256("\n".join([common, *survivors]).encode()).hexdigest()
+def sum_mark(asked: str, survivors: Collection[str]) -> str:
+    """A fingerprint of a sum, for the site that keeps it: what the site was asked, and whose sum it is."""
+    return hashlib.sha256("\n".join([asked, *survivors]).encode()).hexdigest()
 
 
 def consent_to(session: Session, transcript: str, survivors: Collection[str]) -> bytes:

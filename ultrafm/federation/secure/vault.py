@@ -36,15 +36,15 @@ class Answer:
 class Held:
     """Of one attempt: its name, the site's secrets until they are deleted, and what it has learned and answered.
 
-    `common` is the fingerprint of what all sites were asked in training, `transcript` of all that they must have been
-    told alike in this attempt, `survivors` are those whose sum the site agreed to.
+    `asked` is what the site was asked in training, the same in every attempt, `transcript` the fingerprint of all that
+    the sites must have been told alike in this attempt, `survivors` are those whose sum the site agreed to.
     """
 
     session: str
     secrets: Secrets | None
     advertised: Mapping[str, Advertised] = field(default_factory=dict)
     shares: Shares = field(default_factory=dict)
-    common: str = ""
+    asked: str = ""
     transcript: str = ""
     survivors: list[str] = field(default_factory=list)
     answers: Mapping[str, Answer] = field(default_factory=dict)
@@ -125,7 +125,7 @@ def from_plain(told: Mapping[str, Any]) -> Held:
     secrets = Secrets(**in_bytes(told["secrets"])) if told["secrets"] else None
     advertised = {site: Advertised(**in_bytes(one)) for site, one in told["advertised"].items()}
     answers = {name: Answer(one["question"], in_bytes(one["values"])) for name, one in told["answers"].items()}
-    fields = {name: told[name] for name in ("session", "common", "transcript", "survivors")}
+    fields = {name: told[name] for name in ("session", "asked", "transcript", "survivors")}
     shares = in_bytes(told["shares"])
     return Held(secrets=secrets, advertised=advertised, shares=shares, answers=answers, **fields)
 
