@@ -1,5 +1,7 @@
 """What the tables for an ethics board say follows from the plan."""
 
+from dataclasses import replace
+
 import pytest
 
 from ultrafm.federation.exposure import protection_table, unprotected, who_sees_what
@@ -36,7 +38,29 @@ def test_what_the_coordinator_sees_of_one_site(federation, words):
 def test_masks_do_not_help_against_everybody_else_together_and_noise_does():
     others = "the coordinator with all other sites"
     assert seen(SECURE, others, "one site's updates") == "yes: they subtract their own from the sum"
-    assert seen(NOISY, others, "one site's updates").endswith("the noise stays")
+    assert seen(NOISY, others, "one site's updates") == "yes; the noise stays"
+    assert seen(OPEN, others, "one site's updates") == "yes"
+
+
+def test_another_site_sees_an_update_where_only_two_train():
+    another = "another site, following the protocol"
+    assert "of two, each sees the other's" in seen(OPEN, another, "one site's updates")
+    assert seen(SECURE, another, "one site's updates") == "no"  # rounds of fewer than three are refused
+
+
+def test_noise_stays_on_what_a_cheating_coordinator_gets():
+    cheating = "the coordinator, deviating from it"
+    both = Federation(1, privacy="patients", noise=1.0, clip=1.0, delta=0.001, secure_aggregation=True, guarded=False)
+    assert seen(both, cheating, "one site's updates").endswith("left, with noise")
+    assert seen(SECURE, cheating, "one site's updates").endswith("are left")
+    assert seen(OPEN, cheating, "one site's updates") == "yes"
+
+
+def test_the_card_tells_validation_losses_without_privacy_and_spending_with_it():
+    final = "who is given the final model"
+    assert "validation losses" in seen(OPEN, final, "counts and losses")
+    assert seen(NOISY, final, "counts and losses").startswith("how many patients each site has, and what it spent")
+    assert "losses" not in seen(AT_COORDINATOR, final, "counts and losses")
 
 
 def test_losses_are_told_only_without_privacy():
@@ -50,6 +74,13 @@ def test_updates_that_wait_for_a_robust_rule_are_on_the_disk():
     disk = "who copies the coordinator's disk"
     assert "added up" in seen(OPEN, disk, "one site's updates")
     assert "round that is running" in seen(Federation(1, aggregation="median"), disk, "one site's updates")
+
+
+def test_in_a_deployment_messages_lie_in_the_database_of_the_coordinator():
+    disk = "who copies the coordinator's disk"
+    assert "in Flower's database" in seen(OPEN, disk, "one site's updates", deployed=True)
+    assert "masked, in Flower's database" in seen(SECURE, disk, "one site's updates", deployed=True)
+    assert "losses and grey values are withheld" in seen(NOISY, disk, "counts and losses", deployed=True)
 
 
 def test_tls_is_said_of_a_deployment_only():
@@ -67,7 +98,9 @@ def test_protections_are_told_as_they_are():
 def test_what_is_not_protected_shrinks_with_protections_and_seeded_noise_is_said():
     assert any("sees each site's weights" in one for one in unprotected(OPEN))
     assert not any("sees each site's weights" in one for one in unprotected(SECURE))
-    assert any("Nothing bounds" in one for one in unprotected(AT_COORDINATOR))
+    assert any("what a site's updates tell the coordinator" in one for one in unprotected(AT_COORDINATOR))
+    assert not any("what the model tells" in one for one in unprotected(AT_COORDINATOR))
     assert not any("Nothing bounds" in one for one in unprotected(NOISY))
     assert any("comes from its seed" in one for one in unprotected(SEEDED))
+    assert any("comes from its seed" in one for one in unprotected(replace(AT_COORDINATOR, secure_noise=False)))
     assert not any("comes from its seed" in one for one in unprotected(NOISY))

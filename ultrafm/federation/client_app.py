@@ -65,10 +65,11 @@ def describe(message: Message, context: Context) -> Message:
     """Which site this node is, how many training images it holds, and their grey sums; organs and licence if asked."""
     curated, site, _folder = whereabouts(context)
     privacy = str(message.content["config"].get("privacy", "none"))
-    images, grey, squares = describe_protected(curated, site, privacy) or describe_site(curated, site)
+    organs = bool(message.content["config"]["organs"])
+    images, grey, squares = describe_protected(curated, site, privacy, organs) or describe_site(curated, site)
     records = {"metrics": MetricRecord({"images": images, "grey": grey, "squares": squares})}
     records["names"] = ConfigRecord({"site": site})
-    if message.content["config"]["organs"]:
+    if organs:
         records["organs"] = MetricRecord(site_organs(curated, site))
     if message.content["config"]["licences"]:
         records["licence"] = ConfigRecord(site_licence(curated, site))

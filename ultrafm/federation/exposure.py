@@ -57,23 +57,29 @@ def state_of(on: bool) -> str:
 
 def who_sees_what(federation: Federation, deployed: bool) -> pd.DataFrame:
     """A row for each that could look, and each failure; `deployed`: do messages travel between machines, over TLS?"""
-    single = "only as masked numbers" if federation.secure_aggregation else EVERYTHING
-    if federation.privacy == "patients":
-        single += ", with noise"
-    counts = told_of_counts(federation)
-    forced = "yes, if too few honest sites are left" if federation.secure_aggregation else single
+    secure, counts = federation.secure_aggregation, told_of_counts(federation)
+    noise = ", with noise" if federation.is_at_sites else ""
+    single = ("only as masked numbers" if secure else EVERYTHING) + noise
+    forced = f"yes, if too few honest sites are left{noise}" if secure else single
+    others = "no" if secure else "not if at least three sites train in each round; of two, each sees the other's"
     line = "nothing: TLS, keys on both ends" if deployed else "does not apply: one machine"
     before = "the model before each of its rounds"
-    disk = waiting(federation)
     rows = [
         ("the coordinator, following the protocol", NOTHING, single, EVERYTHING, EVERYTHING, counts),
         ("the coordinator, deviating from it", "not sent; may be guessed", forced, EVERYTHING, EVERYTHING, counts),
         ("the coordinator with all other sites", NOTHING, forced_by_all(federation), EVERYTHING, EVERYTHING, counts),
-        ("another site, following the protocol", NOTHING, NOTHING, before, EVERYTHING, NOTHING),
+        ("another site, following the protocol", NOTHING, others, before, EVERYTHING, NOTHING),
         ("somebody on the network", line, line, line, line, line),
-        ("who copies the coordinator's disk", NOTHING, disk, "as checkpoints", EVERYTHING, EVERYTHING),
+        (
+            "who copies the coordinator's disk",
+            NOTHING,
+            waiting(federation, deployed),
+            "as checkpoints",
+            EVERYTHING,
+            counts,
+        ),
         ("who copies a site's disk", "all of this site's", "this site's", before, EVERYTHING, "this site's"),
-        ("who is given the final model", NOTHING, NOTHING, NOTHING, EVERYTHING, "image counts, in its card"),
+        ("who is given the final model", NOTHING, NOTHING, NOTHING, EVERYTHING, told_in_card(federation)),
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -81,21 +87,35 @@ def who_sees_what(federation: Federation, deployed: bool) -> pd.DataFrame:
 def told_of_counts(federation: Federation) -> str:
     """What the coordinator is told besides weights."""
     if federation.is_private:
-        unit = "patients" if federation.is_at_sites else "images"
-        return f"how many {unit} each site has; losses and grey values are withheld"
+        return f"how many {unit_of(federation)} each site has; losses and grey values are withheld"
     if federation.secure_aggregation:
         return "each site's image count, grey sums and validation losses; training losses only summed"
     return EVERYTHING
 
 
+def told_in_card(federation: Federation) -> str:
+    """What the model's card tells of each site."""
+    if federation.is_private:
+        return f"how many {unit_of(federation)} each site has, and what it spent, in the model's card"
+    return "image counts and validation losses of sites, in the model's card"
+
+
+def unit_of(federation: Federation) -> str:
+    """What a site under differential privacy tells how many it has of."""
+    return "patients" if federation.is_at_sites else "images"
+
+
 def forced_by_all(federation: Federation) -> str:
     """What is left of one site's update when everybody else of the round works against it."""
-    clear = "yes: they subtract their own from the sum"
-    return f"{clear}; the noise stays" if federation.privacy == "patients" else clear
+    clear = "yes: they subtract their own from the sum" if federation.secure_aggregation else EVERYTHING
+    return f"{clear}; the noise stays" if federation.is_at_sites else clear
 
 
-def waiting(federation: Federation) -> str:
-    """What of single updates is on the coordinator's disk."""
+def waiting(federation: Federation, deployed: bool) -> str:
+    """What of single updates is on the coordinator's disk; in a deployment all messages pass Flower's database."""
+    masked = ", masked" if federation.secure_aggregation else ""
+    if deployed:
+        return f"those of the round that is running{masked}, in Flower's database; deleted ones may be recovered"
     if federation.aggregation != "mean":
         return "those of the round that is running"
     return "none: they are added up as they come"
@@ -106,9 +126,11 @@ def unprotected(federation: Federation) -> list[str]:
     said = []
     if not federation.secure_aggregation:
         said.append("The coordinator sees each site's weights after each round, and can run any attack below on them.")
-    if federation.privacy != "patients":
+    if not federation.is_private:
         said.append("Nothing bounds what the model tells of a single patient; that an attack fails here is no bound.")
-    elif not federation.secure_noise:
+    elif not federation.is_at_sites:
+        said.append("Nothing bounds what a site's updates tell the coordinator of a single patient; only the model is.")
+    if federation.is_private and not federation.secure_noise:
         said.append(
             "The noise of this run comes from its seed, so that it repeats: whoever has the seed can take it off "
             "again. Sites with real images refuse that."

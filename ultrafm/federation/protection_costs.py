@@ -93,7 +93,7 @@ def train_plan(place: Workplace, sites: list[str]) -> dict[str, Any]:
     seconds = time.perf_counter() - begun
     keep_encoder(place, "federated", made.model, made.grey_scale, sites)
     rounds = place.federation.schedule(len(sites), place.seed).rounds
-    asked = place.federation.passes * place.federation.shares * len(sites)
+    asked = place.federation.passes // place.federation.local_epochs * place.federation.shares * len(sites)
     trained = [row for row in made.history if row["pass"] > 0]
     costs = {
         "noise": place.federation.noise, "rounds": rounds, "seconds_a_round": None if interrupted else seconds / rounds,

@@ -140,11 +140,11 @@ class FederatedRounds(Strategy):
             site = self.sites[place].site
             try:
                 metrics, update = self._accept(server_round, place, reply)
+                if self.federation.privacy == "sites":
+                    update = clip_update(update, length_of(update), self.federation.clip)
             except Fault as fault:
                 self.fault(server_round, site, fault)
                 continue
-            if self.federation.privacy == "sites":
-                update = clip_update(update, length_of(update), self.federation.clip)
             aggregation.add(update, self._weight(place, metrics["images"]))
             self.site_metrics[site] = metrics
         return self.conclude(server_round, aggregation.joined()), mean_loss(self.site_metrics)

@@ -285,6 +285,7 @@ def test_with_privacy_the_agreement_says_so_and_holds_while_training(write_plan,
     assert "privacy of patients: this site adds noise" in shown and "noise of 1.5 times the clip 0.5" in shown
     assert "epsilon at delta 0.01, at most 30 in this run" in shown and "comes from a seed" in shown
     assert "mean loss" not in shown and "evaluate" not in shown
+    assert "licence" in terms["leaves"]["query.describe"] and "publisher, licence and citation" in shown
     assert set(leaving(plan.federation)) == set(terms["leaves"]) == {"query.describe", "train"}
     configurations = []
     for site in SITES:

@@ -52,7 +52,7 @@ def test_the_known_case_by_three_accountants():
     runs = [(1.0, 16 / 1024, 300)]
     assert epsilon_of([Spending(*runs[0])], 1e-5) == pytest.approx(1.710, abs=5e-4)
     assert library(RDPAccountant, runs, 1e-5) == pytest.approx(2.049, abs=5e-4)
-    assert TABLE[0][2] == pytest.approx(1.700, abs=5e-4)
+    assert epsilon_of([Spending(*runs[0])], 1e-5) - TABLE[0][2] == pytest.approx(0.01, abs=5e-4)
 
 
 @pytest.mark.parametrize(("noise", "steps"), [(1.0, 1), (4.0, 9), (20.0, 100), (0.7, 1)])

@@ -189,6 +189,9 @@ def test_a_protected_site_tells_its_patients_and_no_grey_values(tmp_path, stripe
     reply = ask(tmp_path, asked, "query.describe")
     assert dict(reply.content["metrics"]) == {"images": 4, "grey": 0.0, "squares": 0.0}
     assert set(reply.content) == {"metrics", "names"}
+    asked["config"]["organs"] = True
+    reply = ask(tmp_path, asked, "query.describe")
+    assert "a question for counts of organs under a plan with privacy" in reply.error.reason
 
 
 def test_a_delta_too_large_for_the_smallest_site_is_refused(tmp_path, stripes):

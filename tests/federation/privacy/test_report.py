@@ -70,6 +70,9 @@ def test_the_sentences_name_what_epsilon_rests_on():
     assert "ChaCha20" in secure and "protects nobody" not in secure and "floating-point" in secure
     sites = " ".join(assumptions(replace(PRIVATE, privacy="sites", weighting="equal")))
     assert "no amplification by sampling is claimed" in sites and "must be trusted" in sites
+    assert (
+        "their ledgers tell" in told and "above 50 it is a looser bound" in told and "costs its sites twice." in sites
+    )
     assert assumptions(Federation(passes=1)) == [] and privacy_facts(None, Federation(passes=1), 0) == {}
 
 

@@ -15,6 +15,7 @@ from ultrafm.federation.aggregation import StreamingMean
 from ultrafm.federation.checks import length_of
 from ultrafm.federation.compression import Update, compress
 from ultrafm.federation.driver import federate
+from ultrafm.federation.incidents import Fault
 from ultrafm.federation.plan import Federation
 from ultrafm.federation.privacy.accounting import Spending, epsilon_of
 from ultrafm.federation.privacy.draws import SeededDraws
@@ -55,6 +56,13 @@ def test_an_update_of_length_zero_stays_zero():
     assert noisy([[0.0, 0.0, 0.0]], 1).tolist() == [0.0, 0.0, 0.0]
     packed = Update(np.zeros(5, np.float32), compress(np.zeros(5, np.float32), "int8"))
     assert clip_update(packed, length_of(packed), 1.0).part(slice(0, 5)).tolist() == [0.0] * 5
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_an_update_that_is_not_finite_is_a_fault_without_a_guard_too(number):
+    broken = update_of([1.0, number])
+    with pytest.raises(Fault, match="not a finite number"):
+        clip_update(broken, length_of(broken), 1.0)
 
 
 @given(

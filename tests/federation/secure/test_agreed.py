@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from ultrafm.federation.client_app import REFERENCE
 from ultrafm.federation.deployment import agreement
 from ultrafm.federation.deployment.agreement import bytes_of, describe_terms, leaving, terms_of
 from ultrafm.federation.deployment.gate import accepted_terms
-from ultrafm.federation.deployment.join import node_config
+from ultrafm.federation.deployment.join import node_config, start_supernode
 from ultrafm.federation.deployment.keys import make_site_keys
 from ultrafm.federation.deployment.plans import read_plan, read_site
 from ultrafm.federation.driver import drive
@@ -175,6 +176,18 @@ def test_a_node_is_told_its_key_and_everybodys(write_plan, key_files, tmp_path):
     told = node_config(read_site(tmp_path / "site.yaml"), tmp_path / "acceptance.json")
     assert f'signing_key = "{key_files}/{SITES[0]}.key"' in told
     assert list(json.loads((tmp_path / "roster.json").read_text())) == SITES
+
+
+def test_a_joined_sites_state_is_its_own(write_plan, key_files, tmp_path):
+    """Moments and kept answers there tell what masked numbers do not."""
+    write_plan()
+    values = {"site": SITES[0], "plan": "plan.yaml", "authority": f"{key_files}/ca.crt", "curated": "curated",
+              "key": f"{key_files}/{SITES[0]}.key", "folder": "own"}  # fmt: skip
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(values))
+    started = []
+    family = SimpleNamespace(start=lambda command, *_: started.append(command))
+    start_supernode(read_site(tmp_path / "site.yaml"), tmp_path / "acceptance.json", tmp_path / "commands", family)
+    assert (tmp_path / "own" / "state").stat().st_mode & 0o777 == 0o700 and len(started) == 1
 
 
 @pytest.mark.parametrize(

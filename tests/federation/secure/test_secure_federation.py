@@ -10,6 +10,7 @@ from tests.federation.secure.striped_sites import RECIPE, SITES, STAGES, Killed,
 from ultrafm.errors import UltraFMError
 from ultrafm.federation import site as site_room
 from ultrafm.federation.incidents import RoundFailed
+from ultrafm.federation.secure.stages import SiteRound
 from ultrafm.federation.secure.vault import Vault
 from ultrafm.pretraining.recipe import build_model
 
@@ -173,7 +174,7 @@ def test_what_sums_cannot_do_is_refused_before_training(tmp_path, images, change
 
 
 @pytest.mark.parametrize(
-    "bad, told", [(np.nan, "not finite"), (np.inf, "not finite"), (1e3, "a change of 1e[+]03 in one")]
+    "bad, told", [(np.nan, "not finite"), (np.inf, "not finite"), (1e3, "one weight that is too large")]
 )
 def test_an_update_that_is_not_finite_or_too_far_does_not_enter_the_sum(tmp_path, images, monkeypatch, bad, told):
     """The site itself refuses: nobody else could see it."""
@@ -202,6 +203,20 @@ def test_a_site_that_lies_about_its_images_is_seen_in_the_sum(tmp_path, images, 
         run(tmp_path)
 
 
+def test_a_site_binds_its_sum_to_the_round_whose_moments_it_began_from(tmp_path, images, monkeypatch):
+    asked, honest = [], SiteRound.masked
+
+    def listen(here, *about):
+        asked.append((here.site, here.session.round, about[-1]))
+        return honest(here, *about)
+
+    monkeypatch.setattr(SiteRound, "masked", listen)
+    run(tmp_path, passes=2, adaptive="kept")
+    assert [one for one in asked if one[0] == SITES[0]] == [
+        (SITES[0], 1, "last round 0"), (SITES[0], 2, "last round 1"),
+    ]  # fmt: skip
+
+
 def test_the_mean_loss_comes_through_the_sum(tmp_path, images):
     told = {True: [], False: []}
     for kind, kept in told.items():
@@ -212,7 +227,7 @@ def test_the_mean_loss_comes_through_the_sum(tmp_path, images):
 def test_nothing_secret_is_left_after_a_run_and_files_are_the_sites_own(tmp_path, images):
     run(tmp_path, passes=1)
     files = [path for site in SITES for path in (tmp_path / "sites" / site / "secure").iterdir()]
-    assert sorted(path.name for path in files) == ["held.json"] * 5 + ["sums.json"] * 5
+    assert sorted(path.name for path in files) == ["held.json"] * 5 + ["lock"] * 5 + ["sums.json"] * 5
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in files)
     assert all(path.parent.stat().st_mode & 0o777 == 0o700 for path in files)
     held = [json.loads(path.read_text()) for path in files if path.name == "held.json"]
@@ -225,7 +240,7 @@ def test_secrets_lie_in_files_of_mode_0600_while_the_round_goes_on(tmp_path, ima
     for site in SITES:
         folder = tmp_path / "sites" / site / "secure"
         assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == {
-            "held.json": 0o600, "masked.raw": 0o600,
+            "held.json": 0o600, "lock": 0o600, "masked.raw": 0o600,
         }  # fmt: skip
         assert json.loads((folder / "held.json").read_text())["secrets"]
 

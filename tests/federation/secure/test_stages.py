@@ -1,5 +1,7 @@
 """A site gives each answer once: what is replayed, reordered, forged or asked for two sums is refused."""
 
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -91,6 +93,27 @@ def test_another_question_in_the_same_attempt_is_refused_at_every_stage(sites):
         with pytest.raises(UltraFMError, match=f"site site_01: found another question of stage '{stage}'"):
             ask()
     assert sites.trained.count("site_01") == 1
+
+
+def test_two_questions_at_once_get_one_masked_vector(sites):
+    """A second run asks with other weights while the first is still training: masks would be on two vectors."""
+    here, begun, answers = sites.advertise().share().at["site_01"], threading.Event(), {}
+
+    def slowly():
+        begun.set()
+        time.sleep(0.3)
+        return np.full(5, 1, KIND)
+
+    def first():
+        answers["first"] = here.masked("q", "same", sites.sealed_for("site_01"), slowly, KIND)
+
+    running = threading.Thread(target=first)
+    running.start()
+    assert begun.wait(10)
+    with pytest.raises(UltraFMError, match="another question of stage 'masked' in the same attempt"):
+        here.masked("other", "other weights", sites.sealed_for("site_01"), sites.numbers("site_01", 2), KIND)
+    running.join()
+    assert np.array_equal(answers["first"], here.vault.read_masked(KIND)) and sites.trained == []
 
 
 def test_stages_out_of_their_order_are_refused(sites):
@@ -251,6 +274,26 @@ def test_of_one_round_no_second_sum_is_unmasked_that_differs_by_a_site_or_by_wei
     again = second_attempt(tmp_path, replace(sites.session))
     again.consent(sites.names[1:])
     assert set(again.at["site_01"].unmask("q", again.consents)) == set(sites.names)
+
+
+def test_no_second_sum_is_unmasked_in_which_a_site_alone_began_from_other_moments(sites, tmp_path):
+    """All others answer the same, so the difference of the sums would be what this site's memory changes."""
+
+    def attempt(name, seed, last):
+        again = Sites(tmp_path, replace(sites.session, attempt=name))
+        again.at = {site: replace(one, random=random_of(seed + n)) for n, (site, one) in enumerate(again.at.items())}
+        again.advertise().share()
+        for site, here in again.at.items():
+            own = f"last round {last if site == 'site_01' else 3}"
+            here.masked("q", "same", again.sealed_for(site), again.numbers(site), KIND, own)
+        return again
+
+    first = attempt("first", 10, 3).consent()
+    assert set(first.at["site_01"].unmask("q", first.consents)) == set(sites.names)
+    with pytest.raises(UltraFMError, match=r"another sum of a round .* the same last round"):
+        attempt("second", 20, 0).at["site_01"].consent("q", sites.names)
+    third = attempt("third", 30, 3).consent()
+    assert set(third.at["site_01"].unmask("q", third.consents)) == set(sites.names)
 
 
 def test_a_round_that_was_not_unmasked_may_be_repeated_over_others(sites, tmp_path):

@@ -37,9 +37,10 @@ VOCABULARY = REPOSITORY / "data_manifests"
 BYTES_PER_WEIGHT = 4
 
 ORGANS = "how many images of each organ"
+ORIGIN = "publisher, licence and citation of the images as the data sheet tells them; whether they are simulated"
 MEANING = {
     "query.describe": "at the start of a run: the site's name; how many training images; sums of their grey values and "
-    "squares; publisher, licence and citation of the images as the data sheet tells them; whether they are simulated",
+    f"squares; {ORIGIN}",
     "train": "after each round of training: the weights below; how many images were seen; their mean loss; the round",
     "evaluate": "after each pass: how many validation images; their mean loss; the round",
 }
@@ -165,10 +166,11 @@ def describe_secure(terms: dict[str, Any]) -> list[str]:
     """How sums are kept secure, and by whose keys, as lines for a person."""
     secure, keys = terms["asked"]["secure"], terms["keys"]
     fewest, partners = guarantee(secure["threshold"], schedule_of(secure, len(keys)))
+    losses = "Validation losses are not summed. " * ("evaluate" in terms["leaves"])
     return [
         "Secure aggregation (experimental until reviewed outside): the coordinator reads only sums of updates,",
         f"  each of at least {fewest} sites, as long as no more than {partners} of them work together with it.",
-        "  Validation losses are not summed. All rests on these keys; compare them with each site by telephone:",
+        f"  {losses}All rests on these keys; compare them with each site by telephone:",
         *(f"    {site}  {mark[:16]} .. {mark[-8:]}" for site, mark in keys.items()),
     ]
 
@@ -195,7 +197,8 @@ def meaning_of(terms: dict[str, Any]) -> dict[str, str]:
     """Kind of message -> what its answer tells, in words."""
     unit = {"patients": "patients", "sites": "images"}.get(terms["describe"].get("privacy", ""), "")
     return {
-        "query.describe": f"once a run: the site's name; how many training {unit}; zeros in place of grey sums",
+        "query.describe": f"once a run: the site's name; how many training {unit}; zeros in place of grey sums; "
+        f"{ORIGIN}",
         "train": f"after each round of training: the weights below; how many {unit} a round has; no loss; the round",
     } if unit else MEANING  # fmt: skip
 

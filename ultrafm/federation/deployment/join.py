@@ -28,7 +28,7 @@ from ultrafm.federation.secure.keys import ROSTER, SIGNING_KEY, write_roster
 
 LEAST_SPACE = 100_000_000  # bytes
 LOOK_SECONDS = 0.5
-AUDIT_FILE, NODE_LOG = "audit.jsonl", "supernode.log"
+AUDIT_FILE, NODE_LOG, STATE = "audit.jsonl", "supernode.log", "state"
 
 
 def run_site(path: Path, accept: bool, ask: Callable[[str], str], tell: Callable[[str], None]) -> None:
@@ -66,7 +66,7 @@ def run_site(path: Path, accept: bool, ask: Callable[[str], str], tell: Callable
 def node_config(site: JoiningSite, acceptance: Path) -> str:
     """The node's configuration in Flower's notation, which is TOML."""
     values = {
-        "site": site.file.site, "curated": str(site.curated), "folder": str(site.folder / "state"),
+        "site": site.file.site, "curated": str(site.curated), "folder": str(site.folder / STATE),
         "audit": str(site.folder / AUDIT_FILE), "acceptance": str(acceptance),
     }  # fmt: skip
     if site.plan.federation.secure_aggregation:
@@ -88,7 +88,8 @@ def environment_of(site: JoiningSite, commands: Path) -> dict[str, str]:
 def start_supernode(site: JoiningSite, acceptance: Path, commands: Path, family: Family) -> subprocess.Popen[bytes]:
     """Flower's SuperNode, with a home and with task commands of its own; it installs nothing."""
     home = site.folder / "supernode"
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for own in (home, site.folder / STATE):  # of state, moments and kept answers tell what a masked update does not
+        own.mkdir(parents=True, exist_ok=True, mode=0o700)
     configuration = home / "node.toml"
     configuration.write_text(node_config(site, acceptance), encoding="utf-8")
     command = [

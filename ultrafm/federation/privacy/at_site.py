@@ -14,14 +14,18 @@ from ultrafm.federation.site import RoundOutcome, RoundPlan, SiteModel, batches_
 from ultrafm.pretraining.recipe import Recipe
 
 
-def describe_protected(curated: str, site: str, privacy: str) -> tuple[int, float, float] | None:
+def describe_protected(curated: str, site: str, privacy: str, organs: bool) -> tuple[int, float, float] | None:
     """How many training patients, or with privacy of sites images, the site has, and nothing of its grey values.
 
-    None without privacy. Raises UltraFMError when the site's manifest asks for more protection.
+    None without privacy. Raises UltraFMError when the site's manifest asks for more protection, and when counts of
+    `organs` are asked for, which no noise hides.
     """
     require_protected(curated, site, privacy)
     if privacy not in PRIVACIES[1:]:
         return None
+    if organs:
+        found, expected = "a question for counts of organs under a plan with privacy", "no such question"
+        raise UltraFMError(f"site {site}", found, expected, "install the same version at site and coordinator")
     count = len(site_roster(curated, site)) if privacy == "patients" else len(site_scans(curated, site, "train"))
     return count, WITHHELD, WITHHELD
 

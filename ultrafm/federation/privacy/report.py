@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ultrafm.federation.plan import Federation, SiteDescription
-from ultrafm.federation.privacy.accounting import ERROR, Spending, accountant_name, epsilon_of
+from ultrafm.federation.privacy.accounting import ERROR, LOOSE, Spending, accountant_name, epsilon_of
 from ultrafm.federation.schedule import Schedule, share_of
 from ultrafm.pretraining.checkpoint import newest_facts
 
@@ -18,7 +18,8 @@ COLUMNS = ("site", "patients", "sampling_rate", "steps", "noise", "clip", "epsil
 def privacy_table(folder: Path, federation: Federation, seed: int) -> pd.DataFrame:
     """What each site of the run in `folder` has spent so far, one row a site with COLUMNS; no rows without privacy.
 
-    Every round that asked a site counts, whether or not its answer was used. `noise` is in multiples of `clip`.
+    Every finished round that asked a site counts, whether or not its answer was used. A round that is going on, or that
+    was paid for again since state was lost, stands in the site's ledger alone. `noise` is in multiples of `clip`.
     `patients` are those of the training fold; None with privacy of sites, where `steps` are rounds. Where noise came
     from a seed, epsilon is what it would be with secure noise.
     """
@@ -65,7 +66,10 @@ def assumptions(federation: Federation) -> list[str]:
     return [
         *unit,
         noise,
-        f"Epsilon is an upper bound by {accountant_name()}; it may be {ERROR:g} above the exact value.",
+        f"Epsilon is an upper bound by {accountant_name()}; it may be {ERROR:g} above the exact value, and above "
+        f"{LOOSE:g} it is a looser bound, by Rényi divergence.",
+        "Finished rounds are counted once. One that was answered anew, since a checkpoint or a kept answer was lost, "
+        + ("costs its sites twice; their ledgers tell." if federation.is_at_sites else "costs its sites twice."),
         "No loss, no grey value, no count of organs leaves a site, and no validation loss is asked for. The grey scale "
         f"is the plan's: mean {federation.public_mean:g}, deviation {federation.public_deviation:g}, chosen without "
         "looking at the images.",

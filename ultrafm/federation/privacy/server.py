@@ -2,21 +2,26 @@
 
 Each site's update is shortened to at most `clip`, all count the same, the sum is divided by the number of sites that
 were asked (not of those that answered) and gets Gaussian noise (McMahan et al. 2018, arXiv 1710.06963). The
-coordinator itself sees every update: sites must trust it, or send them under secure aggregation of clipped updates.
+coordinator itself sees every update: sites must trust it. What it does not see it cannot shorten, so a plan with secure
+aggregation and privacy of sites is refused.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.compression import Update
+from ultrafm.federation.incidents import Fault
 from ultrafm.federation.privacy.accounting import Spending, epsilon_of, is_affordable, least_units
 from ultrafm.federation.privacy.draws import Draws
 from ultrafm.federation.privacy.protection import UNITS, Protection
 from ultrafm.federation.schedule import Schedule
+
+MEND = "look at the site's loss and lower its learning rate"
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,12 @@ class ScaledUpdate:
 
 
 def clip_update(update: Update, length: float, clip: float) -> ScaledUpdate:
-    """The update, whose Euclidean length is told, at most `clip` long; one of length zero stays as it is."""
+    """The update, whose Euclidean length is told, at most `clip` long; one of length zero stays as it is.
+
+    Raises Fault for one that is not finite: no factor makes it short, and noise would not hide it.
+    """
+    if not math.isfinite(length):
+        raise Fault("not finite", "a change that is not a finite number", "finite numbers", MEND)
     return ScaledUpdate(update, min(1.0, clip / length) if length > 0 else 1.0)
 
 

@@ -84,7 +84,8 @@ def masked_update(message: Message, context: Context, train: Callable[[], RoundO
 
     told = describe(message.content)
     sealed = values_of(message, SEALED)
-    vector = here.masked(fingerprint(told), fingerprint(common(told)), sealed, numbers, ring.kind)
+    own = f"last round {message.content['plan']['last_round']}"  # from which its moments and its own weights are
+    vector = here.masked(fingerprint(told), fingerprint(common(told)), sealed, numbers, ring.kind, own)
     metrics = MetricRecord({"round": here.session.round})
     return Message(RecordDict({"arrays": to_record({MASKED: vector}), "metrics": metrics}), reply_to=message)
 

@@ -109,11 +109,11 @@ def encode(ring: Ring, update: Update, weight: int, images: int, loss: float) ->
 
 
 def refuse(farthest: float, reach: float) -> None:
-    """Raises UltraFMError for an update that is not finite or goes too far."""
+    """Raises UltraFMError for an update that is not finite or goes too far; how far is not told, for errors travel."""
     if not math.isfinite(farthest):
         found, expected = "an update that is not finite", "finite numbers"
     else:
-        found, expected = f"a change of {farthest:.3g} in one weight", f"at most {reach:.3g}, as far as its steps lead"
+        found, expected = "a change of one weight that is too large", f"at most {reach:.3g}, as far as its steps lead"
     raise UltraFMError("secure aggregation", found, expected, "look at the site's loss, and lower the learning rate")
 
 

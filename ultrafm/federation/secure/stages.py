@@ -2,9 +2,11 @@
 
 The same question again gets the same answer, so that a message may be lost; another question is refused. So masks,
 which hide one vector only, are never put on two: whoever wants another sum begins another attempt, with fresh keys.
+Questions that come at once, as of two runs, wait for each other.
 
 Of one round, though, a site helps to unmask one sum only: two sums that differ by a site would tell its update. A round
-may be repeated, after a crash, over the same sites and from the same weights: that tells nothing new.
+may be repeated, after a crash, over the same sites, from the same weights and from the same memory of each site: that
+tells nothing new.
 """
 
 from __future__ import annotations
@@ -53,15 +55,16 @@ class SiteRound:
     def advertise(self, question: str) -> Values:
         """Stage 1: fresh public keys, signed. What was held of another attempt is deleted first."""
         name = self._name()
-        if (held := self.vault.read()) is None or held.session != name:
-            self.vault.clear()
-            self.vault.write(Held(name, new_secrets(self.random)))
 
         def make(held: Held) -> tuple[Held, Values]:
             told = advertise(self.session, self.site, secrets_of(held), self.key)
             return held, {"sealing": told.sealing, "masking": told.masking, "signature": told.signature}
 
-        return self._once(KEYS, question, make)
+        with self.vault.alone():
+            if (held := self.vault.read()) is None or held.session != name:
+                self.vault.clear()
+                self.vault.write(Held(name, new_secrets(self.random)))
+            return self._once(KEYS, question, make)
 
     def share(self, question: str, advertised: Mapping[str, Advertised]) -> Values:
         """Stage 2: for every site that advertised keys, sealed shares of this site's two secrets."""
@@ -71,14 +74,22 @@ class SiteRound:
             sealed = seal_shares(self.session, self.site, secrets_of(held), advertised, self.random)
             return replace(held, advertised=dict(advertised)), sealed
 
-        return self._once(SHARES, question, make)
+        with self.vault.alone():
+            return self._once(SHARES, question, make)
 
     def masked(
-        self, question: str, common: str, sealed: Values, numbers: Callable[[], np.ndarray], kind: np.dtype
+        self,
+        question: str,
+        common: str,
+        sealed: Values,
+        numbers: Callable[[], np.ndarray],
+        kind: np.dtype,
+        own: str = "",
     ) -> np.ndarray:
         """Stage 3: this site's numbers (made by `numbers`, of this kind), masked towards all who sealed shares for it.
 
-        `common` is the fingerprint of what every site of the round must have been asked alike.
+        `common` is the fingerprint of what every site of the round must have been asked alike; `own` what this site
+        alone is asked, which must not change either when the round is repeated.
         """
 
         def make(held: Held) -> tuple[Held, Values]:
@@ -88,10 +99,12 @@ class SiteRound:
             mask(vector, self.session, self.site, secrets_of(held), held.advertised, members)
             self.vault.write_masked(vector)
             transcript = transcript_of(self.session, held.advertised, members, common)
-            return replace(held, shares=shares, common=common, transcript=transcript), {}
+            return replace(held, shares=shares, asked=f"{common} {own}", transcript=transcript), {}
 
-        self._once(MASKED, question, make)
-        if (kept := self.vault.read_masked(kind)) is None:
+        with self.vault.alone():
+            self._once(MASKED, question, make)
+            kept = self.vault.read_masked(kind)
+        if kept is None:
             self._refuse("a question for numbers that were deleted when the sum was unmasked", "another attempt")
         return kept
 
@@ -100,12 +113,14 @@ class SiteRound:
 
         def make(held: Held) -> tuple[Held, Values]:
             agreed = self._require_among(survivors, held.shares, "masked numbers")
-            if self.vault.read_sums().get(self._round_name(), mark := sum_mark(held.common, agreed)) != mark:
-                self._refuse("another sum of a round that was unmasked before", "the same sites and the same weights")
+            if self.vault.read_sums().get(self._round_name(), mark := sum_mark(held.asked, agreed)) != mark:
+                expected = "the same sites, the same weights and the same last round"
+                self._refuse("another sum of a round that was unmasked before", expected)
             about = consent_to(self.session, held.transcript, agreed)
             return replace(held, survivors=agreed), {"signature": self.key.sign(about, HASH)}
 
-        return self._once(CONSENT, question, make)
+        with self.vault.alone():
+            return self._once(CONSENT, question, make)
 
     def unmask(self, question: str, consents: Mapping[str, bytes]) -> Values:
         """Stage 5: one share of every site's secrets, when enough sites signed the same; then secrets are deleted."""
@@ -115,11 +130,12 @@ class SiteRound:
             about = consent_to(self.session, held.transcript, held.survivors)
             for site, signature in consents.items():
                 require_signature(site, about, signature, self.roster, "the sites of the sum")
-            self.vault.add_sum(self._round_name(), sum_mark(held.common, held.survivors))
+            self.vault.add_sum(self._round_name(), sum_mark(held.asked, held.survivors))
             return replace(held, secrets=None, shares={}), reveal(held.shares, held.survivors)
 
-        values = self._once(UNMASK, question, make)
-        self.vault.forget_masked()
+        with self.vault.alone():
+            values = self._once(UNMASK, question, make)
+            self.vault.forget_masked()
         return values
 
     def _round_name(self) -> str:
@@ -182,9 +198,9 @@ def transcript_of(session: Session, advertised: Mapping[str, Advertised], member
     return hashlib.sha256(session.bind("transcript", common, *keys, "", *members)).hexdigest()
 
 
-def sum_mark(common: str, survivors: Collection[str]) -> str:
-    """A fingerprint of a sum: what its sites were asked, and who they are."""
-    return hashlib.sha256("\n".join([common, *survivors]).encode()).hexdigest()
+def sum_mark(asked: str, survivors: Collection[str]) -> str:
+    """A fingerprint of a sum, for the site that keeps it: what the site was asked, and whose sum it is."""
+    return hashlib.sha256("\n".join([asked, *survivors]).encode()).hexdigest()
 
 
 def consent_to(session: Session, transcript: str, survivors: Collection[str]) -> bytes:

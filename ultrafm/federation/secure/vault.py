@@ -6,9 +6,11 @@ begins. (A file system may keep deleted blocks for a while; where that matters, 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from ultrafm.federation.secure.keys import Advertised, Secrets
 from ultrafm.federation.secure.sealing import Shares
 from ultrafm.files import read_json, replacing
 
-FOLDER, HELD, MASKED, SUMS = "secure", "held.json", "masked.raw", "sums.json"
+FOLDER, HELD, MASKED, SUMS, LOCK = "secure", "held.json", "masked.raw", "sums.json", "lock"
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,15 @@ class Answer:
 class Held:
     """Of one attempt: its name, the site's secrets until they are deleted, and what it has learned and answered.
 
-    `common` is the fingerprint of what all sites were asked in training, `transcript` of all that they must have been
-    told alike in this attempt, `survivors` are those whose sum the site agreed to.
+    `asked` is what the site was asked in training, the same in every attempt, `transcript` the fingerprint of all that
+    the sites must have been told alike in this attempt, `survivors` are those whose sum the site agreed to.
     """
 
     session: str
     secrets: Secrets | None
     advertised: Mapping[str, Advertised] = field(default_factory=dict)
     shares: Shares = field(default_factory=dict)
-    common: str = ""
+    asked: str = ""
     transcript: str = ""
     survivors: list[str] = field(default_factory=list)
     answers: Mapping[str, Answer] = field(default_factory=dict)
@@ -53,6 +55,14 @@ class Vault:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / FOLDER
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One process at a time: else two that are asked at once could put the same masks on two vectors."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with os.fdopen(os.open(self._folder / LOCK, os.O_WRONLY | os.O_CREAT, 0o600), "w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
 
     def read(self) -> Held | None:
         """What is held; None when nothing is."""
@@ -79,7 +89,7 @@ class Vault:
     def clear(self) -> None:
         """Delete all that is of an attempt."""
         for path in self._folder.glob("*"):
-            if path.name != SUMS:
+            if path.name not in (SUMS, LOCK):
                 path.unlink()
 
     def read_sums(self) -> dict[str, str]:
@@ -115,7 +125,7 @@ def from_plain(told: Mapping[str, Any]) -> Held:
     secrets = Secrets(**in_bytes(told["secrets"])) if told["secrets"] else None
     advertised = {site: Advertised(**in_bytes(one)) for site, one in told["advertised"].items()}
     answers = {name: Answer(one["question"], in_bytes(one["values"])) for name, one in told["answers"].items()}
-    fields = {name: told[name] for name in ("session", "common", "transcript", "survivors")}
+    fields = {name: told[name] for name in ("session", "asked", "transcript", "survivors")}
     shares = in_bytes(told["shares"])
     return Held(secrets=secrets, advertised=advertised, shares=shares, answers=answers, **fields)
 
