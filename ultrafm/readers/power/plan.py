@@ -16,6 +16,7 @@ from ultrafm.reporting.figures import INK, LINES, MARKERS, PALETTE, QUIET, new_f
 Pilot = ModalityPilot | AgainstPilot
 MOST_CASES, MOST_READERS = 100_000, 200
 GRID = 40
+STEP = 1.2  # of the search for a size; power has one broad peak
 
 
 def pilot_from(found: Mapping[str, Any], level: str | None = None) -> Pilot:
@@ -110,12 +111,18 @@ def power_figure(
 
 
 def _fewest(reached: Callable[[int], float], power: float, least: int, most: int) -> int | None:
-    """The smallest whole number whose power is enough, by halving; power rises with it."""
+    """The smallest whole number whose power is enough: in growing steps up to the first that is, then by halving.
+
+    Power may fall again: with more cases the spread of readers is all that is left, and with it few degrees of freedom.
+    So that `most` is not enough does not mean that nothing is.
+    """
     if not 0 < power < 1:
         raise UltraFMError("sample size", f"power {power}", "a probability above 0 and below 1, such as 0.8")
-    if reached(most) < power:
-        return None
-    low, high = least - 1, most
+    low, high = least - 1, least
+    while reached(high) < power:
+        if high >= most:
+            return None
+        low, high = high, min(max(high + 1, int(STEP * high)), most)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if reached(middle) >= power else (middle, high)
