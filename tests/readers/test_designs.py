@@ -147,6 +147,19 @@ def test_incomplete_designs_use_every_reading(crossed: pd.DataFrame) -> None:
     assert random_test(found)["p"] == pytest.approx(random_test(analyse(crossed))["p"], abs=0.25)
 
 
+def test_a_reader_without_one_modality_is_left_out_by_name(crossed: pd.DataFrame) -> None:
+    """Reader f has modality 1 only: the other five stay paired, as if f were not there."""
+    lacking = crossed[(crossed["reader"] != "f") | (crossed["modality"] == "1")].assign(patient=crossed["case"])
+    found = analyse(lacking, cluster="patient")
+    alone = analyse(lacking[lacking["reader"] != "f"], cluster="patient")
+    assert random_test(found) == random_test(alone) and found["components"] == alone["components"]
+    told = " ".join(found["warnings"])
+    assert "reader f: not in every modality" in told and "reader 'f', who has none in modality '2'" in told
+    assert "not in every modality" not in " ".join(alone["warnings"])
+    available = analyse(lacking)["tests"]["available_cases"]
+    assert available["difference"] == pytest.approx(random_test(alone)["difference"])
+
+
 def test_incomplete_against_ai(small_study: pd.DataFrame) -> None:
     table = small_study[small_study["disease"] == "gout"]
     holes = (np.random.default_rng(1).random(len(table)) < 0.9) | (table["reader"] == "AI").to_numpy()
