@@ -74,6 +74,11 @@ def test_strictly_rising_ratings_and_row_order_change_nothing(small_study: pd.Da
     assert one["individual_readers"][1]["reader"] == other["individual_readers"][1]["reader"]
 
 
+def test_numbers_name_the_ai_as_text_does(small_study: pd.DataFrame) -> None:
+    numbered = small_study.assign(reader=small_study["reader"].map({"AI": 0, "ann": 1, "bob": 2, "cem": 3, "dan": 4}))
+    assert analysed(numbered, ai=0)["ai_versus_readers"] == analysed(numbered, ai="0")["ai_versus_readers"]
+
+
 def test_renaming_the_readers_changes_nothing(small_study: pd.DataFrame) -> None:
     renamed = small_study.replace({"reader": {"ann": "10", "bob": "9", "cem": "1", "dan": "2"}})
     assert analysed(renamed)["ai_versus_readers"]["p"] == pytest.approx(
@@ -175,6 +180,7 @@ def test_two_modalities_by_level(small_study: pd.DataFrame) -> None:
         ({"by": "levels"}, "did you mean 'level'"),
         ({"by": "case"}, "one case for each reader"),
         ({"ai": None}, "margin"),
+        ({"covariance": "bootstrap", "replicates": 0}, "two at least"),
     ],
 )
 def test_bad_options(small_study: pd.DataFrame, options: dict, words: str) -> None:

@@ -102,6 +102,15 @@ def test_optional_columns_are_checked(columns: dict, words: str) -> None:
         check_ratings(table.assign(**columns))
 
 
+def test_columns_in_capitals_or_twice_are_told() -> None:
+    table = pd.DataFrame({"Reader": "a", "modality": "m", "case": ["x", "y"], "truth": [0, 1], "rating": [1.0, 2.0]})
+    with pytest.raises(UltraFMError, match=r"a column 'reader'.*did you mean 'Reader'"):
+        check_ratings(table)
+    table = table.rename(columns={"Reader": "reader"})
+    with pytest.raises(UltraFMError, match="two columns 'rating'"):
+        check_ratings(pd.concat([table, table[["rating"]]], axis=1))
+
+
 @pytest.mark.parametrize("words", [("normal", "Abnormal"), ("False", "True"), ("0.0", "1.0"), (False, True), ("no", 1)])
 def test_truth_may_be_words(words: tuple) -> None:
     table = pd.DataFrame({"reader": "a", "modality": "m", "case": ["x", "y"], "rating": [1.0, 2.0]})

@@ -11,6 +11,7 @@ from scipy.special import stdtr
 
 from ultrafm.downstream.auc import auc_covariance
 from ultrafm.errors import UltraFMError
+from ultrafm.readers import analyse
 from ultrafm.readers.two_treatments import compare_modalities
 from ultrafm.readers.ustatistics import kernel, one_kernel, paired_kernel, two_kernels
 
@@ -87,3 +88,11 @@ def test_crossed_u_statistics_are_near_obuchowski_rockette() -> None:
     other = compare_modalities(aucs.reshape(2, 6), covariance).random.differences[0]
     assert found.estimate == pytest.approx(other.estimate)
     assert found.standard_error == pytest.approx(other.standard_error, rel=0.25)
+
+
+def test_three_modalities_with_a_hole_have_pairs_and_the_names_of_a_test(reader_data: Path) -> None:
+    table = pd.read_csv(reader_data / "vandyke.csv")
+    third = table[table["modality"] == 1].assign(modality=3).iloc[1:]
+    test = analyse(pd.concat([table, third]))["tests"]["random_readers_random_cases"]
+    assert {"difference", "se", "df", "statistic", "p", "ci_low", "ci_high"} <= set(test)
+    assert test["difference"] is None and "only of pairs" in test["status"] and len(test["pairs"]) == 3

@@ -23,11 +23,15 @@ def row_place(source: str, row: int) -> str:
 
 
 def check_columns(table: pd.DataFrame, required: Sequence[str], source: str) -> None:
-    """UltraFMError when a required column is missing or there are no rows."""
+    """UltraFMError when a required column is missing, a name stands twice, or there are no rows."""
+    twice = table.columns[table.columns.duplicated()]
+    if twice.size:
+        raise UltraFMError(source, f"two columns {str(twice[0])!r}", "each column once", "leave one out")
     for name in required:
         if name not in table.columns:
             found = f"the columns {', '.join(map(str, table.columns))}"
-            near = nearest(name, set(map(str, table.columns)) - set(required))
+            others = {str(other).lower(): str(other) for other in table.columns if other not in required}
+            near = f" (did you mean {others[name]!r}?)" if name in others else nearest(name, others.values())
             mend = f"add it, or rename the column that holds it{near}; columns needed: {', '.join(required)}"
             raise UltraFMError(source, found, f"a column {name!r}", mend)
     if table.empty:
@@ -61,7 +65,8 @@ def numbers(column: pd.Series, source: str) -> pd.Series:
 def truths(column: pd.Series, source: str) -> pd.Series:
     """The truth column as 0 and 1, from these numbers or from the usual words (TRUTH_WORDS)."""
     values = pd.to_numeric(column, errors="coerce").astype(float)
-    values = values.fillna(texts(column).astype(str).str.lower().map(TRUTH_WORDS))
+    if values.isna().any():
+        values = values.fillna(texts(column).astype(str).str.lower().map(TRUTH_WORDS))
     bad = np.flatnonzero(~values.isin([0, 1]))
     if bad.size:
         place = f"{row_place(source, int(bad[0]))}, column 'truth'"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ultrafm.readers.design import INCOMPLETE, Curve, paired
-from ultrafm.readers.inference import holm
+from ultrafm.readers.inference import holm, missing
 from ultrafm.readers.levels import few_readers
 from ultrafm.readers.names import level_order, natural_order
 from ultrafm.readers.nested import compare_nested
@@ -165,7 +165,9 @@ def _incomplete(study: Study, members: np.ndarray, modalities: Sequence[str], op
         {"first": first, "second": second} | test_entry(difference) | {"p_holm": value}
         for (first, second), difference, value in zip(combinations(modalities, 2), found, adjusted, strict=True)
     ]
-    return (pairs[0] if len(pairs) == 1 else {}) | {"equality": None, "pairs": pairs}
+    status = "no test that three or more modalities are equal, only of pairs"
+    top = pairs[0] if len(pairs) == 1 else test_entry(missing(USTATISTICS, np.nan, status, options.confidence))
+    return top | {"equality": None, "pairs": pairs}
 
 
 def _levels(table: pd.DataFrame, study: Study, options: Options) -> dict[str, Any]:

@@ -133,7 +133,8 @@ def test_studies_that_cannot_be_are_refused(readers: int, cases: int, options: d
 
 
 def test_figure_says_what_it_shows() -> None:
-    figure = power_figure(PILOT_AI, 0.0, (3, 5, 9), 400, margin=0.05)
+    figure = power_figure(PILOT_AI, 0.0, (3, 5, 9), 400, label="simulated readers", margin=0.05)
+    assert "pilot: simulated readers" in figure.axes[0].get_title(loc="left") and "simulated readers" in figure.alt
     assert "non-inferiority, margin 0.05" in figure.axes[0].get_title(loc="left")
     assert len(figure.axes[0].lines) == 4
     assert "9 readers" in figure.alt

@@ -82,9 +82,18 @@ def size_table(
 
 
 def power_figure(
-    pilot: Pilot, difference: float, readers: Sequence[int], most_cases: int, power: float = 0.8, **options: Any
+    pilot: Pilot,
+    difference: float,
+    readers: Sequence[int],
+    most_cases: int,
+    power: float = 0.8,
+    label: str = "",
+    **options: Any,
 ) -> Figure:
-    """Power by the number of cases, one curve for each number of readers."""
+    """Power by the number of cases, one curve for each number of readers; label: what the pilot is, such as simulated.
+
+    Raises UltraFMError as `power_of` does.
+    """
     against = isinstance(pilot, AgainstPilot)
     what = "AI minus readers" if against else "difference of two modalities"
     margin = options.get("margin")
@@ -102,6 +111,7 @@ def power_figure(
     axes.axhline(power, color=QUIET, linestyle="--", linewidth=1)
     model = {RANDOM: "random readers and random cases"}.get(options.get("model", RANDOM), options.get("model"))
     axes.set(xlabel=f"cases (share of diseased as in the pilot study of {pilot.cases})", ylabel="power", ylim=(0, 1.02))
+    model += f"; pilot: {label}" if label else ""
     axes.set_title(f"{title}\n{model}; dashed: {power:.0%}", loc="left", fontsize="medium", color=INK)
     axes.grid(color="#e6e6e6", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
