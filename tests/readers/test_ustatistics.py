@@ -11,7 +11,7 @@ from scipy.special import stdtr
 
 from ultrafm.downstream.auc import auc_covariance
 from ultrafm.errors import UltraFMError
-from ultrafm.readers import analyse
+from ultrafm.readers import analyse, study
 from ultrafm.readers.two_treatments import compare_modalities
 from ultrafm.readers.ustatistics import kernel, one_kernel, paired_kernel, two_kernels
 
@@ -96,3 +96,12 @@ def test_three_modalities_with_a_hole_have_pairs_and_the_names_of_a_test(reader_
     test = analyse(pd.concat([table, third]))["tests"]["random_readers_random_cases"]
     assert {"difference", "se", "df", "statistic", "p", "ci_low", "ci_high"} <= set(test)
     assert test["difference"] is None and "only of pairs" in test["status"] and len(test["pairs"]) == 3
+
+
+def test_too_many_triples_leave_the_available_cases(reader_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pd.read_csv(reader_data / "vandyke.csv").iloc[1:]
+    few = analyse(table)["tests"]
+    monkeypatch.setattr(study, "MOST_TRIPLES", 1000)
+    found = analyse(table)
+    assert found["tests"]["random_readers_random_cases"] == few["available_cases"]
+    assert "each curve on the cases that it has" in found["model"] and "available_cases" not in found["tests"]
