@@ -127,8 +127,8 @@ def _both(
     key = "auc" if "auc" in found else "values"
     found[key] = found[key][:1] + between[key]
     for level, entry in found["levels"].items():
-        other = between["levels"][level]
-        entry |= {name: other[name] for name in (key, "modalities", "tests") if name in other}
+        other, entry["ai_components"] = between["levels"][level], entry["components"]
+        entry |= {name: other[name] for name in (key, "modalities", "tests", "components") if name in other}
     told = [warning for one in (*against.values(), between) for warning in one["warnings"]]
     found["sign"] = f"AI minus readers; {between['sign']}"
     found["warnings"] = list(dict.fromkeys(told))
