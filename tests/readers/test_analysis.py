@@ -1,4 +1,4 @@
-"""The whole analysis: what stands in the result, options, warnings, figures, records."""
+"""The whole analysis: what stands in the result, options, warnings, words."""
 
 from __future__ import annotations
 
@@ -11,14 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ultrafm.errors import NothingToDo, UltraFMError
-from ultrafm.readers import analyse, analyse_file, summarise
-from ultrafm.readers.cases import study_cases
-from ultrafm.readers.figures import difference_plot, reader_forest, roc_curve, roc_figure
+from ultrafm.errors import UltraFMError
+from ultrafm.readers import Endpoint, analyse, analyse_file, summarise
 from ultrafm.readers.page_tables import difference_table, inference_table, reader_table
-from ultrafm.readers.records import study_records
 from ultrafm.readers.sentences import conclusion, freedom
-from ultrafm.reporting.records import merge_records
 
 
 def analysed(table: pd.DataFrame, **options: object) -> dict:
@@ -76,6 +72,11 @@ def test_strictly_rising_ratings_and_row_order_change_nothing(small_study: pd.Da
     one, other = analysed(small_study), analysed(changed)
     assert plain_numbers(one) == pytest.approx(plain_numbers(other))
     assert one["individual_readers"][1]["reader"] == other["individual_readers"][1]["reader"]
+
+
+def test_numbers_name_the_ai_as_text_does(small_study: pd.DataFrame) -> None:
+    numbered = small_study.assign(reader=small_study["reader"].map({"AI": 0, "ann": 1, "bob": 2, "cem": 3, "dan": 4}))
+    assert analysed(numbered, ai=0)["ai_versus_readers"] == analysed(numbered, ai="0")["ai_versus_readers"]
 
 
 def test_renaming_the_readers_changes_nothing(small_study: pd.DataFrame) -> None:
@@ -137,6 +138,18 @@ def test_without_ai_the_missing_readings_point_to_it(small_study: pd.DataFrame) 
         analyse(small_study)
 
 
+def test_only_areas_are_said_to_rank_cases(small_study: pd.DataFrame) -> None:
+    better = small_study.assign(
+        rating=small_study["rating"] + 3 * small_study["truth"] * (small_study["reader"] == "AI")
+    )
+    ranked, called = (
+        analysed(better, endpoint=one)["conclusion"]
+        for one in (Endpoint(), Endpoint("sensitivity", threshold=2, ai_threshold=2))
+    )
+    assert "the AI ranks cases better than these kinds of readers" in ranked
+    assert "the AI's value is higher than that of these kinds of readers" in called and "ranks" not in called
+
+
 def test_one_modality_alone(small_study: pd.DataFrame) -> None:
     found = analyse(small_study[small_study["reader"] != "AI"], by="level")
     assert found["kind"] == "one_modality"
@@ -167,6 +180,7 @@ def test_two_modalities_by_level(small_study: pd.DataFrame) -> None:
         ({"by": "levels"}, "did you mean 'level'"),
         ({"by": "case"}, "one case for each reader"),
         ({"ai": None}, "margin"),
+        ({"covariance": "bootstrap", "replicates": 0}, "two at least"),
     ],
 )
 def test_bad_options(small_study: pd.DataFrame, options: dict, words: str) -> None:
@@ -203,91 +217,6 @@ def test_tables_and_conclusion(small_study: pd.DataFrame) -> None:
     assert len(difference_table(found)) == 1 + 2 + 2
     assert reader_table(found)["reader"].tolist() == ["ann", "bob", "cem", "dan"]
     assert "simulated" in conclusion(found)
-
-
-def test_figures_say_simulated(small_study: pd.DataFrame) -> None:
-    table = small_study.assign(simulated="yes")
-    found = analysed(table)
-    forest, differences = reader_forest(found, "simulated"), difference_plot(found, "simulated")
-    curves = roc_figure(table, "AI", "simulated", "simulated")
-    for figure in (forest, differences, curves):
-        assert "simulated readers" in figure.alt
-    assert "simulated readers (simulated images)" in forest.axes[0].get_title(loc="left")
-    assert len(curves.axes) == 2
-    assert "margin" in differences.axes[0].get_xlabel()
-
-
-def test_roc_curve_has_the_area_of_the_auroc() -> None:
-    alarms, hits = roc_curve([3.0, 2.0, 1.0, 2.0], [1, 1, 0, 0])
-    assert alarms.tolist() == [0, 0, 0.5, 1]
-    assert hits.tolist() == [0, 0.5, 1, 1]
-    assert np.trapezoid(hits, alarms) == 0.875
-
-
-def predictions() -> pd.DataFrame:
-    """Two tasks of one disease, a task with one class, two encoders."""
-    generator, rows = np.random.default_rng(0), []
-    for task, truths in (("a", (0, 1)), ("b", (0, 1)), ("c", (1, 1))):
-        for encoder in ("federated", "random"):
-            for number in range(24):
-                truth = truths[number % 2]
-                row = {"task": task, "method": "linear_probe", "encoder": encoder, "image_id": f"{task}{number}"}
-                row |= {"site": "s", "patient": f"{task}p{number // 2 * 2 + truth}", "fold": "test", "truth": truth}
-                rows.append(row | {"score": generator.normal() + truth, "difficulty": 0.5})
-    return pd.DataFrame(rows)
-
-
-TASKS = {
-    "a": {"disease": "gout", "images": "real"},
-    "b": {"disease": "gout", "images": "simulated"},
-    "c": {"disease": "mumps", "images": "real"},
-}
-
-
-def test_cases_from_predictions() -> None:
-    found = study_cases(predictions(), TASKS, "federated", "linear_probe")
-    assert set(found.cases["disease"]) == {"gout (a)", "gout (b)"}
-    assert len(found.dropped) == 1
-    assert "mumps" in found.dropped[0]
-    assert "0 healthy" in found.dropped[0]
-    assert found.images == {"gout (a)": "real", "gout (b)": "simulated"}
-    assert found.overall_images() == "simulated"
-
-
-@pytest.mark.parametrize(
-    ("encoder", "method", "tasks", "words"),
-    [
-        ("federatd", "linear_probe", TASKS, "did you mean 'federated'"),
-        ("federated", "probe", TASKS, "linear_probe"),
-        ("federated", "linear_probe", {"a": TASKS["a"]}, "task 'b'"),
-    ],
-)
-def test_cases_that_cannot_be_had(encoder: str, method: str, tasks: dict, words: str) -> None:
-    with pytest.raises(UltraFMError, match=words):
-        study_cases(predictions(), tasks, encoder, method)
-
-
-def test_no_task_left() -> None:
-    rows = predictions()
-    with pytest.raises(NothingToDo, match="each class needs two"):
-        study_cases(rows[rows["task"] == "c"], TASKS, "federated", "linear_probe")
-
-
-def test_records_are_unique_and_labelled(small_study: pd.DataFrame) -> None:
-    from ultrafm.readers.cases import StudyCases
-
-    found = analysed(small_study.assign(simulated="yes"))
-    made = study_records(
-        found, StudyCases(small_study, {"gout": "real", "goitre": "simulated"}, ()), "linear_probe/federated"
-    )
-    records = merge_records([made])["records"]
-    assert {record["readers"] for record in records} == {"simulated"}
-    primary = [record for record in records if record["comparator"] == "readers" and record["task"] == "macro average"]
-    (one,) = [record for record in primary if record["level"] == "all" and record["metric"] == "auroc"]
-    assert one["estimate"] == found["ai_versus_readers"]["difference"]
-    assert one["images"] == "simulated"
-    assert one["n_patients"] == 36
-    assert {record["images"] for record in records if record["task"] == "gout"} == {"real"}
 
 
 def test_no_torch() -> None:

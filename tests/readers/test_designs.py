@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import stdtr
 
 from ultrafm.downstream.auc import auc_covariance
 from ultrafm.errors import UltraFMError
 from ultrafm.readers import Endpoint, analyse
 from ultrafm.readers.nested import compare_nested
-from ultrafm.readers.two_treatments import compare_modalities
-from ultrafm.readers.ustatistics import kernel, one_kernel, paired_kernel, two_kernels
 
 MODALITIES = ("1", "2")
 
@@ -147,6 +142,19 @@ def test_incomplete_designs_use_every_reading(crossed: pd.DataFrame) -> None:
     assert random_test(found)["p"] == pytest.approx(random_test(analyse(crossed))["p"], abs=0.25)
 
 
+def test_a_reader_without_one_modality_is_left_out_by_name(crossed: pd.DataFrame) -> None:
+    """Reader f has modality 1 only: the other five stay paired, as if f were not there."""
+    lacking = crossed[(crossed["reader"] != "f") | (crossed["modality"] == "1")].assign(patient=crossed["case"])
+    found = analyse(lacking, cluster="patient")
+    alone = analyse(lacking[lacking["reader"] != "f"], cluster="patient")
+    assert random_test(found) == random_test(alone) and found["components"] == alone["components"]
+    told = " ".join(found["warnings"])
+    assert "reader f: not in every modality" in told and "reader 'f', who has none in modality '2'" in told
+    assert "not in every modality" not in " ".join(alone["warnings"])
+    available = analyse(lacking)["tests"]["available_cases"]
+    assert available["difference"] == pytest.approx(random_test(alone)["difference"])
+
+
 def test_incomplete_against_ai(small_study: pd.DataFrame) -> None:
     table = small_study[small_study["disease"] == "gout"]
     holes = (np.random.default_rng(1).random(len(table)) < 0.9) | (table["reader"] == "AI").to_numpy()
@@ -211,63 +219,6 @@ def test_ai_must_have_read_all_cases(small_study: pd.DataFrame) -> None:
         analyse(table.drop(index=table.index[0]), ai="AI")
 
 
-def kernels(path: Path) -> list:
-    table, found = pd.read_csv(path), []
-    for modality in (1, 2):
-        scores = table[table["modality"] == modality].pivot(index="reader", columns="case", values="rating")
-        truth = table.drop_duplicates("case").set_index("case")["truth"].loc[scores.columns].to_numpy() == 1
-        found.append(kernel(scores.to_numpy(float), truth))
-    return found
-
-
-def test_u_statistics_of_van_dyke(reader_data: Path) -> None:
-    """iMRMC 2.1.2: variance 4.27313e-4, df 12.8134, and p .0556467, for which it rounds df down to 12."""
-    found = two_kernels(*kernels(reader_data / "vandyke.csv"))
-    assert found.standard_error**2 == pytest.approx(4.27313e-4, abs=5e-10)
-    assert found.df == pytest.approx(12.8134, abs=5e-5)
-    assert 2 * stdtr(12, -abs(found.statistic)) == pytest.approx(0.0556467, abs=5e-8)
-
-
-def test_u_statistics_say_when_their_variance_is_negative(reader_data: Path) -> None:
-    """Franken: -3.2e-5, so neither df nor p."""
-    found = two_kernels(*kernels(reader_data / "franken.csv"))
-    assert found.p_value is None and found.df is None
-    assert "not positive" in found.status
-
-
-def test_u_statistics_of_one_reader_give_a_reason() -> None:
-    truth = np.array([1, 1, 0, 0], dtype=bool)
-    one = kernel(np.array([[3.0, np.nan, 1, 2]]), truth)
-    assert two_kernels(one, one).p_value is None and "one reader" in one_kernel(one).status
-    nothing = kernel(np.full((2, 4), np.nan), truth)
-    assert np.isnan(one_kernel(nothing).estimate) and one_kernel(nothing).p_value is None
-
-
-def test_u_statistics_by_brute_force() -> None:
-    """Pairs of kernels that share neither reader nor case, written as loops, with holes."""
-    generator = np.random.default_rng(3)
-    truth = np.array([1, 1, 1, 0, 0, 0, 0], dtype=bool)
-    scores = generator.integers(0, 4, (3, 7)).astype(float)
-    scores[0, 1] = scores[2, 5] = np.nan
-    found, total, pairs = kernel(scores, truth), 0.0, 0.0
-    cells = np.argwhere(found.seen == 1)
-    for first in cells:
-        for second in cells:
-            if (first != second).all():
-                total += found.values[tuple(first)] * found.values[tuple(second)]
-                pairs += 1
-    variance = found.mean**2 - total / pairs
-    result = one_kernel(found)
-    assert (result.standard_error or 0) ** 2 == pytest.approx(max(variance, 0))
-    assert result.estimate == pytest.approx(found.values.sum() / found.seen.sum())
-
-
-def test_u_statistics_of_too_many_pairs_are_refused() -> None:
-    truth = np.arange(30_000) % 2 == 0
-    with pytest.raises(UltraFMError, match="225,000,000 triples"):
-        kernel(np.zeros((1, 30_000)), truth)
-
-
 def test_ai_beside_readers_nested_in_modalities(crossed: pd.DataFrame) -> None:
     nested = crossed[(crossed["reader"] < "d") == (crossed["modality"] == "1")]
     ai = crossed[(crossed["reader"] == "a") & (crossed["modality"] == "1")].assign(reader="AI", modality="standalone")
@@ -276,22 +227,3 @@ def test_ai_beside_readers_nested_in_modalities(crossed: pd.DataFrame) -> None:
     assert found["counts"]["readers"] == 6 and set(found["ai_versus_readers"]["by_modality"]) == {"1", "2"}
     alone = analyse(nested)
     assert random_test(found) == random_test(alone)
-
-
-def test_paired_kernels_count_what_both_saw() -> None:
-    truth = np.array([1, 0], dtype=bool)
-    first, second = kernel(np.array([[2.0, 1.0], [2.0, 1.0]]), truth), kernel(np.array([[1.0, 2], [np.nan, 1]]), truth)
-    found = paired_kernel(first, second)
-    assert found.values.tolist() == [[[1.0]], [[0.0]]] and found.seen.tolist() == [[[1.0]], [[0.0]]]
-
-
-def test_crossed_u_statistics_are_near_obuchowski_rockette(crossed: pd.DataFrame) -> None:
-    scores = [
-        crossed[crossed["modality"] == name].pivot(index="reader", columns="case", values="rating") for name in "12"
-    ]
-    truth = (number(pd.Series(scores[0].columns)) % 2 == 1).to_numpy()
-    found = two_kernels(*(kernel(one.to_numpy(), truth) for one in scores))
-    aucs, covariance = auc_covariance(np.vstack([one.to_numpy() for one in scores]), truth)
-    other = compare_modalities(aucs.reshape(2, 6), covariance).random.differences[0]
-    assert found.estimate == pytest.approx(other.estimate)
-    assert found.standard_error == pytest.approx(other.standard_error, rel=0.25)

@@ -75,6 +75,7 @@ def test_ai_and_two_modalities_by_level(tmp_path: Path, small_study: pd.DataFram
         assert set(place["ai_versus_readers"]) >= KEYS
         for model in MODELS.values():
             assert set(place["tests"][model]) >= KEYS
+        assert "cov3" in place["components"] and "mean_square" in place["ai_components"]
     alone = command(tmp_path, tmp_path / "r.csv", *options)
     assert alone == found
     small_study.to_csv(tmp_path / "u.csv", index=False)

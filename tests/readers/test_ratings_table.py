@@ -49,7 +49,8 @@ def test_names_stay_text_and_sort_as_people_count(tmp_path: Path) -> None:
         ("2,a,y,0,1,p2", "2,a,y,0,nan,p2", "row 3, column 'rating'"),
         ("2,a,y,0,1,p2", "2,a,y,0,inf,p2", "row 3, column 'rating'"),
         ("2,a,y,0,1,p2", "2,a,y,2,1,p2", "row 3, column 'truth': found '2'"),
-        ("2,a,y,0,1,p2", "2,a,y,yes,1,p2", "row 3, column 'truth': found 'yes'.*0 .healthy. or 1"),
+        ("2,a,y,0,1,p2", "2,a,y,maybe,1,p2", "row 3, column 'truth': found 'maybe'.*0 .healthy. or 1.*--positive"),
+        ("2,a,y,0,1,p2", '2,a,y,0,"0,5",p2', "row 3, column 'rating': found '0,5'.*decimals with a point"),
         ("2,a,y,0,1,p2", ",a,y,0,1,p2", "row 3: found no reader"),
         ("10,a,x,1,2,p1", "10,a,x,0,2,p1", "row 4: found case 'x' with truth 0 and 1"),
         ("10,a,x,1,2,p1", "10,a,x,1,2,p9", "row 4: found case 'x' with patient p1 and p9"),
@@ -99,6 +100,21 @@ def test_optional_columns_are_checked(columns: dict, words: str) -> None:
     table = pd.DataFrame({"reader": "a", "modality": "m", "case": ["x", "y"], "truth": [0, 1], "rating": [1.0, 2.0]})
     with pytest.raises(UltraFMError, match=words):
         check_ratings(table.assign(**columns))
+
+
+def test_columns_in_capitals_or_twice_are_told() -> None:
+    table = pd.DataFrame({"Reader": "a", "modality": "m", "case": ["x", "y"], "truth": [0, 1], "rating": [1.0, 2.0]})
+    with pytest.raises(UltraFMError, match=r"a column 'reader'.*did you mean 'Reader'"):
+        check_ratings(table)
+    table = table.rename(columns={"Reader": "reader"})
+    with pytest.raises(UltraFMError, match="two columns 'rating'"):
+        check_ratings(pd.concat([table, table[["rating"]]], axis=1))
+
+
+@pytest.mark.parametrize("words", [("normal", "Abnormal"), ("False", "True"), ("0.0", "1.0"), (False, True), ("no", 1)])
+def test_truth_may_be_words(words: tuple) -> None:
+    table = pd.DataFrame({"reader": "a", "modality": "m", "case": ["x", "y"], "rating": [1.0, 2.0]})
+    assert check_ratings(table.assign(truth=list(words)))["truth"].tolist() == [0, 1]
 
 
 def test_seconds_may_be_empty() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ultrafm.errors import UltraFMError
 from ultrafm.readers import ReaderDesign, analyse, standalone_ratings
-from ultrafm.readers.figures import difference_plot, modality_plot, paired_lines, roc_figure
+from ultrafm.readers.figures import difference_plot, modality_plot, paired_lines, reader_forest, roc_curve, roc_figure
 from ultrafm.readers.figures.roc import operating_points
 from ultrafm.readers.simulation import Aid, simulate_aided
 
@@ -66,3 +66,22 @@ def test_operating_points_by_hand() -> None:
     scores, truth = np.array([[1.0, 2, 3, 4], [4, 3, 2, 1]]), np.array([False, True, False, True])
     alarms, hits = operating_points(scores, truth, 3)
     assert alarms.tolist() == [0.5, 0.5] and hits.tolist() == [0.5, 0.5]
+
+
+def test_figures_say_simulated(small_study: pd.DataFrame) -> None:
+    table = small_study.assign(simulated="yes")
+    found = analyse(table, ai="AI", cluster="patient", margin=0.05, by="level")
+    forest, differences = reader_forest(found, "simulated"), difference_plot(found, "simulated")
+    curves = roc_figure(table, "AI", "simulated", "simulated")
+    for figure in (forest, differences, curves):
+        assert "simulated readers" in figure.alt
+    assert "simulated readers (simulated images)" in forest.axes[0].get_title(loc="left")
+    assert len(curves.axes) == 2
+    assert "margin" in differences.axes[0].get_xlabel()
+
+
+def test_roc_curve_has_the_area_of_the_auroc() -> None:
+    alarms, hits = roc_curve([3.0, 2.0, 1.0, 2.0], [1, 1, 0, 0])
+    assert alarms.tolist() == [0, 0, 0.5, 1]
+    assert hits.tolist() == [0, 0.5, 1, 1]
+    assert np.trapezoid(hits, alarms) == 0.875

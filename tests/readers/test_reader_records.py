@@ -69,3 +69,16 @@ def test_sizes_that_cannot_be_reached_are_not_defined(table: pd.DataFrame, study
     sizes = pd.DataFrame({"readers": [3, 9], "cases for 80% power": pd.array([None, 200], dtype="Int64")})
     made = records.size_records(sizes, found, study, "margin 0.1")
     assert [(one["level"], one["estimate"]) for one in made] == [("3 readers", None), ("9 readers", 200.0)]
+
+
+def test_records_are_unique_and_labelled(table: pd.DataFrame, study: StudyCases) -> None:
+    found = analyse(table, ai="AI", cluster="patient", margin=0.05, by="level")
+    made = records.study_records(found, study, "linear_probe/federated")
+    merged = merge_records([made])["records"]
+    assert {record["readers"] for record in merged} == {"simulated"}
+    primary = [record for record in merged if record["comparator"] == "readers" and record["task"] == "macro average"]
+    (one,) = [record for record in primary if record["level"] == "all" and record["metric"] == "auroc"]
+    assert one["estimate"] == found["ai_versus_readers"]["difference"]
+    assert one["images"] == "simulated"
+    assert one["n_patients"] == 36
+    assert {record["images"] for record in merged if record["task"] == "gout"} == {"real"}

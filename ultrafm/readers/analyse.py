@@ -19,7 +19,7 @@ from ultrafm.readers.against import against_readers
 from ultrafm.readers.covariance import describe_covariance
 from ultrafm.readers.endpoints import Endpoint
 from ultrafm.readers.modalities import between_modalities
-from ultrafm.readers.names import natural_order
+from ultrafm.readers.names import natural_order, text
 from ultrafm.readers.plan import CONFIDENCE, Plan, check_plan, options_of
 from ultrafm.readers.ratings import AI_NAME, check_ratings, find_ai, load_ratings
 from ultrafm.readers.reading_time import reading_time
@@ -38,13 +38,14 @@ def analyse_file(path: Path, json_out: Path | None = None, **plan: Any) -> dict[
     return found
 
 
-def analyse(ratings: pd.DataFrame, ai: str | None = None, source: str = "ratings", **plan: Any) -> dict[str, Any]:
+def analyse(ratings: pd.DataFrame, ai: str | int | None = None, source: str = "ratings", **plan: Any) -> dict[str, Any]:
     """Multi-reader multi-case analysis of a ratings table; the other keywords are the fields of `Plan`.
 
-    With several diseases the endpoint is averaged over them. None stands where something is not estimable, with the
-    reason beside it. Raises UltraFMError for anything in the table or the plan that does not fit.
+    ai: as it stands in the column reader. With several diseases the endpoint is averaged over them. None stands where
+    something is not estimable, with the reason beside it. Raises UltraFMError for anything in the table or the plan
+    that does not fit.
     """
-    return analyse_checked(check_ratings(ratings, source), Plan(ai, **plan), source)
+    return analyse_checked(check_ratings(ratings, source), Plan(None if ai is None else text(ai), **plan), source)
 
 
 def analyse_checked(table: pd.DataFrame, plan: Plan, source: str = "ratings") -> dict[str, Any]:
@@ -126,9 +127,9 @@ def _both(
     key = "auc" if "auc" in found else "values"
     found[key] = found[key][:1] + between[key]
     for level, entry in found["levels"].items():
-        other = between["levels"][level]
-        entry |= {name: other[name] for name in (key, "modalities", "tests") if name in other}
-    told = [text for one in (*against.values(), between) for text in one["warnings"]]
+        other, entry["ai_components"] = between["levels"][level], entry["components"]
+        entry |= {name: other[name] for name in (key, "modalities", "tests", "components") if name in other}
+    told = [warning for one in (*against.values(), between) for warning in one["warnings"]]
     found["sign"] = f"AI minus readers; {between['sign']}"
     found["warnings"] = list(dict.fromkeys(told))
     found["design"], found["divided"] = between["design"], between["divided"]

@@ -9,7 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ultrafm.errors import UltraFMError, nearest
-from ultrafm.readers.names import categories
+from ultrafm.readers.names import categories, texts
+
+TRUTH_WORDS = {
+    "abnormal": 1, "diseased": 1, "positive": 1, "true": 1, "yes": 1,
+    "normal": 0, "healthy": 0, "negative": 0, "false": 0, "no": 0,
+}  # fmt: skip
 
 
 def row_place(source: str, row: int) -> str:
@@ -18,11 +23,15 @@ def row_place(source: str, row: int) -> str:
 
 
 def check_columns(table: pd.DataFrame, required: Sequence[str], source: str) -> None:
-    """UltraFMError when a required column is missing or there are no rows."""
+    """UltraFMError when a required column is missing, a name stands twice, or there are no rows."""
+    twice = table.columns[table.columns.duplicated()]
+    if twice.size:
+        raise UltraFMError(source, f"two columns {str(twice[0])!r}", "each column once", "leave one out")
     for name in required:
         if name not in table.columns:
             found = f"the columns {', '.join(map(str, table.columns))}"
-            near = nearest(name, set(map(str, table.columns)) - set(required))
+            others = {str(other).lower(): str(other) for other in table.columns if other not in required}
+            near = f" (did you mean {others[name]!r}?)" if name in others else nearest(name, others.values())
             mend = f"add it, or rename the column that holds it{near}; columns needed: {', '.join(required)}"
             raise UltraFMError(source, found, f"a column {name!r}", mend)
     if table.empty:
@@ -39,24 +48,30 @@ def names(column: pd.Series, source: str, counted: bool = True) -> pd.Series:
     return made
 
 
-def numbers(column: pd.Series, source: str, expected: str) -> pd.Series:
+def numbers(column: pd.Series, source: str) -> pd.Series:
     """A column as finite floats."""
     values = pd.to_numeric(column, errors="coerce").astype(float)
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
-        place = f"{row_place(source, int(bad[0]))}, column {column.name!r}"
+        found = str(column.iloc[bad[0]])
         mend = "a reader who did not rate a case has no row for it, which makes the design incomplete"
-        raise UltraFMError(place, repr(column.iloc[bad[0]]), expected, mend)
+        if _number(found.replace(",", "", 1)) is not None:
+            mend = "write decimals with a point"
+        place = f"{row_place(source, int(bad[0]))}, column {column.name!r}"
+        raise UltraFMError(place, repr(found), "a finite number", mend)
     return values
 
 
 def truths(column: pd.Series, source: str) -> pd.Series:
-    """The truth column as 0 and 1."""
-    values = numbers(column, source, "0 (healthy) or 1 (diseased)")
+    """The truth column as 0 and 1, from these numbers or from the usual words (TRUTH_WORDS)."""
+    values = pd.to_numeric(column, errors="coerce").astype(float)
+    if values.isna().any():
+        values = values.fillna(texts(column).astype(str).str.lower().map(TRUTH_WORDS))
     bad = np.flatnonzero(~values.isin([0, 1]))
     if bad.size:
         place = f"{row_place(source, int(bad[0]))}, column 'truth'"
-        raise UltraFMError(place, repr(column.iloc[bad[0]]), "0 (healthy) or 1 (diseased)")
+        mend = "other words: ultrafm readers import --positive WORD"
+        raise UltraFMError(place, repr(str(column.iloc[bad[0]])), "0 (healthy) or 1 (diseased)", mend)
     return values.astype(int)
 
 

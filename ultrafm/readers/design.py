@@ -6,6 +6,7 @@ is crossed in itself. Incomplete: anything else.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,10 +106,24 @@ def name_design(diseases: Sequence[Crossed], curves: Sequence[Curve]) -> Design:
     if not missing:
         return Design(CROSSED, None, 0, None)
     divided = [_divided(disease, curves) for disease in diseases]
-    first = next(filter(None, (first_hole(disease, curves) for disease in diseases)), None)
+    first = next(filter(None, (first_hole(disease, curves) for disease in diseases)), None) or _first_absent(curves)
     if None in divided or len(set(divided)) > 1:
         return Design(INCOMPLETE, None, missing, first)
     return Design(SPLIT, divided[0], missing, first)
+
+
+def _first_absent(curves: Sequence[Curve]) -> str | None:
+    """The first reader who has no reading at all in one of the modalities, in words."""
+    readers, modalities = natural_order(curve[0] for curve in curves), natural_order(curve[1] for curve in curves)
+    absent = ((reader, modality) for modality in modalities for reader in readers if (reader, modality) not in curves)
+    return next((f"reader {reader!r}, who has none in modality {modality!r}" for reader, modality in absent), None)
+
+
+def paired(curves: Sequence[Curve]) -> NDArray[np.intp]:
+    """Places of the curves whose readers have every modality."""
+    modalities = Counter(reader for reader, _ in curves)
+    most = len({modality for _, modality in curves})
+    return np.flatnonzero([modalities[reader] == most for reader, _ in curves])
 
 
 def _missing(disease: Crossed, cells: int) -> int:

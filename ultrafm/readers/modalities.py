@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ultrafm.readers.design import INCOMPLETE, Curve
-from ultrafm.readers.inference import holm
+from ultrafm.readers.design import INCOMPLETE, Curve, paired
+from ultrafm.readers.inference import holm, missing
 from ultrafm.readers.levels import few_readers
 from ultrafm.readers.names import level_order, natural_order
 from ultrafm.readers.nested import compare_nested
@@ -45,7 +45,9 @@ def between_modalities(table: pd.DataFrame, curves: Sequence[Curve], options: Op
     main, found = _main(study, np.arange(len(curves)), options)
     levels = _levels(table, study, options) if options.by else {}
     readers = len({reader for reader, _ in curves})
-    warned = [few_readers("the study", readers), *(level["warning"] for level in levels.values())]
+    compared = paired(curves).size // len(modalities) or readers
+    few = few_readers("the study" if compared == readers else "the comparison of modalities", compared)
+    warned = [few, *(level["warning"] for level in levels.values())]
     facts = reader_facts(table)
     labels = [f"reader {reader} (modality {modality})" for reader, modality in curves]
     return main | {
@@ -65,6 +67,7 @@ def between_modalities(table: pd.DataFrame, curves: Sequence[Curve], options: Op
         "reader_differences": _each_reader(table, study, options) if len(modalities) == 2 else [],
         "warnings": [text for text in warned if text]
         + (negative_warnings(found.variances) if found else [])
+        + _unpaired(curves)
         + common_warnings(table, study, options, labels),
     }
 
@@ -101,13 +104,24 @@ def _main(study: Study, members: np.ndarray, options: Options) -> tuple[dict[str
 
 
 def _compared(values: np.ndarray, spread: np.ndarray, curves: Sequence[Curve], options: Options) -> Comparison:
-    """Paired readers where every reader has every modality, else readers nested in modalities."""
+    """Paired where readers have every modality, leaving out those who have not; nested where no reader has."""
     modalities = natural_order(modality for _, modality in curves)
-    readers = len({reader for reader, _ in curves})
-    if readers * len(modalities) == values.size:
-        return compare_modalities(values.reshape(len(modalities), readers), spread, options.confidence, options.floor)
+    both = paired(curves)
+    if both.size:
+        aucs, joint = values[both].reshape(len(modalities), -1), spread[np.ix_(both, both)]
+        return compare_modalities(aucs, joint, options.confidence, options.floor)
     groups = [modalities.index(modality) for _, modality in curves]
     return compare_nested(values, spread, groups, options.confidence)
+
+
+def _unpaired(curves: Sequence[Curve]) -> list[str]:
+    """A warning for readers who lack a modality that others have."""
+    both = {curves[place][0] for place in paired(curves)}
+    lone = natural_order(reader for reader, _ in curves if reader not in both)
+    if not both or not lone:
+        return []
+    who = f"reader{'s' * (len(lone) > 1)} {', '.join(lone)}"
+    return [f"{who}: not in every modality, so left out of all comparisons of modalities but U-statistics"]
 
 
 def _named(name: str, mean: Any) -> dict[str, Any]:
@@ -151,7 +165,9 @@ def _incomplete(study: Study, members: np.ndarray, modalities: Sequence[str], op
         {"first": first, "second": second} | test_entry(difference) | {"p_holm": value}
         for (first, second), difference, value in zip(combinations(modalities, 2), found, adjusted, strict=True)
     ]
-    return (pairs[0] if len(pairs) == 1 else {}) | {"equality": None, "pairs": pairs}
+    status = "no test that three or more modalities are equal, only of pairs"
+    top = pairs[0] if len(pairs) == 1 else test_entry(missing(USTATISTICS, np.nan, status, options.confidence))
+    return top | {"equality": None, "pairs": pairs}
 
 
 def _levels(table: pd.DataFrame, study: Study, options: Options) -> dict[str, Any]:

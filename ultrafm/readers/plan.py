@@ -46,6 +46,8 @@ class Plan:
 def check_plan(plan: Plan) -> None:
     """UltraFMError for choices that do not fit together."""
     check_covariance(plan.covariance, plan.endpoint)
+    if plan.replicates < 2:
+        raise UltraFMError("replicates", f"{plan.replicates}", "two at least, such as 2000")
     for name, value in (("--margin", plan.margin), ("--equivalence", plan.equivalence), ("--claim", plan.claims)):
         _check_margin(name, value, plan.ai)
 

@@ -1,8 +1,9 @@
 """The ratings table: one row per reader, modality, case and disease; loading it, checking it, rows of an AI.
 
-Columns reader, modality, case, truth (0 or 1) and rating (higher is more suspicious) are required. Known where present:
-disease; level and years of the reader; patient, site and device of the case; diagnosis (the reader's final diagnosis of
-the case, a disease or "healthy"), seconds and session of the reading; simulated (yes or no). Others are carried along.
+Columns reader, modality, case, truth (0 or 1, or words such as normal and abnormal) and rating (higher is more
+suspicious) are required. Known where present: disease; level and years of the reader; patient, site and device of the
+case; diagnosis (the reader's final diagnosis of the case, a disease or "healthy"), seconds and session of the reading;
+simulated (yes or no). Others are carried along.
 Names are text, so reader "10" is not a number, and they sort as people count: 2 before 10.
 """
 
@@ -51,8 +52,9 @@ def check_ratings(table: pd.DataFrame, source: str = "ratings") -> pd.DataFrame:
     """Check a ratings table and return it clean: names as categories of text, truth 0/1, rating a finite number.
 
     Raises UltraFMError naming `source` and the row for a missing column, an empty name, names of mixed type, a rating
-    that is no number, a truth that is not 0 or 1, the same cell twice, a case with two truths, patients, sites or
-    devices, a reader with two levels, a reading with two final diagnoses, seconds below 0, or one class only.
+    that is no number, a truth that is neither 0 nor 1 nor such a word, the same cell twice, a case with two truths,
+    patients, sites or devices, a reader with two levels, a reading with two final diagnoses, seconds below 0, or one
+    class only.
     """
     check_columns(table, REQUIRED, source)
     clean = table.reset_index(drop=True).copy()
@@ -62,7 +64,7 @@ def check_ratings(table: pd.DataFrame, source: str = "ratings") -> pd.DataFrame:
         clean[name] = names(clean[name], source, counted=name != "case")
     for name in set(clean.columns) & {"level", "patient", "site", "device", "session", "simulated", "diagnosis"}:
         clean[name] = categories(texts(clean[name]), counted=False)
-    clean["rating"] = numbers(clean["rating"], source, "a finite number")
+    clean["rating"] = numbers(clean["rating"], source)
     clean["truth"] = truths(clean["truth"], source)
     if "seconds" in clean:
         clean["seconds"] = seconds(clean["seconds"], source)

@@ -87,7 +87,7 @@ def _against(found: Mapping[str, Any]) -> list[str]:
     who = f"{count} {'simulated ' if found['readers'] == 'simulated' else ''}reader{'s' if count > 1 else ''}"
     said = [f"AI minus {who}, {found['endpoint']}: {inference_text(primary)}."]
     if primary["ci_low"] is not None:
-        said.append(_direction(primary, count))
+        said.append(_direction(primary, count, found))
     if found["non_inferiority"] is not None:
         said.append(f"Non-inferiority of the AI: {non_inferiority_text(found['non_inferiority'])}.")
     if found["equivalence"] is not None:
@@ -95,14 +95,15 @@ def _against(found: Mapping[str, Any]) -> list[str]:
     return said + [row["sentence"] for row in found["claims"]]
 
 
-def _direction(primary: Mapping[str, Any], readers: int) -> str:
+def _direction(primary: Mapping[str, Any], readers: int, found: Mapping[str, Any]) -> str:
     """What the interval says about the sign, and for whom."""
-    whom = "these kinds of readers" if readers > 1 else "this reader"
-    if primary["ci_low"] > 0:
-        return f"The interval lies above zero: the AI ranks cases better than {whom} on cases like these."
-    if primary["ci_high"] < 0:
-        return f"The interval lies below zero: the AI ranks cases worse than {whom} on cases like these."
-    return "The interval includes zero: a difference in either direction is compatible with the data."
+    if primary["ci_low"] <= 0 <= primary["ci_high"]:
+        return "The interval includes zero: a difference in either direction is compatible with the data."
+    whom, above = "these kinds of readers" if readers > 1 else "this reader", primary["ci_low"] > 0
+    said = f"The interval lies {'above' if above else 'below'} zero:"
+    if found["endpoint_kind"] in ("auc", "partial_auc"):
+        return f"{said} the AI ranks cases {'better' if above else 'worse'} than {whom} on cases like these."
+    return f"{said} the AI's value is {'higher' if above else 'lower'} than that of {whom} on cases like these."
 
 
 def _modalities(found: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from ultrafm.readers.design import INCOMPLETE, Crossed, Curve, Design, arrays, n
 from ultrafm.readers.diagnosis import diagnosis_table
 from ultrafm.readers.endpoints import AUC, Endpoint
 from ultrafm.readers.names import natural_key
+from ultrafm.readers.ustatistics import MOST_TRIPLES
 
 DELONG = Sampling()
 
@@ -50,9 +51,15 @@ class Study:
     spread: NDArray[np.float64]
 
     def u_statistics(self, options: Options) -> bool:
-        """Whether the U-statistics of incomplete designs apply: AUROCs of one disease, independent cases."""
+        """Whether the U-statistics of incomplete designs apply: AUROCs of one disease, independent cases, not too many.
+
+        They hold every triple of reader, diseased and healthy case; where these are too many, available cases stay.
+        """
         plain = options.endpoint.kind == "auc" and options.cluster is None and len(self.diseases) == 1
-        return self.design.name == INCOMPLETE and plain
+        if self.design.name != INCOMPLETE or not plain:
+            return False
+        truth = self.diseases[0].truth
+        return len(self.curves) * int(truth.sum()) * int((~truth).sum()) <= MOST_TRIPLES
 
 
 def prepare(table: pd.DataFrame, curves: Sequence[Curve], options: Options, ai_first: bool = False) -> Study:

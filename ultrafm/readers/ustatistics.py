@@ -19,7 +19,7 @@ from ultrafm.readers.inference import Inference, infer, missing
 
 USTATISTICS = "random readers and random cases, U-statistics of all readings (Gallas 2006, 2009)"
 AXES = (0, 1, 2)
-MOST_PAIRS = 200_000_000
+MOST_TRIPLES = 50_000_000  # at 16 bytes each, and as much again on the way
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Kernel:
 def kernel(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> Kernel:
     """The kernel of readers' scores (J, K), NaN where a reader did not rate a case.
 
-    Raises UltraFMError for more pairs of cases than memory is meant to hold.
+    Raises UltraFMError for more triples than memory is meant to hold.
     """
-    pairs = scores.shape[0] * int(truth.sum()) * int((~truth).sum())
-    if pairs > MOST_PAIRS:
-        found = f"{pairs:,} triples of reader, diseased and healthy case in an incomplete design"
+    triples = scores.shape[0] * int(truth.sum()) * int((~truth).sum())
+    if triples > MOST_TRIPLES:
+        found = f"{triples:,} triples of reader, diseased and healthy case in an incomplete design"
         mend = "keep readers and cases without holes, which need no such table"
-        raise UltraFMError("U-statistics", found, f"at most {MOST_PAIRS:,}", mend)
+        raise UltraFMError("U-statistics", found, f"at most {MOST_TRIPLES:,}", mend)
     ill, well = scores[:, None, truth], scores[:, ~truth, None]
     seen = ~(np.isnan(ill) | np.isnan(well))
     values = np.where(ill > well, 1.0, 0.0) + np.where(ill == well, 0.5, 0.0)

@@ -46,6 +46,17 @@ def test_weighted_kappa_is_that_of_scikit_learn(weights: str | None) -> None:
     assert cohen_kappa(first, second, weights).value == pytest.approx(cohen_kappa_score(first, second, weights=weights))
 
 
+@pytest.mark.parametrize("weights", ["linear", "quadratic"])
+def test_weights_count_steps_that_neither_reader_used(weights: str) -> None:
+    """Ratings 1, 2 and 5 of a scale of five; words have no distances but their order."""
+    first, second = np.array([1, 1, 2, 5, 5, 2, 1, 5]), np.array([1, 2, 2, 5, 2, 1, 1, 5])
+    wanted = cohen_kappa_score(first, second, weights=weights, labels=[1, 2, 3, 4, 5])
+    assert cohen_kappa(first, second, weights).value == pytest.approx(wanted)
+    words = {1: "a", 2: "b", 5: "c"}
+    named = [[words[one] for one in ratings] for ratings in (first, second)]
+    assert cohen_kappa(*named, weights).value == pytest.approx(cohen_kappa_score(*named, weights=weights))
+
+
 def test_one_category_gives_a_reason() -> None:
     assert cohen_kappa([1, 1, 1], [1, 1, 1]).value is None
     assert "one category" in fleiss_kappa(np.ones((3, 5))).status

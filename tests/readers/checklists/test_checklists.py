@@ -54,6 +54,17 @@ def test_facts_of_a_person_are_taken_over(small_study: pd.DataFrame) -> None:
     assert fill_checklist("STARD-AI", named).set_index("item")["reported"][asks] == "histology within 30 days"
 
 
+def test_readers_are_people_only_where_the_table_says_so(small_study: pd.DataFrame) -> None:
+    tables = (small_study, small_study.assign(simulated="no"))
+    told = [study_facts(analyse(table, ai="AI"))["reality"] for table in tables]
+    assert "does not say" in told[0] and told[1] == "readers are people"
+
+
+def test_one_reader_is_no_inference_to_others(small_study: pd.DataFrame) -> None:
+    alone = study_facts(analyse(small_study[small_study["reader"].isin(["AI", "ann"])], ai="AI"))
+    assert "these readers only" in alone["inference"] and "new readers" in facts(small_study)["inference"]
+
+
 def test_readers_harmed_by_aid_are_counted(small_study: pd.DataFrame) -> None:
     readers = small_study[small_study["reader"] != "AI"]
     change = readers["reader"].map({"ann": 0.5, "bob": 0.5, "cem": 0.5, "dan": -0.5}) * readers["truth"]

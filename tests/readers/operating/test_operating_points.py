@@ -27,12 +27,14 @@ def test_clusters_widen_or_change_the_interval(small_study: pd.DataFrame) -> Non
     clustered = operating_table(small_study, 1.0, cluster="patient")
     assert plain["sensitivity"].tolist() == pytest.approx(clustered["sensitivity"].tolist())
     assert (plain["sensitivity_low"] != clustered["sensitivity_low"]).any()
+    assert set(plain["interval"]) == {"Wilson"} and set(clustered["interval"]) == {"normal, clustered by patient"}
 
 
 def test_pairs_have_both_kinds_and_holm(small_study: pd.DataFrame) -> None:
     found = pair_table(small_study, "AI", 1.0, 1.0, margin=0.1)
     assert len(found) == 2 * 2 * 4
     assert (found["p_holm"] >= found["p_exact"]).all()
+    assert found["model"].str.contains("fixed readers, cases taken as independent").all()
     assert (found["tango_low"] <= found["difference"]).all() and (found["difference"] <= found["tango_high"]).all()
     assert found["non_inferiority_p"].between(0, 1).all()
 

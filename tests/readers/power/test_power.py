@@ -28,6 +28,7 @@ from ultrafm.readers.power import (
 VAN_DYKE = ModalityPilot(
     8.02288265572061e-4, 3.46613709440729e-4, 3.44074828860886e-4, 2.39028370892152e-4, 2.00402523581461e-4, 114
 )
+STEADY_AI = AgainstPilot(8.8e-4, 1.4e-3, 9.2e-4, 200)
 PILOT_AI = AgainstPilot(8e-4, 1.4e-3, 9e-4, 200)
 
 
@@ -103,8 +104,17 @@ def test_pilots_without_components_are_refused(small_study: pd.DataFrame) -> Non
 def test_power_rises_with_readers_and_cases() -> None:
     table = power_table(PILOT_AI, 0.06, (3, 6, 12), (100, 200, 400))
     assert (table.diff().iloc[1:] > 0).all(axis=None) and (table.diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
-    sizes = size_table(PILOT_AI, 0.06, (2, 6, 12), most=500)
-    assert sizes.iloc[:, 1].isna().tolist() == [True, True, False] or sizes.iloc[:, 1].dropna().is_monotonic_decreasing
+    sizes = size_table(PILOT_AI, 0.06, (8, 12, 30), most=1000).iloc[:, 1]
+    assert sizes.notna().all() and sizes.is_monotonic_decreasing
+
+
+def test_cases_are_found_where_still_more_cases_have_less_power() -> None:
+    """Three readers: the degrees of freedom fall to two as cases grow, and power with them."""
+    few, many = (power_against(STEADY_AI, 0.05, 3, cases) for cases in (5000, 100_000))
+    assert few > 0.7 > many
+    needed = cases_needed(STEADY_AI, 0.05, 3, power=0.7)
+    assert power_against(STEADY_AI, 0.05, 3, needed) >= 0.7 > power_against(STEADY_AI, 0.05, 3, needed - 1)
+    assert cases_needed(STEADY_AI, 0.05, 3, power=0.8) is None
 
 
 def test_negative_components_count_as_zero() -> None:
@@ -123,7 +133,8 @@ def test_studies_that_cannot_be_are_refused(readers: int, cases: int, options: d
 
 
 def test_figure_says_what_it_shows() -> None:
-    figure = power_figure(PILOT_AI, 0.0, (3, 5, 9), 400, margin=0.05)
+    figure = power_figure(PILOT_AI, 0.0, (3, 5, 9), 400, label="simulated readers", margin=0.05)
+    assert "pilot: simulated readers" in figure.axes[0].get_title(loc="left") and "simulated readers" in figure.alt
     assert "non-inferiority, margin 0.05" in figure.axes[0].get_title(loc="left")
     assert len(figure.axes[0].lines) == 4
     assert "9 readers" in figure.alt

@@ -37,6 +37,8 @@ class Agreement:
 def cohen_kappa(first: ArrayLike, second: ArrayLike, weights: str | None = None, confidence: float = 0.95) -> Agreement:
     """Kappa of two readers over the same cases; weights None, "linear" or "quadratic" for ordered categories.
 
+    Weights are distances between the ratings themselves, so that a step of the scale that neither used still counts;
+    categories that are no numbers are taken as equal steps in their order.
     The interval is the large-sample one of Fleiss, Cohen and Everitt 1969 (statsmodels). Raises UltraFMError for lists
     of different length or other weights.
     """
@@ -44,12 +46,12 @@ def cohen_kappa(first: ArrayLike, second: ArrayLike, weights: str | None = None,
         raise UltraFMError("kappa", f"weights {weights!r}", "None, 'linear' or 'quadratic'")
     from statsmodels.stats.inter_rater import cohens_kappa  # a second to import, and needed here only
 
-    counts = _square(first, second)
+    counts, steps = _square(first, second)
     name = "Cohen's kappa" if weights is None else f"{weights}-weighted kappa"
     if (counts.sum(axis=0) > 0).sum() < 2 and (counts.sum(axis=1) > 0).sum() < 2:
         return Agreement(name, None, None, None, None, confidence, "large sample", "all ratings are in one category")
     kind = {None: None, "linear": "linear", "quadratic": "fc"}[weights]
-    found = cohens_kappa(counts, wt=kind)
+    found = cohens_kappa(counts, weights=None if weights is None else steps, wt=kind)
     half = quantile((1 + confidence) / 2, None) * float(found.std_kappa)
     value = float(found.kappa)
     ends = (max(value - half, -1.0), min(value + half, 1.0))
@@ -139,8 +141,8 @@ def cluster_interval(
     return Agreement(found.statistic, found.value, *ends, found.confidence, f"bootstrap of {names.size} clusters")
 
 
-def _square(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
-    """Cross table (Q, Q) of two lists of categories, in their order."""
+def _square(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cross table (Q, Q) of two lists of categories, in their order, and the places (Q,) of the categories."""
     one, two = np.asarray(first), np.asarray(second)
     if one.shape != two.shape or one.ndim != 1 or one.size < 2:
         found = f"shapes {one.shape} and {two.shape}"
@@ -148,4 +150,5 @@ def _square(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     names, codes = np.unique(np.concatenate([one, two]), return_inverse=True)
     counts = np.zeros((max(names.size, 2),) * 2)
     np.add.at(counts, (codes[: one.size], codes[one.size :]), 1)
-    return counts
+    numeric = names.size > 1 and names.dtype.kind in "iuf"
+    return counts, names.astype(float) if numeric else np.arange(float(len(counts)))

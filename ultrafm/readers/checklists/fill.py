@@ -18,6 +18,11 @@ from ultrafm.readers.sentences import inference_text
 ITEMS = Path(__file__).resolve().parent / "items.yaml"
 GUIDELINES = ("STARD-AI", "CLAIM 2024", "DECIDE-AI", "TRIPOD+AI")
 SILENT = "not reported because"
+REALITY = {
+    "simulated": "readers are simulated",
+    "real": "readers are people",
+    None: "the table does not say whether readers are people or simulated",
+}
 
 
 def fill_checklist(guideline: str, facts: Mapping[str, Any]) -> pd.DataFrame:
@@ -53,10 +58,10 @@ def study_facts(found: Mapping[str, Any], images: str | None = None, **more: Any
         "healthy": counts["healthy"], "reader_count": counts["readers"], "model": found["model"],
         "covariance": found["covariance_name"], "confidence": f"{found['confidence']:.0%}",
         "sidedness": f"{found['sidedness']} at {found['alpha']:g}", "version": found["versions"]["ultrafm"],
-        "reality": "readers are simulated" if simulated else "readers are people",
+        "reality": REALITY[found["readers"]],
         "reality_readers": "simulated readers" if simulated else "readers",
         "no_people": "the readers are simulated" if simulated else "the table does not hold it",
-        "inference": "inference to new readers and new cases", "clustering": _clustering(found),
+        "clustering": _clustering(found),
         "diseases": ", ".join(entry["disease"] for entry in found["diseases"]) or "one outcome",
     }  # fmt: skip
     return facts | _results(found) | _people(found) | {name: value for name, value in more.items() if value is not None}
@@ -66,11 +71,13 @@ def _results(found: Mapping[str, Any]) -> dict[str, Any]:
     """Facts of the results; None where the analysis has none."""
     against, tests = found.get("ai_versus_readers"), found.get("tests")
     primary = against or (tests or {}).get("random_readers_random_cases")
+    shown = primary is not None and primary["difference"] is not None
     parts = found.get("components") or {}
     pairs = found.get("reader_differences") or []
     harmed = sum(_lower_with_aid(entry) for entry in pairs) if _aided(pairs) else None
     return {
-        "primary": inference_text(primary) if primary and "difference" in primary else "see the table of values",
+        "primary": inference_text(primary) if shown else "see the table of values",
+        "inference": primary["model"] if primary else f"mean over readers, {found['modalities'][0]['model']}",
         "components": ", ".join(f"{name} {value:.3g}" for name, value in parts.items() if isinstance(value, float)),
         "by_level": ", ".join(f"{name} ({entry['readers']})" for name, entry in found["levels"].items()) or None,
         "operating": f"{len(found['operating_points'])} rows" if "operating_points" in found else None,

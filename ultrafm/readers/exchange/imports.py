@@ -19,10 +19,6 @@ FORMS: dict[str, dict[str, str]] = {
     "mrmcaov": {"modality": "treatment"},
     "imrmc": {"reader": "readerID", "modality": "modalityID", "case": "caseID", "rating": "score"},
 }
-WORDS = {
-    "abnormal": 1, "diseased": 1, "positive": 1, "true": 1, "yes": 1,
-    "normal": 0, "healthy": 0, "negative": 0, "false": 0, "no": 0,
-}  # fmt: skip
 
 
 def from_long(
@@ -54,7 +50,7 @@ def from_long(
         made[ours] = table[theirs]
     for name, value in (fixed or {}).items():
         made[name] = value
-    if "truth" in made:
+    if "truth" in made and positive is not None:
         made["truth"] = _truth(made["truth"], positive, source)
     return check_ratings(made, source)
 
@@ -135,12 +131,10 @@ def from_rjafroc(diseased: pd.DataFrame, healthy: pd.DataFrame, source: str = "t
     return check_ratings(pd.concat(parts, ignore_index=True), source)
 
 
-def _truth(column: pd.Series, positive: str | None, source: str) -> pd.Series:
-    """Truth as 0 and 1 where it is words; numbers stay as they are."""
+def _truth(column: pd.Series, positive: str, source: str) -> pd.Series:
+    """Truth as 0 and 1 from a word that means diseased."""
     words = texts(column).astype(str).str.lower()
-    if positive is not None:
-        if positive.lower() not in set(words):
-            found = repr(positive) + nearest(positive, words.unique())
-            raise UltraFMError(f"{source}, word for diseased", found, f"one of {', '.join(sorted(set(words)))}")
-        return (words == positive.lower()).astype(int)
-    return words.map(WORDS) if words.isin(WORDS).all() else column
+    if positive.lower() not in set(words):
+        found = repr(positive) + nearest(positive, words.unique())
+        raise UltraFMError(f"{source}, word for diseased", found, f"one of {', '.join(sorted(set(words)))}")
+    return (words == positive.lower()).astype(int)

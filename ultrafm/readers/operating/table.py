@@ -20,6 +20,7 @@ from ultrafm.readers.ratings import check_ratings, find_ai, reader_values
 from ultrafm.readers.study import reader_modalities
 
 KINDS = ("sensitivity", "specificity")
+PAIR_MODEL = "fixed readers, cases taken as independent; exact McNemar test, Tango's and Newcombe's intervals"
 
 
 def operating_table(
@@ -39,7 +40,7 @@ def operating_table(
     table = check_ratings(ratings, source)
     curves = _curves(table, ai, source)
     levels = reader_values(table, "level") if "level" in table else {}
-    rows = []
+    how, rows = "Wilson" if cluster is None else f"normal, clustered by {cluster}", []
     for disease in arrays(table, curves, cluster, source):
         ends = {kind: _intervals(disease, kind, threshold, ai_threshold, cluster, confidence) for kind in KINDS}
         for place, (reader, modality) in enumerate(curves):
@@ -52,7 +53,7 @@ def operating_table(
                 "true_negative": int((~positive & ~truth).sum()), "false_positive": int((positive & ~truth).sum()),
             }  # fmt: skip
             values = {f"{kind}{end}": value for kind in KINDS for end, value in ends[kind][place].items()}
-            rows.append(about | {"threshold": limit} | counted | values)
+            rows.append(about | {"threshold": limit} | counted | values | {"model": FIXED_READERS, "interval": how})
     return pd.DataFrame(rows)
 
 
@@ -97,7 +98,7 @@ def _pairs(
         values = asdict(test)
         for name in ("tango", "newcombe"):
             values[f"{name}_low"], values[f"{name}_high"] = values.pop(name)
-        yield about | values | {"p_holm": adjusted}
+        yield about | values | {"p_holm": adjusted, "model": PAIR_MODEL}
 
 
 def _curves(table: pd.DataFrame, ai: str | None, source: str) -> list[tuple[str, str]]:

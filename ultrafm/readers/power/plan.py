@@ -16,6 +16,7 @@ from ultrafm.reporting.figures import INK, LINES, MARKERS, PALETTE, QUIET, new_f
 Pilot = ModalityPilot | AgainstPilot
 MOST_CASES, MOST_READERS = 100_000, 200
 GRID = 40
+STEP = 1.2  # of the search for a size; power has one broad peak
 
 
 def pilot_from(found: Mapping[str, Any], level: str | None = None) -> Pilot:
@@ -81,9 +82,18 @@ def size_table(
 
 
 def power_figure(
-    pilot: Pilot, difference: float, readers: Sequence[int], most_cases: int, power: float = 0.8, **options: Any
+    pilot: Pilot,
+    difference: float,
+    readers: Sequence[int],
+    most_cases: int,
+    power: float = 0.8,
+    label: str = "",
+    **options: Any,
 ) -> Figure:
-    """Power by the number of cases, one curve for each number of readers."""
+    """Power by the number of cases, one curve for each number of readers; label: what the pilot is, such as simulated.
+
+    Raises UltraFMError as `power_of` does.
+    """
     against = isinstance(pilot, AgainstPilot)
     what = "AI minus readers" if against else "difference of two modalities"
     margin = options.get("margin")
@@ -101,6 +111,7 @@ def power_figure(
     axes.axhline(power, color=QUIET, linestyle="--", linewidth=1)
     model = {RANDOM: "random readers and random cases"}.get(options.get("model", RANDOM), options.get("model"))
     axes.set(xlabel=f"cases (share of diseased as in the pilot study of {pilot.cases})", ylabel="power", ylim=(0, 1.02))
+    model += f"; pilot: {label}" if label else ""
     axes.set_title(f"{title}\n{model}; dashed: {power:.0%}", loc="left", fontsize="medium", color=INK)
     axes.grid(color="#e6e6e6", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
@@ -110,12 +121,18 @@ def power_figure(
 
 
 def _fewest(reached: Callable[[int], float], power: float, least: int, most: int) -> int | None:
-    """The smallest whole number whose power is enough, by halving; power rises with it."""
+    """The smallest whole number whose power is enough: in growing steps up to the first that is, then by halving.
+
+    Power may fall again: with more cases the spread of readers is all that is left, and with it few degrees of freedom.
+    So that `most` is not enough does not mean that nothing is.
+    """
     if not 0 < power < 1:
         raise UltraFMError("sample size", f"power {power}", "a probability above 0 and below 1, such as 0.8")
-    if reached(most) < power:
-        return None
-    low, high = least - 1, most
+    low, high = least - 1, least
+    while reached(high) < power:
+        if high >= most:
+            return None
+        low, high = high, min(max(high + 1, int(STEP * high)), most)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if reached(middle) >= power else (middle, high)
