@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ultrafm.errors import UltraFMError
@@ -40,6 +40,7 @@ def any_table(generator: np.random.Generator) -> pd.DataFrame:
 
 
 @given(st.integers(0, 10**6))
+@example(1375)  # readers who call no case positive
 @settings(max_examples=60, deadline=None)
 def test_a_result_or_a_message(seed: int) -> None:
     generator = np.random.default_rng(seed)

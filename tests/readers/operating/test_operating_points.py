@@ -52,6 +52,11 @@ def test_matched_specificity_by_hand() -> None:
     assert found.ci_low <= found.difference <= found.ci_high
 
 
+def test_readers_who_call_nothing_need_no_threshold_of_the_ai(small_study: pd.DataFrame) -> None:
+    found = matched_specificity(small_study, "AI", 1000.0, np.random.default_rng(0), replicates=20)
+    assert [(one.threshold_ai, one.specificity_ai, one.sensitivity_readers) for one in found] == [(None, 1.0, 0.0)] * 2
+
+
 def test_matched_intervals_repeat_and_random_readers_widen_them(small_study: pd.DataFrame) -> None:
     one, again, fixed = (
         matched_specificity(small_study, "AI", 1.0, np.random.default_rng(3), "patient", random)[0]

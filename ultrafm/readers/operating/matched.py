@@ -23,12 +23,15 @@ from ultrafm.readers.study import reader_modalities
 
 @dataclass(frozen=True)
 class Matched:
-    """Specificity of AI and readers where the AI is at least as sensitive as the mean reader; AI minus readers."""
+    """Specificity of AI and readers where the AI is at least as sensitive as the mean reader; AI minus readers.
+
+    threshold_ai: None where the readers find no diseased case, so that the AI need not call any.
+    """
 
     disease: str
     sensitivity_readers: float
     sensitivity_ai: float
-    threshold_ai: float
+    threshold_ai: float | None
     specificity_readers: float
     specificity_ai: float
     difference: float
@@ -94,9 +97,10 @@ def _one_disease(
     tails = (1 - confidence) / 2
     low, high = np.nanquantile(np.concatenate(differences), [tails, 1 - tails])
     hits, ai_hits, quiet, ai_quiet, limit = (float(value[0]) for value in point)
+    own = limit if np.isfinite(limit) else None
     kind = "random readers and random cases" if random_readers else "fixed readers, random cases"
     return Matched(
-        disease.disease, hits, ai_hits, limit, quiet, ai_quiet, ai_quiet - quiet, float(low), float(high), confidence,
+        disease.disease, hits, ai_hits, own, quiet, ai_quiet, ai_quiet - quiet, float(low), float(high), confidence,
         replicates, kind, cluster,
     )  # fmt: skip
 
