@@ -169,6 +169,21 @@ def test_two_modalities_by_level(small_study: pd.DataFrame) -> None:
     assert "aided minus unaided (primary)" in summarise(found)
 
 
+def test_ai_beside_two_modalities_says_which_one_it_is_compared_with(small_study: pd.DataFrame) -> None:
+    readers = small_study[small_study["reader"] != "AI"]
+    aided = readers.assign(modality="aided", rating=readers["rating"] + readers["truth"])
+    table = pd.concat([small_study, aided])
+    found = analyse(table, ai="AI")
+    told = summarise(found)
+    assert "AI minus readers, unaided (primary)" in told and told.count("AI minus readers, aided") == 1
+    assert "AI minus 4 readers in modality unaided" in found["conclusion"]
+    assert "ann (junior, modality unaided)" in told and "ann (modality aided)" in told
+    assert not any("no modality is called" in text for text in found["warnings"])
+    renamed = analyse(table.replace({"modality": {"unaided": "without AI", "aided": "with AI"}}), ai="AI")
+    assert "in modality with AI" in renamed["conclusion"]
+    assert any("first compared with 'with AI'" in text for text in renamed["warnings"])
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

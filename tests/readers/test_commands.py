@@ -52,10 +52,43 @@ def test_partial_auc_on_the_command_line(small_study: pd.DataFrame, tmp_path: Pa
 def test_power_of_a_pilot(reader_data: Path, capsys) -> None:
     words = f"readers power {reader_data}/nico_ai.csv --ai AI --effect 0.05 --readers 5,9 --cases 100,400"
     assert main(words.split()) == 0
-    assert "cases for 80% power" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "cases for 80% power" in told and "40% of cases diseased" in told and "AgainstPilot" not in told
+    assert main(f"readers power {reader_data}/nico_ai.csv --ai AI --effect -0.04 --margin 0.05".split()) == 0
+    told = capsys.readouterr().out
+    assert "non-inferior to readers, margin 0.05, alpha 0.025" in told and "not reached" in told
     assert main(f"readers power {reader_data}/nico_ai.csv --effect 0.05 --margin 0.05".split()) == 1
     assert main(f"{words} --readers five".split()) == 1
     assert "whole numbers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--effect 5", "--effect: found 5; expected a difference between -1 and 1"),
+        ("--effect 0", "--effect: found 0 without a margin"),
+        ("--effect 0 --margin 5", "--margin: found 5"),
+        ("--effect -0.05 --margin 0.05", "expected above -0.05"),
+    ],
+)
+def test_power_of_a_senseless_effect_is_refused(reader_data: Path, words: str, told: str, capsys) -> None:
+    assert main(f"readers power {reader_data}/nico_ai.csv --ai AI {words}".split()) == 1
+    assert told in capsys.readouterr().err
+
+
+def test_power_of_one_modality_says_what_is_missing(reader_data: Path, capsys) -> None:
+    assert main(f"readers power {reader_data}/nico_ai.csv --effect 0.05".split()) == 1
+    assert "name the AI with --ai" in capsys.readouterr().err
+
+
+def test_import_of_a_spreadsheet_with_decimal_commas(tmp_path: Path, capsys) -> None:
+    rows = "\n".join(f"i{case};{case % 2};0,{case % 7}" for case in range(8))
+    (tmp_path / "w.csv").write_text(f"case;truth;R1\n{rows}\n")
+    words = f"readers import {tmp_path}/w.csv --out {tmp_path}/r.csv --form wide --reading R1=Kim:unaided"
+    assert main(words.split()) == 1
+    assert "--decimal-comma" in capsys.readouterr().err
+    assert main([*words.split(), "--decimal-comma"]) == 0
+    assert load_ratings(tmp_path / "r.csv")["rating"].tolist() == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0]
 
 
 def test_import_of_a_wide_table(tmp_path: Path, capsys) -> None:
@@ -68,6 +101,7 @@ def test_import_of_a_wide_table(tmp_path: Path, capsys) -> None:
     assert "16 readings of 8 cases by 2 readers" in capsys.readouterr().out
     assert main(words.split()) == 1
     assert main([*words.split(), "--reading", "R1"]) == 1
+    assert "--reading 'R1 aided=Kim:aided'" in capsys.readouterr().err
     assert main(f"readers import {tmp_path}/none.csv --out {tmp_path}/r.csv".split()) == 1
 
 

@@ -81,7 +81,7 @@ def add_power(readers) -> None:
     power.add_argument("--cluster", choices=("patient",), help="column whose cases belong together")
     power.add_argument("--margin", type=float, help="non-inferiority margin: power of that test instead")
     power.add_argument("--readers", default="5,6,8,10,12", help="numbers of readers (default: 5,6,8,10,12)")
-    power.add_argument("--cases", default="50,100,200,400,800", help="numbers of cases")
+    power.add_argument("--cases", default="50,100,200,400,800", help="numbers of cases (default: 50,100,200,400,800)")
     power.add_argument("--power", type=float, default=0.8, help="wanted power (default: 0.8)")
     power.set_defaults(run=run_power)
 
@@ -94,13 +94,53 @@ def run_power(options: argparse.Namespace) -> int:
     if options.margin is not None and options.ai is None:
         raise UltraFMError("--margin", "a margin without an AI", "--ai NAME as well")
     readers, cases = (whole_numbers(name, getattr(options, name)) for name in ("readers", "cases"))
+    check_effect(options.effect, options.margin)
     found = analyse_file(options.pilot, ai=options.ai, cluster=options.cluster)
     pilot = pilot_from(found)
     told = {} if options.margin is None else {"margin": options.margin}
-    print(f"Pilot {options.pilot.name}: {found['covariance_name']}, {pilot}")
+    print(plan_text(found, options))
     print(power_table(pilot, options.effect, readers, cases, **told).to_string(float_format="%.3f"))
-    print(size_table(pilot, options.effect, readers, options.power, **told).to_string(index=False))
+    sizes = size_table(pilot, options.effect, readers, options.power, **told)
+    print(f"\n{sizes.astype('string').fillna('not reached').to_string(index=False)}")
     return 0
+
+
+def check_effect(effect: float, margin: float | None) -> None:
+    """UltraFMError for a difference or margin that no AUROC can have, or that the test cannot find."""
+    mend = "AUROC runs from 0 to 1: write 0.05 for five points"
+    if not -1 < effect < 1:
+        raise UltraFMError("--effect", f"{effect:g}", "a difference between -1 and 1", mend)
+    if margin is None and effect == 0:
+        mend = "power to show that the AI is no worse: --margin as well"
+        raise UltraFMError("--effect", "0 without a margin", "a difference that is to be found, such as 0.05", mend)
+    if margin is not None and not 0 < margin < 1:
+        raise UltraFMError("--margin", f"{margin:g}", "a difference above 0 and below 1, such as 0.05", mend)
+    if margin is not None and effect <= -margin:
+        found = f"{effect:g} with margin {margin:g}"
+        raise UltraFMError("--effect", found, f"above {-margin:g}: an AI that much worse is not non-inferior")
+
+
+def plan_text(found: dict, options: argparse.Namespace) -> str:
+    """What power is computed of, and what it rests on: the pilot study, the test, the assumptions."""
+    counts = found["counts"]
+    share = counts["diseased"] / (counts["diseased"] + counts["healthy"])
+    clusters = "" if counts["clusters"] is None else f" of {counts['clusters']} {options.cluster}s"
+    if options.ai is None:
+        test = "two-sided test that the modalities differ, alpha 0.05"
+    elif options.margin is None:
+        test = f"two-sided test that {options.ai} and readers differ, alpha 0.05"
+    else:
+        test = f"one-sided test that {options.ai} is non-inferior to readers, margin {options.margin:g}, alpha 0.025"
+    where = found.get("ai_versus_readers", {})
+    modality = f"; readers in modality {where['modality']}" if "by_modality" in where else ""
+    lines = [
+        f"Pilot    {options.pilot.name}: {counts['readers']} readers, {counts['cases']} cases{clusters}{modality}",
+        f"Test     {test}; random readers and random cases",
+        f"Assumed  true difference {options.effect:g}; variances of the pilot, {found['covariance_name']}; "
+        f"{share:.0%} of cases diseased" + (f", as many cases a {options.cluster}" if clusters else ""),
+        *(f"Warning: {text}." for text in found["warnings"]),
+    ]
+    return "\n".join([*lines, "", "Power"])
 
 
 def add_import(readers) -> None:
@@ -115,6 +155,7 @@ def add_import(readers) -> None:
     take.add_argument("--reading", action="append", default=[], help=wide)
     take.add_argument("--modality", help="the modality of all readings, where no column says it")
     take.add_argument("--positive", help="the word of the truth column that means diseased")
+    take.add_argument("--decimal-comma", action="store_true", help="numbers are written as 0,5 and not as 0.5")
     take.set_defaults(run=run_import)
 
 
@@ -127,6 +168,8 @@ def run_import(options: argparse.Namespace) -> int:
     if not options.table.is_file():
         raise UltraFMError(str(options.table), "no such file", "a CSV of readings")
     table, name = read_spreadsheet(options.table, str(options.table)), options.table.name
+    if options.decimal_comma:
+        table = table.replace(r"^([+-]?\d*),(\d+)$", r"\1.\2", regex=True)
     columns = dict(pair("--column", text, "=") for text in options.column)
     if options.form == "imrmc":
         made = from_imrmc(table, name)
@@ -150,7 +193,8 @@ def pair(option: str, text: str, mark: str) -> tuple[str, str]:
     """Both sides of a mark. UltraFMError when there is none."""
     left, found, right = text.rpartition(mark)
     if not found or not left or not right:
-        raise UltraFMError(option, repr(text), f"two words with {mark!r} between them")
+        mend = {"--column": "--column case=image", "--reading": "--reading 'R1 aided=Kim:aided'"}[option]
+        raise UltraFMError(option, repr(text), f"two words with {mark!r} between them", f"write it as {mend}")
     return left.strip(), right.strip()
 
 

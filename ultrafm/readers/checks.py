@@ -33,6 +33,7 @@ def check_columns(table: pd.DataFrame, required: Sequence[str], source: str) -> 
             others = {str(other).lower(): str(other) for other in table.columns if other not in required}
             near = f" (did you mean {others[name]!r}?)" if name in others else nearest(name, others.values())
             mend = f"add it, or rename the column that holds it{near}; columns needed: {', '.join(required)}"
+            mend += "; other names, or a column per reader: ultrafm readers import"
             raise UltraFMError(source, found, f"a column {name!r}", mend)
     if table.empty:
         raise UltraFMError(source, "no rows", "one row per reader, modality and case")
@@ -56,7 +57,7 @@ def numbers(column: pd.Series, source: str) -> pd.Series:
         found = str(column.iloc[bad[0]])
         mend = "a reader who did not rate a case has no row for it, which makes the design incomplete"
         if _number(found.replace(",", "", 1)) is not None:
-            mend = "write decimals with a point"
+            mend = "write decimals with a point, or take the table over: ultrafm readers import --decimal-comma"
         place = f"{row_place(source, int(bad[0]))}, column {column.name!r}"
         raise UltraFMError(place, repr(found), "a finite number", mend)
     return values

@@ -85,7 +85,8 @@ def _against(found: Mapping[str, Any]) -> list[str]:
     """Sentences on AI against readers."""
     primary, count = found["ai_versus_readers"], found["counts"]["readers"]
     who = f"{count} {'simulated ' if found['readers'] == 'simulated' else ''}reader{'s' if count > 1 else ''}"
-    said = [f"AI minus {who}, {found['endpoint']}: {inference_text(primary)}."]
+    where = f" in modality {primary['modality']}" if "by_modality" in primary else ""
+    said = [f"AI minus {who}{where}, {found['endpoint']}: {inference_text(primary)}."]
     if primary["ci_low"] is not None:
         said.append(_direction(primary, count, found))
     if found["non_inferiority"] is not None:
@@ -115,10 +116,10 @@ def _modalities(found: Mapping[str, Any]) -> list[str]:
             said += _these_readers(found, pair)
             continue
         if pair["ci_low"] <= 0 <= pair["ci_high"]:
-            said.append("The interval includes zero: no difference was shown, and none was excluded.")
+            said.append("The interval includes zero: no difference was shown, which does not show that there is none.")
         else:
             word = "higher" if pair["ci_low"] > 0 else "lower"
-            said.append(f"The endpoint is {word} with {pair['first']}, for readers and cases like these.")
+            said.append(f"The endpoint is {word} in modality {pair['first']}, for readers and cases like these.")
     return said
 
 

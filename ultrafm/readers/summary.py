@@ -14,7 +14,7 @@ from ultrafm.readers.sentences import (
     value_text,
 )
 
-WIDTH = 34
+WIDTH = 36
 MODELS = {
     "random_readers_random_cases": "primary",
     "fixed_readers": "these readers",
@@ -29,7 +29,7 @@ def summarise(found: Mapping[str, Any]) -> str:
     lines += _against(found) if found["kind"] == "ai_versus_readers" else []
     lines += _modalities(found)
     lines += _points(found) + _time(found)
-    lines += ["", "Readers", *(_reader(entry) for entry in found["individual_readers"])]
+    lines += ["", "Readers", *(_reader(entry) for entry in found["individual_readers"]), *_other_curves(found)]
     lines += ["", *(f"Warning: {text}." for text in found["warnings"])] if found["warnings"] else []
     return "\n".join([*lines, "", found["conclusion"]])
 
@@ -48,6 +48,7 @@ def _design(found: Mapping[str, Any]) -> list[str]:
         f"Design      {found['design']}{divided}{missing}",
         f"Endpoint    {found['endpoint']}",
         f"Model       {found['model']}",
+        *([f"            modalities: {found['model_of_modalities']}"] if "model_of_modalities" in found else []),
         f"Covariance  {found['covariance_name']}; tests {found['sidedness']}, alpha {found['alpha']}",
     ]
 
@@ -59,10 +60,12 @@ def _row(label: str, text: str) -> str:
 def _against(found: Mapping[str, Any]) -> list[str]:
     """AI against readers."""
     primary = found["ai_versus_readers"]
+    others = {name: one for name, one in primary.get("by_modality", {}).items() if name != primary["modality"]}
+    where = f", {primary['modality']}" if others else ""
     lines = [
         _row(f"{found['ai']}", value_text(primary["ai"])),
-        _row("readers, mean", value_text(primary["readers"])),
-        _row("AI minus readers (primary)", inference_text(primary)),
+        _row(f"readers, mean{where}", value_text(primary["readers"])),
+        _row(f"AI minus readers{where} (primary)", inference_text(primary)),
     ]
     if found["non_inferiority"] is not None:
         lines.append(_row("Non-inferiority of the AI", non_inferiority_text(found["non_inferiority"])))
@@ -71,7 +74,7 @@ def _against(found: Mapping[str, Any]) -> list[str]:
         lines.append(_row("Equivalence", equivalence_text(found["equivalence"])))
     lines.append(_row("These readers only (fixed)", inference_text(primary["fixed_readers"])))
     lines.append(_row("These cases only (fixed)", inference_text(primary["fixed_cases"])))
-    for name, other in primary.get("by_modality", {}).items():
+    for name, other in others.items():
         lines.append(_row(f"AI minus readers, {name}", inference_text(other)))
     if found["claims"]:
         lines += ["", "Claims stated beforehand (one-sided, Holm)", *(_claim(row) for row in found["claims"])]
@@ -79,7 +82,7 @@ def _against(found: Mapping[str, Any]) -> list[str]:
         lines += ["", "AI minus readers by disease (secondary, Holm)"]
         lines += [_row(entry["disease"], _adjusted(entry["difference"], entry)) for entry in found["diseases"]]
     if found["levels"]:
-        lines += ["", f"AI minus readers by {found['by']} (secondary, Holm)"]
+        lines += ["", f"AI minus readers{where} by {found['by']} (secondary, Holm)"]
         for level, entry in found["levels"].items():
             lines.append(_row(f"{level} ({entry['readers']} readers)", _adjusted(entry["ai_versus_readers"], entry)))
     return lines
@@ -98,7 +101,8 @@ def _adjusted(test: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
 
 def _modalities(found: Mapping[str, Any]) -> list[str]:
     """Modalities against each other."""
-    lines = [_row(f"modality {entry['modality']}, mean", value_text(entry)) for entry in found.get("modalities", [])]
+    lines = ["", "Modalities of the readers"] if found["kind"] == "ai_versus_readers" and "tests" in found else []
+    lines += [_row(f"modality {entry['modality']}, mean", value_text(entry)) for entry in found.get("modalities", [])]
     if "tests" not in found:
         return lines
     for key, label in MODELS.items():
@@ -142,3 +146,16 @@ def _reader(entry: Mapping[str, Any]) -> str:
     facts = [entry.get("level"), f"years {entry['years']}" if entry.get("years") else None]
     known = ", ".join([fact for fact in facts if fact] + [f"modality {entry['modality']}"])
     return _row(f"{entry['reader']} ({known})", value_text(entry["value"]))
+
+
+def _other_curves(found: Mapping[str, Any]) -> list[str]:
+    """The readers' values in modalities other than the one that the AI is first compared with."""
+    if found["kind"] != "ai_versus_readers":
+        return []
+    name = "auc" if "auc" in found else "value"
+    first = (found["ai"], found["ai_versus_readers"]["modality"])
+    return [
+        _row(f"{row['reader']} (modality {row['modality']})", value_text({"estimate": row[name], "status": ""} | row))
+        for row in found.get("auc") or found["values"]
+        if row["reader"] != first[0] and row["modality"] != first[1]
+    ]

@@ -124,6 +124,21 @@ def test_tables_hold_every_test(small_study: pd.DataFrame, tmp_path: Path) -> No
         assert set(pd.read_csv(tmp_path / f"{name}.csv")["readers_are"]) == {"simulated"}
 
 
+def test_tables_tell_the_ai_against_every_modality(small_study: pd.DataFrame, tmp_path: Path) -> None:
+    readers = small_study[small_study["reader"] != "AI"]
+    aided = readers.assign(modality="aided", rating=readers["rating"] + readers["truth"])
+    found = analyse(pd.concat([small_study, aided]), ai="AI", cluster="patient")
+    tables = result_tables(found)
+    tests = tables["tests"].set_index(["comparison", "model"])["difference"]
+    for name, one in found["ai_versus_readers"]["by_modality"].items():
+        assert tests[f"AI minus readers, {name}", "random_readers_random_cases"] == one["difference"]
+    assert tests["AI minus readers, aided", "fixed_cases"] < tests["AI minus readers, unaided", "fixed_cases"]
+    assert "cov2" in set(tables["ai_components"]["component"]) and "cov3" in set(tables["components"]["component"])
+    export_tables(found, tmp_path)
+    note = (tmp_path / "tests.tex").read_text()
+    assert note.count("clustered by patient") == 1 and "modalities: Obuchowski-Rockette" in note
+
+
 def test_latex_is_escaped_and_rounded() -> None:
     table = pd.DataFrame({"a_b": ["50% & more", "x"], "p": [0.00001, 0.25], "n": [3, 4], "none": [None, 1.5]})
     text = latex_table(table, "AUC #1", "tab:x", "note_1")

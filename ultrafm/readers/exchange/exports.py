@@ -20,8 +20,10 @@ SPECIAL = {
 def result_tables(found: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """The tables of what `analyse` returned: values of every reader, tests, components, and claims where stated."""
     tables = {"values": _values(found), "tests": pd.DataFrame(_tests(found))}
-    parts = found.get("components") or {}
-    tables["components"] = pd.DataFrame({"component": list(parts), "value": list(parts.values())})
+    for name in ("components", "ai_components"):
+        if name in found or name == "components":
+            parts = found.get(name) or {}
+            tables[name] = pd.DataFrame({"component": list(parts), "value": list(parts.values())})
     if found.get("claims"):
         tables["claims"] = pd.DataFrame(found["claims"]).drop(columns="sentence")
     return tables
@@ -45,8 +47,11 @@ def export_tables(found: Mapping[str, Any], folder: Path) -> list[Path]:
 def table_note(found: Mapping[str, Any]) -> str:
     """What a reader of any of the tables must know: model, covariance, clusters, sign, and whether it is simulated."""
     cluster = f"clustered by {found['cluster']}" if found["cluster"] else "cases independent"
+    cluster = "" if cluster in found["covariance_name"] else f"{cluster}; "
+    modalities = f"modalities: {found['model_of_modalities']}; " if "model_of_modalities" in found else ""
     said = "SIMULATED readers. " if found["readers"] == "simulated" else ""
-    told = f"{said}{found['model']}; {found['covariance_name']}; {cluster}; {found['design']}; sign: {found['sign']}; "
+    told = f"{said}{found['model']}; {modalities}{found['covariance_name']}; {cluster}{found['design']}; "
+    told += f"sign: {found['sign']}; "
     return (
         told + f"{found['confidence']:.0%} intervals, {found['sidedness']} p; ultrafm {found['versions']['ultrafm']}."
     )
@@ -100,20 +105,30 @@ def _values(found: Mapping[str, Any]) -> pd.DataFrame:
 
 def _tests(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Every test, long: for whom, what, under which model."""
+    primary = found.get("ai_versus_readers") or {}
+    where = f", {primary['modality']}" if "by_modality" in primary else ""
     for group, place in (("all", found), *found["levels"].items()):
         against = place.get("ai_versus_readers")
         if against:
-            yield _test(group, "AI minus readers", "random_readers_random_cases", against | _holm(place))
-            for model in ("fixed_readers", "fixed_cases"):
-                yield _test(group, "AI minus readers", model, against[model])
+            yield from _against(group, f"AI minus readers{where}", against, _holm(place))
+        for name, other in (against or {}).get("by_modality", {}).items():
+            if name != primary["modality"]:
+                yield from _against(group, f"AI minus readers, {name}", other, {})
         for model, entry in (place.get("tests") or {}).items():
             for pair in entry["pairs"]:
                 yield _test(group, f"{pair['first']} minus {pair['second']}", model, pair)
     for entry in found["individual_readers"]:
         if "difference" in entry:
             yield _test(
-                f"reader {entry['reader']}", "AI minus reader", "fixed_readers", entry["difference"] | _holm(entry)
+                f"reader {entry['reader']}", f"AI minus reader{where}", "fixed_readers", entry["difference"] | _holm(entry)
             )
+
+
+def _against(group: str, what: str, against: Mapping[str, Any], holm: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """AI minus readers under each model; Holm's p belongs to the first."""
+    yield _test(group, what, "random_readers_random_cases", {**against, **holm})
+    for model in ("fixed_readers", "fixed_cases"):
+        yield _test(group, what, model, against[model])
 
 
 def _holm(place: Mapping[str, Any]) -> dict[str, Any]:

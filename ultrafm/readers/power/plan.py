@@ -37,9 +37,9 @@ def pilot_from(found: Mapping[str, Any], level: str | None = None) -> Pilot:
         if len(found.get("modalities", [])) > 2:
             raise UltraFMError("pilot study", f"{len(found['modalities'])} modalities", "two", "keep two of them")
     if any(parts.get(name) is None for name in names):
-        raise UltraFMError(
-            "pilot study", "no variance components", "two or more readers who are compared, fully crossed"
-        )
+        mend = "one modality alone compares nothing: name the AI with --ai, or add the readings of a second modality"
+        wanted = "two or more readers who are compared, fully crossed"
+        raise UltraFMError("pilot study", "no variance components", wanted, mend)
     return make(*(parts[name] for name in names), cases)
 
 
