@@ -56,7 +56,8 @@ def test_the_page_tells_the_run_and_opens_without_a_network(tmp_path):
     assert "no patient is behind them" in page and "45,449,216" in page
     assert "a &lt;site&gt;" in page and "a <site>" not in page
     assert "data:image/png;base64," in page and external_references(page) == []
-    assert "What each site spent" not in page
+    assert "What each site spent" not in page and "e<sup>epsilon</sup>" not in page
+    assert "Attacks carried out on this run" not in page and "a planted leak" in page
 
 
 def test_with_privacy_it_tells_what_was_spent_and_under_which_assumptions(tmp_path):
@@ -64,3 +65,20 @@ def test_with_privacy_it_tells_what_was_spent_and_under_which_assumptions(tmp_pa
     spent = pd.DataFrame({"site": ["site_01_a"], "epsilon": [3.21]})
     page = write(tmp_path, private, spent, ["Every patient is drawn alone."])
     assert "What each site spent" in page and "3.21" in page and "Every patient is drawn alone." in page
+    assert "can learn of one patient" in page and "e<sup>epsilon</sup>" in page
+
+
+def test_what_a_reader_must_know_first_stands_first(tmp_path):
+    path = write_ethics_page(
+        tmp_path,
+        Federation(1),
+        {"site_01_a": 1},
+        "simulated",
+        TRAFFIC,
+        FOUND,
+        pd.DataFrame(),
+        (),
+        caution="Too <small>.",
+    )
+    page = path.read_text(encoding="utf-8")
+    assert page.index("Too &lt;small&gt;.") < page.index("1. What leaves a site")

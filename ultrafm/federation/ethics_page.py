@@ -11,6 +11,7 @@ import pandas as pd
 
 from ultrafm.federation.exposure import protection_table, unprotected, who_sees_what
 from ultrafm.federation.plan import Federation
+from ultrafm.federation.privacy.protection import UNITS
 from ultrafm.files import write_text
 from ultrafm.reporting.figures import figure_png
 from ultrafm.reporting.rendering import style, templates
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAGE = "ethics_board.html"
+ATTACKS = "Attacks on this run's model, on single updates, and on small models that were made for the test"
 MEAN_OVER_SITES = "mean over sites"
 MEASURES = {  # task and metric -> attack, measure and what it is when nothing is learnt, in words
     ("membership_inference", "auroc"): ("who was in training", "AUROC", "0.5"),
@@ -43,22 +45,24 @@ def write_ethics_page(
     assumptions: Sequence[str],
     figures: Mapping[str, Figure] | None = None,
     deployed: bool = False,
+    caution: str = "",
 ) -> Path:
     """Write PAGE into `folder` and return its path; it opens without a network.
 
     counts: training images of each site. images: "real" or "simulated". traffic: see `disclosure.traffic_table`.
     measured: records of attacks. spending, assumptions: see `privacy.report`; empty without differential privacy.
-    figures: by caption. deployed: did messages travel between machines?
+    figures: by caption. deployed: did messages travel between machines? caution: what a reader must know first.
     """
     label = f"{images} images"
     fields = {
         "style": style(), "sites": len(counts), "pictures": f"{sum(counts.values()):,}", "images": images,
+        "caution": caution, "unit": UNITS["patients" if federation.is_at_sites else "sites"][0],
         "traffic": Table("Every kind of message of this run", with_commas(traffic)),
         "protections": Table("Protections", protection_table(federation)),
         "spending": Table("What each site spent of its privacy", spending) if len(spending) else None,
         "assumptions": list(assumptions),
         "seen": Table("By the protocol and its settings", who_sees_what(federation, deployed)),
-        "measured": Table("Attacks carried out on this run", attack_table(measured), label=label) if measured else None,
+        "measured": Table(ATTACKS, attack_table(measured), label=label) if measured else None,
         "pictures_of_attacks": {caption: as_address(figure) for caption, figure in (figures or {}).items()},
         "unprotected": unprotected(federation),
     }  # fmt: skip

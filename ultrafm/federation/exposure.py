@@ -125,7 +125,7 @@ def unprotected(federation: Federation) -> list[str]:
     """What this run does not protect, one sentence each."""
     said = []
     if not federation.secure_aggregation:
-        said.append("The coordinator sees each site's weights after each round, and can run any attack below on them.")
+        said.append("The coordinator sees each site's weights after each round, and can attack them.")
     if not federation.is_private:
         said.append("Nothing bounds what the model tells of a single patient; that an attack fails here is no bound.")
     elif not federation.is_at_sites:

@@ -132,7 +132,9 @@ def _both(
     found["model_of_modalities"] = between["model"]
     told = [warning for one in (*against.values(), between) for warning in one["warnings"]]
     if main != UNAIDED:
-        told.append(f"no modality is called {UNAIDED!r}: the AI is first compared with {main!r}, first in order of name")
+        told.append(
+            f"no modality is called {UNAIDED!r}: the AI is first compared with {main!r}, first in order of name"
+        )
     found["sign"] = f"AI minus readers; {between['sign']}"
     found["warnings"] = list(dict.fromkeys(told))
     found["design"], found["divided"] = between["design"], between["divided"]

@@ -12,6 +12,12 @@ PRIVACIES = ("none", "patients", "sites")
 WITHHELD = 0.0  # stands in messages for a loss, or sums of grey values, that do not leave a protected site
 UNITS = {"patients": ("patient", "patients"), "sites": ("site", "sites")}
 
+NEEDED = {  # fields that must be above 0 where there is privacy, and how to mend them
+    "noise": "with privacy a plan has noise, such as 1.0, in multiples of clip; without noise nobody is protected",
+    "clip": "with privacy a plan has clip, such as 1.0: the length to which gradients, or updates, are cut",
+    "public_deviation": "leave it out, or tell the deviation of the grey scale from 0 to 1",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Protection:
@@ -70,11 +76,13 @@ def require_sensible(plan: Any) -> None:
             found = f"{told[given[0]]:g} without privacy"
             raise UltraFMError(f"federation, {given[0]}", found, "nothing", mend)
         return
-    for name in ("noise", "clip", "public_deviation"):
+    for name, mend in NEEDED.items():
         if not 0 < getattr(plan, name) < math.inf:
-            raise UltraFMError(f"federation, {name}", f"{getattr(plan, name):g}", "a finite number above 0")
+            raise UltraFMError(f"federation, {name}", f"{getattr(plan, name):g}", "a finite number above 0", mend)
     if not 0 < plan.delta < 1:
-        raise UltraFMError("federation, delta", f"{plan.delta:g}", "above 0 and below one over the patients, or sites")
+        mend = "with privacy a plan has delta, such as 1e-4; smaller than one over the patients of every site"
+        found, wanted = f"{plan.delta:g}", "above 0 and below one over the patients, or sites"
+        raise UltraFMError("federation, delta", found, wanted, mend)
     if not (0 <= plan.epsilon < math.inf and 0 <= plan.public_mean <= 1 and plan.patient_images >= 1):
         found = f"epsilon {plan.epsilon:g}, public_mean {plan.public_mean:g}, patient_images {plan.patient_images}"
         raise UltraFMError("federation, privacy", found, "epsilon from 0, a mean from 0 to 1, an image a patient")

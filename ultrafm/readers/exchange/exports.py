@@ -120,7 +120,10 @@ def _tests(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for entry in found["individual_readers"]:
         if "difference" in entry:
             yield _test(
-                f"reader {entry['reader']}", f"AI minus reader{where}", "fixed_readers", entry["difference"] | _holm(entry)
+                f"reader {entry['reader']}",
+                f"AI minus reader{where}",
+                "fixed_readers",
+                entry["difference"] | _holm(entry),
             )
 
 
