@@ -23,6 +23,11 @@ def test_a_plan_gives_recipe_federation_and_places(write_plan, keys):
     assert list(allowed_keys(plan)) == ["site_01_a", "site_02_b"]
 
 
+def test_a_power_of_ten_without_a_point_is_a_number(write_plan):
+    private = {"passes": 2, "privacy": "patients", "noise": 1, "clip": 1, "delta": "1e-4"}
+    assert read_plan(write_plan(training=private)).federation.delta == 1e-4
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -46,6 +51,7 @@ def test_a_plan_gives_recipe_federation_and_places(write_plan, keys):
             {"training": {"passes": 2, "local_weights": "decodr.*"}},
             r"field training, federation, local_weights.*decodr",
         ),
+        ({"training": {"passes": 2, "privacy": "patients"}}, r"noise: found 0.*To mend it: .*without noise nobody"),
         ({"training": {"passes": 2.5}}, r"training.passes: found 2.5"),
         ({"sites": []}, r"field sites: found \[\]; expected a list of at least 1"),
         ({"sites": [{"site": "Site 1", "key": "x"}]}, r"field sites.0.site"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from ultrafm import __version__
 from ultrafm.errors import UltraFMError, nearest
@@ -25,6 +25,16 @@ from ultrafm.manifests.schema import Name, Strict
 from ultrafm.pretraining.recipe import Recipe, build_model, recipe_of_size
 
 Scalar = bool | int | float | str
+POWER_OF_TEN = re.compile(r"[-+]?\d+[eE][-+]?\d+")  # such as 1e-4, which is text in YAML 1.1, where a point is missing
+
+
+def with_numbers(values: dict[str, Scalar]) -> dict[str, Scalar]:
+    """The settings with 1e-4 as a number."""
+    powers = {name: float(one) for name, one in values.items() if POWER_OF_TEN.fullmatch(str(one))}
+    return values | powers
+
+
+Settings = Annotated[dict[str, Scalar], AfterValidator(with_numbers)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -48,8 +58,8 @@ class PlanFile(Strict):
     control_port: Port = 9093
     folder: str = "federation"
     keys: str = "keys"
-    network: dict[str, Scalar]
-    training: dict[str, Scalar]
+    network: Settings
+    training: Settings
     seed: int = 0
     wait_minutes: Annotated[float, Field(gt=0)] = 30.0
     reply_minutes: Annotated[float, Field(gt=0)] = 60.0
@@ -208,7 +218,8 @@ def read_federation(document: Document, file: PlanFile, recipe: Recipe) -> Feder
         if federation.local_patterns:
             layout(build_model(recipe, seed=0), federation.local_patterns)
     except UltraFMError as error:
-        raise UltraFMError(f"{document.place(('training',))}, {error.where}", error.found, error.expected) from None
+        where = f"{document.place(('training',))}, {error.where}"
+        raise UltraFMError(where, error.found, error.expected, error.mend) from None
     return federation
 
 
