@@ -32,7 +32,15 @@ def states(federation):
 )  # fmt: skip
 def test_what_the_coordinator_sees_of_one_site(federation, words):
     assert seen(federation, COORDINATOR, "one site's updates") == words
-    assert seen(federation, COORDINATOR, "images") == "no"
+
+
+def test_whoever_sees_single_updates_may_guess_images():
+    together = "the coordinator with all other sites"
+    for who in (COORDINATOR, together):
+        assert seen(OPEN, who, "images") == seen(AT_COORDINATOR, who, "images") == "not sent; may be guessed"
+        assert "noise limits" in seen(NOISY, who, "images")
+    assert "not guessed" in seen(SECURE, COORDINATOR, "images")
+    assert seen(SECURE, together, "images") == "not sent; may be guessed"
 
 
 def test_masks_do_not_help_against_everybody_else_together_and_noise_does():

@@ -169,6 +169,12 @@ def test_two_modalities_by_level(small_study: pd.DataFrame) -> None:
     assert "aided minus unaided (primary)" in summarise(found)
 
 
+def test_a_reader_without_a_level_is_named(small_study: pd.DataFrame) -> None:
+    table = small_study.assign(level=small_study["level"].where(small_study["reader"] != "bob", ""))
+    with pytest.raises(UltraFMError, match="column 'level': found reader 'bob' without one; expected one level"):
+        analyse(table, ai="AI", by="level")
+
+
 def test_ai_beside_two_modalities_says_which_one_it_is_compared_with(small_study: pd.DataFrame) -> None:
     readers = small_study[small_study["reader"] != "AI"]
     aided = readers.assign(modality="aided", rating=readers["rating"] + readers["truth"])

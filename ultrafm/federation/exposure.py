@@ -61,13 +61,15 @@ def who_sees_what(federation: Federation, deployed: bool) -> pd.DataFrame:
     noise = ", with noise" if federation.is_at_sites else ""
     single = ("only as masked numbers" if secure else EVERYTHING) + noise
     forced = f"yes, if too few honest sites are left{noise}" if secure else single
+    guessed = "not sent; noise limits what can be guessed" if federation.is_at_sites else "not sent; may be guessed"
+    images = "not sent; not guessed from one site's update" if secure else guessed
     others = "no" if secure else "not if at least three sites train in each round; of two, each sees the other's"
     line = "nothing: TLS, keys on both ends" if deployed else "does not apply: one machine"
     before = "the model before each of its rounds"
     rows = [
-        ("the coordinator, following the protocol", NOTHING, single, EVERYTHING, EVERYTHING, counts),
-        ("the coordinator, deviating from it", "not sent; may be guessed", forced, EVERYTHING, EVERYTHING, counts),
-        ("the coordinator with all other sites", NOTHING, forced_by_all(federation), EVERYTHING, EVERYTHING, counts),
+        ("the coordinator, following the protocol", images, single, EVERYTHING, EVERYTHING, counts),
+        ("the coordinator, deviating from it", guessed, forced, EVERYTHING, EVERYTHING, counts),
+        ("the coordinator with all other sites", guessed, forced_by_all(federation), EVERYTHING, EVERYTHING, counts),
         ("another site, following the protocol", NOTHING, others, before, EVERYTHING, NOTHING),
         ("somebody on the network", line, line, line, line, line),
         (

@@ -159,6 +159,7 @@ def check_groups(table: pd.DataFrame, by: str, ai: str | None, source: str) -> N
     for reader, values in pairs.groupby("reader", observed=True)[by]:
         if len(values) != 1 or str(values.iloc[0]) in ("", "nan"):
             found = f"reader {reader!r} with {len(values)} values, the first {values.iloc[0]!r}"
+            found = f"reader {reader!r} without one" if len(values) == 1 else found
             raise UltraFMError(f"{source}, column {by!r}", found, f"one {by} for each reader")
 
 

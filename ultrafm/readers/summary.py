@@ -77,7 +77,7 @@ def _against(found: Mapping[str, Any]) -> list[str]:
     for name, other in others.items():
         lines.append(_row(f"AI minus readers, {name}", inference_text(other)))
     if found["claims"]:
-        lines += ["", "Claims stated beforehand (one-sided, Holm)", *(_claim(row) for row in found["claims"])]
+        lines += ["", f"Claims stated beforehand{where} (one-sided, Holm)", *(_claim(row) for row in found["claims"])]
     if len(found["diseases"]) > 1:
         lines += ["", "AI minus readers by disease (secondary, Holm)"]
         lines += [_row(entry["disease"], _adjusted(entry["difference"], entry)) for entry in found["diseases"]]

@@ -67,3 +67,8 @@ def test_the_interval_of_repeats_is_students():
     mean, low, high = mean_interval(np.array([1.0, 2.0, 3.0]))
     assert mean == 2.0 and high - mean == pytest.approx(4.3027 / 3**0.5, rel=1e-4) and mean - low == high - mean
     assert np.isnan(mean_interval(np.array([1.0]))[1])
+
+
+def test_repeats_that_are_all_alike_claim_no_certainty():
+    mean, low, high = mean_interval(np.array([0.25, 0.25]))
+    assert mean == 0.25 and np.isnan(low) and np.isnan(high)

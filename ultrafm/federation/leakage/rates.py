@@ -78,10 +78,10 @@ def attack_table(
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % interval (Student's) of independent repeats; ends are NaN for a single one."""
+    """Mean and 95 % interval (Student's) of independent repeats; ends are NaN for a single one, and where all are alike."""
     values = np.asarray(values, float)
     mean, count = float(values.mean()), len(values)
-    if count < 2:
+    if count < 2 or np.ptp(values) == 0:  # an interval of no width would claim certainty
         return mean, np.nan, np.nan
     half = float(t.ppf(0.975, count - 1) * values.std(ddof=1) / count**0.5)
     return mean, mean - half, mean + half
