@@ -78,7 +78,7 @@ def attack_table(
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % interval (Student's) of independent repeats; ends are NaN for a single one, and where all are alike."""
+    """Mean and 95 % interval (Student's) of independent repeats; ends are NaN for a single one, or all alike."""
     values = np.asarray(values, float)
     mean, count = float(values.mean()), len(values)
     if count < 2 or np.ptp(values) == 0:  # an interval of no width would claim certainty
