@@ -64,7 +64,15 @@ def test_with_privacy_of_sites_every_round_that_asks_counts_in_full(tmp_path, mo
 
 def test_the_sentences_name_what_epsilon_rests_on():
     told = " ".join(assumptions(PRIVATE))
-    for words in ("neighbours", "Poisson sampling", "public", "opacus 1.6.0", "protects nobody", "at most 2 of the"):
+    for words in (
+        "neighbours",
+        "Poisson sampling",
+        "public",
+        "opacus 1.6.0",
+        "protects nobody",
+        "at most 2 of the",
+        "curation",
+    ):
         assert words in told
     secure = " ".join(assumptions(replace(PRIVATE, secure_noise=True)))
     assert "ChaCha20" in secure and "protects nobody" not in secure and "floating-point" in secure

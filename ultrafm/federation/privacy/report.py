@@ -74,7 +74,8 @@ def assumptions(federation: Federation) -> list[str]:
         f"is the plan's: mean {federation.public_mean:g}, deviation {federation.public_deviation:g}, chosen without "
         "looking at the images.",
         "Not covered: what the last bits of floating-point numbers tell (Mironov 2012), how long a step takes, error "
-        "messages, and choices that people make after they have looked at the images, such as the plan's settings.",
+        "messages, curation, which compares pictures of different patients to find duplicates, and choices that people "
+        "make after they have looked at the images, such as the plan's settings.",
     ]
 
 
