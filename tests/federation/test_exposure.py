@@ -59,8 +59,8 @@ def test_another_site_sees_an_update_where_only_two_train():
 def test_noise_stays_on_what_a_cheating_coordinator_gets():
     cheating = "the coordinator, deviating from it"
     both = Federation(1, privacy="patients", noise=1.0, clip=1.0, delta=0.001, secure_aggregation=True, guarded=False)
-    assert seen(both, cheating, "one site's updates").endswith("left, with noise")
-    assert seen(SECURE, cheating, "one site's updates").endswith("are left")
+    assert seen(both, cheating, "one site's updates").endswith("of two rounds, with noise")
+    assert seen(SECURE, cheating, "one site's updates").endswith("sums of two rounds")
     assert seen(OPEN, cheating, "one site's updates") == "yes"
 
 

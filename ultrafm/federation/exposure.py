@@ -25,7 +25,7 @@ def protection_table(federation: Federation) -> pd.DataFrame:
     rows = [
         (
             "images stay at their site", "on", "no message has a field for an image, a path or a patient's name",
-            "weights and losses are made from images and tell of them",
+            "weights and losses are made from images and tell of them; the text of an error may name a file",
         ),
         (
             "secure aggregation", state_of(federation.secure_aggregation),
@@ -60,7 +60,7 @@ def who_sees_what(federation: Federation, deployed: bool) -> pd.DataFrame:
     secure, counts = federation.secure_aggregation, told_of_counts(federation)
     noise = ", with noise" if federation.is_at_sites else ""
     single = ("only as masked numbers" if secure else EVERYTHING) + noise
-    forced = f"yes, if too few honest sites are left{noise}" if secure else single
+    forced = f"yes, if too few honest sites are left, or roughly from sums of two rounds{noise}" if secure else single
     guessed = "not sent; noise limits what can be guessed" if federation.is_at_sites else "not sent; may be guessed"
     images = "not sent; not guessed from one site's update" if secure else guessed
     others = "no" if secure else "not if at least three sites train in each round; of two, each sees the other's"

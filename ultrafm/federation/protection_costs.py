@@ -82,6 +82,8 @@ def train_plans(
 def train_plan(place: Workplace, sites: list[str]) -> dict[str, Any]:
     """One training: its noise, rounds, seconds a round, and bytes to and from a site each time that it takes part.
 
+    Bytes are those of weights, masked or not: keys, shares and signatures of secure sums come on top, see
+    `secure.traffic`, and are a few kB.
     Seconds are those of all work in this one process, sites' and coordinator's; of a training that was interrupted and
     went on they are unknown (None).
     """
@@ -134,8 +136,8 @@ def cost_style(table: pd.DataFrame) -> Styler:
             "protection": table["protection"],
             "noise": table["noise"].map(lambda one: f"{one:.2f}" if one > 0 else ""),
             "seconds a round": table["seconds_a_round"].map(lambda one: "" if pd.isna(one) else f"{one:.2f}"),
-            "MB to a site a round, validation too": table["bytes_to_a_site"].map(_megabytes),
-            "MB from a site a round": table["bytes_from_a_site"].map(_megabytes),
+            "MB of weights to a site a round, validation too": table["bytes_to_a_site"].map(_megabytes),
+            "MB of weights from a site a round": table["bytes_from_a_site"].map(_megabytes),
             "AUROC": [_with_interval(*one) for one in table[["auroc", "low", "high"]].itertuples(index=False)],
             "less nothing": [
                 _with_interval(*one)
@@ -157,7 +159,7 @@ def _with_interval(estimate: float, low: float, high: float) -> str:
 
 
 def cost_records(costs: pd.DataFrame, images: str) -> list[dict[str, Any]]:
-    """Bytes to and from a site each time that it takes part, as records; seconds differ from run to run."""
+    """Bytes of weights to and from a site each time that it takes part, as records; seconds differ from run to run."""
     return [
         record(
             section="privacy", task="cost_of_protection", method=row.protection, metric=f"bytes_{way}_a_site",

@@ -9,6 +9,7 @@ from tests.federation.leakage.small import GREY, SMALL, make_scans
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.leakage.shadows import (
     Pool,
+    epsilon_of_words,
     membership_game,
     shadow_losses,
     train_plainly,
@@ -66,7 +67,8 @@ def test_noise_changes_training_and_is_drawn_from_the_seed(tmp_path):
 
 
 def test_trainings_in_words():
-    assert trainer_named("none") is train_plainly
+    assert trainer_named("none") is train_plainly and epsilon_of_words("none") == np.inf
+    assert epsilon_of_words("epsilon 0.5") == 0.5
     assert trainer_named("epsilon 0.5").keywords == {"epsilon": 0.5}
     for words in ("epsilon", "epsilon much", "epsilon -1", "epsilon 0", "hope"):
         with pytest.raises(UltraFMError, match="protection in training"):

@@ -22,6 +22,7 @@ from ultrafm.federation.deployment.plans import read_plan, read_site
 from ultrafm.federation.driver import drive
 from ultrafm.federation.grid import LocalGrid
 from ultrafm.federation.secure.client import require_one_round
+from ultrafm.federation.secure.vault import Vault
 from ultrafm.files import write_json
 
 
@@ -83,6 +84,8 @@ def test_a_secure_run_keeps_to_the_agreement_and_is_logged_without_secrets(agree
     answered = [reply for kind, site, _m, reply in trouble.answers if kind == "query.unmask" and site == SITES[0]]
     assert answered[0].content["revealed"][SITES[0]].hex() not in log
     assert re.search(r'"sealing": "32 bytes"', log)
+    sums = Vault(tmp_path / "sites" / SITES[0]).read_sums()
+    assert list(sums) == [f"{agreement.hash_terms(terms_of(plan, SITES[0]))} 1"]
 
 
 def question(plan, **changes):

@@ -296,6 +296,29 @@ def test_no_second_sum_is_unmasked_in_which_a_site_alone_began_from_other_moment
     assert set(third.at["site_01"].unmask("q", third.consents)) == set(sites.names)
 
 
+@pytest.mark.parametrize("agreement", ["accepted terms", ""])
+def test_another_name_of_the_run_gets_no_second_sum_under_the_same_agreement(sites, tmp_path, agreement):
+    """Else a coordinator begins anew without one site, from the same first weights. Without terms nothing holds it."""
+
+    def attempt(run, seed):
+        again = Sites(tmp_path, replace(sites.session, run=run))
+        again.at = {
+            site: replace(one, random=random_of(seed + n), agreement=agreement)
+            for n, (site, one) in enumerate(again.at.items())
+        }
+        return again.advertise().share().mask()
+
+    first = attempt("run", 10).consent()
+    for here in first.at.values():
+        here.unmask("q", first.consents)
+    second = attempt("other", 20)
+    if agreement:
+        with pytest.raises(UltraFMError, match=r"another sum of a round .* puts secure/sums\.json of its state away"):
+            second.consent(sites.names[1:])
+    else:
+        assert set(second.consent(sites.names[1:]).consents) == set(sites.names[1:])
+
+
 def test_a_round_that_was_not_unmasked_may_be_repeated_over_others(sites, tmp_path):
     sites.advertise().share().mask().consent(sites.names[1:])
     again = second_attempt(tmp_path, sites.session).consent(sites.names)

@@ -77,9 +77,10 @@ def train_plainly(pool: Pool, rows: np.ndarray, seed: int) -> MaskedAutoencoder:
 
 
 def train_privately_in_one_place(pool: Pool, rows: np.ndarray, seed: int, epsilon: float) -> MaskedAutoencoder:
-    """A model trained on these rows with differential privacy of patients, as a site of a federation trains.
+    """A model trained on these rows with differential privacy of patients, by the mechanism of a federation's sites.
 
-    Plain averages of clipped gradients with noise, taken by AdamW at a constant rate. Noise comes from the seed.
+    Unlike there, AdamW takes the noisy averages, at a constant rate; and the pool's grey scale counts as public. Noise
+    comes from the seed.
     """
     roster = Roster({name: rows[pool.patients[rows] == name] for name in np.unique(pool.patients[rows])}, True)
     of_pass = -(-len(roster) // pool.recipe.batch_size)
@@ -119,6 +120,12 @@ def trainer_named(protection: str) -> Trainer:
     except ValueError:
         pass
     raise UltraFMError("protection in training", repr(protection), "'none', or 'epsilon' and a number, as 'epsilon 8'")
+
+
+def epsilon_of_words(protection: str) -> float:
+    """The epsilon of a protection in words; infinite for none."""
+    trainer = trainer_named(protection)
+    return trainer.keywords["epsilon"] if isinstance(trainer, partial) else np.inf
 
 
 def shadow_losses(
@@ -182,10 +189,14 @@ def membership_game(losses: np.ndarray, members: np.ndarray, patients: np.ndarra
 def every_game(
     pool: Pool, protections: Sequence[str], models: int, folder: Path, seed: int, workers: int
 ) -> tuple[pd.DataFrame, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """The membership game under each protection (see `trainer_named`), and curves of its online attack for a figure."""
+    """The membership game under each protection (see `trainer_named`), and curves of its online attack for a figure.
+
+    The table has columns protection and epsilon, infinite without protection.
+    """
     tables, curves = [], {}
     for protection in protections:
         losses, members = shadow_losses(pool, trainer_named(protection), models, folder, seed, workers)
-        tables.append(membership_game(losses, members, pool.patients, seed).assign(protection=protection))
+        found = membership_game(losses, members, pool.patients, seed)
+        tables.append(found.assign(protection=protection, epsilon=epsilon_of_words(protection)))
         curves[f"likelihood ratio, protection: {protection}"] = scores_of_each(losses, members), members
     return pd.concat(tables, ignore_index=True), curves

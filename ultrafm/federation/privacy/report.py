@@ -47,11 +47,6 @@ def spending_of(place: int, patients: int, federation: Federation, schedule: Sch
     return Spending(federation.noise, 1 / steps_of_pass, steps)
 
 
-def planned_epsilon(place: int, patients: int, federation: Federation, schedule: Schedule) -> float:
-    """What a whole run will take at site number `place`, at the plan's delta."""
-    return epsilon_of([spending_of(place, patients, federation, schedule, schedule.rounds)], federation.delta)
-
-
 def assumptions(federation: Federation) -> list[str]:
     """Under which assumptions epsilon and delta hold, and what they do not cover, as sentences."""
     if not federation.is_private:
@@ -74,7 +69,8 @@ def assumptions(federation: Federation) -> list[str]:
         f"is the plan's: mean {federation.public_mean:g}, deviation {federation.public_deviation:g}, chosen without "
         "looking at the images.",
         "Not covered: what the last bits of floating-point numbers tell (Mironov 2012), how long a step takes, error "
-        "messages, and choices that people make after they have looked at the images, such as the plan's settings.",
+        "messages, curation, which compares pictures of different patients to find duplicates, and choices that people "
+        "make after they have looked at the images, such as the plan's settings.",
     ]
 
 

@@ -15,6 +15,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, 
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.arrays import from_record, to_record
 from ultrafm.federation.compression import Update
+from ultrafm.federation.deployment.gate import accepted_terms, hash_terms
 from ultrafm.federation.deployment.keys import read_private_key
 from ultrafm.federation.secure.keys import ROSTER, SIGNING_KEY, Advertised, read_roster
 from ultrafm.federation.secure.ring import Ring, encode, reach_of, ring_of, whole_weight
@@ -50,7 +51,8 @@ def open_round(message: Message, context: Context) -> SiteRound:
     session = session_of(message.content[SECURE], roster)
     session.number(site)
     key = read_private_key(Path(str(known[SIGNING_KEY])), f"site {site}")
-    return SiteRound(session, site, key, roster, Vault(Path(str(known["folder"]))))
+    agreement = hash_terms(accepted_terms(str(known["acceptance"]))) if "acceptance" in known else ""
+    return SiteRound(session, site, key, roster, Vault(Path(str(known["folder"]))), agreement=agreement)
 
 
 def advertise_keys(message: Message, context: Context) -> Message:

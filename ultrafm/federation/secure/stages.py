@@ -38,12 +38,20 @@ from ultrafm.federation.secure.vault import Answer, Held, Vault
 
 KEYS, SHARES, MASKED, CONSENT, UNMASK = "keys", "shares", "masked", "consent", "unmask"
 STAGES = (KEYS, SHARES, MASKED, CONSENT, UNMASK)
+ANEW = (
+    "go on with the run that was begun; if it is to begin anew, and the sites agree that its rounds may be told twice, "
+    "each puts secure/sums.json of its state away"
+)
 Values = dict[str, bytes]
 
 
 @dataclass(frozen=True)
 class SiteRound:
-    """One site in one session: its key, everybody's public keys, and where it keeps what it holds."""
+    """One site in one session: its key, everybody's public keys, and where it keeps what it holds.
+
+    `agreement` is a fingerprint of the terms that the site accepted; of a round under them it helps to unmask one sum,
+    whatever the coordinator calls the run. Without terms, of a round of a run.
+    """
 
     session: Session
     site: str
@@ -51,6 +59,7 @@ class SiteRound:
     roster: Mapping[str, bytes]
     vault: Vault
     random: Random = os.urandom
+    agreement: str = ""
 
     def advertise(self, question: str) -> Values:
         """Stage 1: fresh public keys, signed. What was held of another attempt is deleted first."""
@@ -115,7 +124,7 @@ class SiteRound:
             agreed = self._require_among(survivors, held.shares, "masked numbers")
             if self.vault.read_sums().get(self._round_name(), mark := sum_mark(held.asked, agreed)) != mark:
                 expected = "the same sites, the same weights and the same last round"
-                self._refuse("another sum of a round that was unmasked before", expected)
+                self._refuse("another sum of a round that was unmasked before", expected, ANEW)
             about = consent_to(self.session, held.transcript, agreed)
             return replace(held, survivors=agreed), {"signature": self.key.sign(about, HASH)}
 
@@ -139,7 +148,7 @@ class SiteRound:
         return values
 
     def _round_name(self) -> str:
-        return f"{self.session.run} {self.session.round}"
+        return f"{self.agreement or self.session.run} {self.session.round}"
 
     def _name(self) -> str:
         return self.session.bind("session", self.site).decode()
@@ -180,9 +189,9 @@ class SiteRound:
             self._refuse(f"{what} without this site's", "its own among them")
         return ordered
 
-    def _refuse(self, found: str, expected: str) -> NoReturn:
+    def _refuse(self, found: str, expected: str, mend: str = MEND) -> NoReturn:
         where = f"secure aggregation, round {self.session.round}, site {self.site}"
-        raise UltraFMError(where, found, expected, MEND)
+        raise UltraFMError(where, found, expected, mend)
 
 
 def secrets_of(held: Held) -> Secrets:

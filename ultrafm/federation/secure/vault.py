@@ -93,7 +93,7 @@ class Vault:
                 path.unlink()
 
     def read_sums(self) -> dict[str, str]:
-        """Run and round -> the fingerprint of the sum that was unmasked of it."""
+        """Agreement (or run) and round -> the fingerprint of the sum that was unmasked of it."""
         path = self._folder / SUMS
         return read_json(path) if path.is_file() else {}
 
