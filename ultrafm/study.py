@@ -36,6 +36,7 @@ COMMON_CODE = (
     "reporting/figures.py",
     "reporting/rendering.py",
     "reporting/repeats.py",
+    "reporting/tables.py",
 )
 UNDECIDING = ("out", "workers", "curation_workers", "data_root", "pretrained", "allow_network")  # only what lies there
 

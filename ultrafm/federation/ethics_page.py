@@ -15,7 +15,7 @@ from ultrafm.federation.privacy.protection import UNITS
 from ultrafm.files import write_text
 from ultrafm.reporting.figures import figure_png
 from ultrafm.reporting.rendering import style, templates
-from ultrafm.reporting.tables import Table
+from ultrafm.reporting.tables import CAUTIONS, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,18 +45,18 @@ def write_ethics_page(
     assumptions: Sequence[str],
     figures: Mapping[str, Figure] | None = None,
     deployed: bool = False,
-    caution: str = "",
+    profile: str = "",
 ) -> Path:
     """Write PAGE into `folder` and return its path; it opens without a network.
 
     counts: training images of each site. images: "real" or "simulated". traffic: see `disclosure.traffic_table`.
     measured: records of attacks. spending, assumptions: see `privacy.report`; empty without differential privacy.
-    figures: by caption. deployed: did messages travel between machines? caution: what a reader must know first.
+    figures: by caption. deployed: did messages travel between machines? profile: the study's.
     """
     label = f"{images} images"
     fields = {
         "style": style(), "sites": len(counts), "pictures": f"{sum(counts.values()):,}", "images": images,
-        "caution": caution, "unit": UNITS["patients" if federation.is_at_sites else "sites"][0],
+        "caution": CAUTIONS.get(profile, ""), "unit": UNITS["patients" if federation.is_at_sites else "sites"][0],
         "traffic": Table("Every kind of message of this run", with_commas(traffic)),
         "protections": Table("Protections", protection_table(federation)),
         "spending": Table("What each site spent of its privacy", spending) if len(spending) else None,
