@@ -34,7 +34,7 @@ def test_the_table_tells_what_the_ledgers_tell(tmp_path, monkeypatch, changes):
     federate(tmp_path / "curated", SITES, tmp_path, RECIPE, federation, seed=5)
     table = privacy_table(tmp_path, federation, 5)
     assert list(table.columns) == list(COLUMNS) and list(table["site"]) == SITES
-    for place, row in enumerate(table.itertuples()):
+    for row in table.itertuples():
         patients = len(IMAGES[row.site])
         spent = [one.spending for one in read_ledger(ledger_path(str(tmp_path / "curated"), row.site))]
         assert row.epsilon == epsilon_of(spent, 0.01) > 0 and row.delta == 0.01
