@@ -169,6 +169,12 @@ def test_two_modalities_by_level(small_study: pd.DataFrame) -> None:
     assert "aided minus unaided (primary)" in summarise(found)
 
 
+def test_readers_of_one_modality_each_are_counted_in_the_one_that_is_compared(small_study: pd.DataFrame) -> None:
+    table = small_study.assign(modality=small_study["modality"].where(~small_study["reader"].isin(["ann"]), "aided"))
+    found = analyse(table, ai="AI")
+    assert found["counts"]["readers"] == 4 and "AI minus 3 readers in modality unaided" in found["conclusion"]
+
+
 def test_a_reader_without_a_level_is_named(small_study: pd.DataFrame) -> None:
     table = small_study.assign(level=small_study["level"].where(small_study["reader"] != "bob", ""))
     with pytest.raises(UltraFMError, match="column 'level': found reader 'bob' without one; expected one level"):

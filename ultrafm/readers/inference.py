@@ -53,7 +53,7 @@ def infer(model: str, estimate: float, variance: float, df: float | None, confid
     A variance that is zero or negative gives the estimate alone, with the reason in `status`.
     """
     if not variance > NO_SPREAD:
-        kind = "zero" if abs(variance) <= NO_SPREAD else "negative"
+        kind = "not defined" if np.isnan(variance) else "zero" if abs(variance) <= NO_SPREAD else "negative"
         status = f"no test: the estimated variance is {kind}"
         return Inference(model, float(estimate), None, None, None, None, None, None, confidence, status)
     error = float(np.sqrt(variance))

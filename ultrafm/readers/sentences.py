@@ -83,7 +83,7 @@ def conclusion(found: Mapping[str, Any]) -> str:
 
 def _against(found: Mapping[str, Any]) -> list[str]:
     """Sentences on AI against readers."""
-    primary, count = found["ai_versus_readers"], found["counts"]["readers"]
+    primary, count = found["ai_versus_readers"], len(found["individual_readers"])  # of the modality that is compared
     who = f"{count} {'simulated ' if found['readers'] == 'simulated' else ''}reader{'s' if count > 1 else ''}"
     where = f" in modality {primary['modality']}" if "by_modality" in primary else ""
     said = [f"AI minus {who}{where}, {found['endpoint']}: {inference_text(primary)}."]

@@ -155,7 +155,10 @@ def _other_curves(found: Mapping[str, Any]) -> list[str]:
     name = "auc" if "auc" in found else "value"
     first = (found["ai"], found["ai_versus_readers"]["modality"])
     return [
-        _row(f"{row['reader']} (modality {row['modality']})", value_text({"estimate": row[name], "status": ""} | row))
+        _row(
+            f"{row['reader']} (modality {row['modality']})",
+            value_text({"estimate": row[name], "status": "no interval"} | row),
+        )
         for row in found.get("auc") or found["values"]
         if row["reader"] != first[0] and row["modality"] != first[1]
     ]

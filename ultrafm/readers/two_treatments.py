@@ -181,7 +181,7 @@ def _fixed_cases(aucs: NDArray[np.float64], parts: Variances, confidence: float)
 def f_test(model: str, mean_square: float, denominator: float, df1: int, df2: float | None) -> Equality:
     """F test, or chi-squared (df1 times the ratio) where df2 is None; a reason where there is no variance."""
     if not denominator > NO_SPREAD:
-        kind = "zero" if abs(denominator) <= NO_SPREAD else "negative"
+        kind = "not defined" if np.isnan(denominator) else "zero" if abs(denominator) <= NO_SPREAD else "negative"
         return Equality(model, denominator, None, df1, df2, None, f"no test: the estimated variance is {kind}")
     ratio = mean_square / denominator
     if df2 is None:
