@@ -52,6 +52,16 @@ def test_views_are_of_different_pictures_of_one_site_and_others_are_left_over():
         draw_views(VICTIMS, Case("x", pictures=12), np.random.default_rng(0))
 
 
+def test_intervals_do_not_leave_what_is_possible():
+    """Of two repeats, 0.9 and 1: Student's interval would reach 1.59."""
+    columns = {name: [0.5, 0.5] for name in ("psnr", "ssim", "blind_psnr", "blind_ssim", "blind_picked_out")}
+    columns |= {"baseline_psnr": [1.0, 1.0], "baseline_ssim": [0.1, 0.1], "picked_out": [0.9, 1.0]}
+    table = pd.DataFrame({"case": ["x", "x"], "repeat": [0, 1], **columns})
+    found = inversion_summary(table).set_index("metric")
+    assert found.loc["picked_out", "high"] == 1.0 and 0.3 < found.loc["picked_out", "low"] < 0.4
+    assert found.loc["ssim", ["estimate", "baseline", "gain"]].tolist() == [0.5, 0.1, 0.0]
+
+
 def test_a_random_update_has_the_length_and_nothing_else():
     like = {"a": torch.arange(1000.0), "b": torch.ones(500)}
     made = random_update(like, torch.Generator().manual_seed(0))

@@ -25,6 +25,7 @@ from ultrafm.pretraining.scans import Scans, as_batch, scans_of
 from ultrafm.pretraining.views import View, training_view
 from ultrafm.seeds import spawn, spawn_torch
 
+RANGES = {"psnr": (-np.inf, np.inf), "ssim": (-1.0, 1.0), "picked_out": (0.0, 1.0)}
 OTHERS = 20  # pictures of the site that a recovered one is compared with
 ATTACKS: dict[str, Callable[..., Recovered]] = {"patches": match_patches, "pictures": match_pictures}
 
@@ -134,7 +135,7 @@ def random_update(like: Gradients, generator: torch.Generator) -> Gradients:
 
 
 def inversion_summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over repeats with Student's intervals. One row per case and metric: psnr, ssim and picked_out.
+    """Means over repeats with Student's intervals, cut at what is possible. One row per case and metric (RANGES).
 
     `baseline` is what another picture of the same site has (of picked_out: 0.5, when nothing is told); `blind` what
     masks alone give, and `gain` with its interval how much more the update gives.
@@ -142,13 +143,11 @@ def inversion_summary(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for case, part in table.groupby("case", sort=False):
         each = part.drop(columns="case").groupby("repeat").mean()
-        for metric in ("psnr", "ssim", "picked_out"):
+        for metric, ends in RANGES.items():
             baseline = each[f"baseline_{metric}"].mean() if metric != "picked_out" else 0.5
             blind = each[f"blind_{metric}"]
-            gain = mean_interval(each[metric] - blind)
-            rows.append(
-                (case, metric, *mean_interval(each[metric]), baseline, blind.mean(), *gain, len(part), len(each))
-            )
+            found, gain = np.clip(mean_interval(each[metric]), *ends), mean_interval(each[metric] - blind)
+            rows.append((case, metric, *found.tolist(), baseline, blind.mean(), *gain, len(part), len(each)))
     columns = ["case", "metric", "estimate", "low", "high", "baseline", "blind", "gain", "gain_low", "gain_high"]
     columns += ["images", "repeats"]
     return pd.DataFrame(rows, columns=columns)
