@@ -1,4 +1,4 @@
-"""What all tests share: where the real pictures are."""
+"""What all tests share: where the real pictures are, and that a busy machine fails no property."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
