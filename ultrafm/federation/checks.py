@@ -55,7 +55,11 @@ def plain(reason: str) -> str:
 
 def read_update(reply: Message, old: np.ndarray, compression: str) -> Update:
     """The update that a reply carries. Raises Fault when it is not of this model, or not packed as was asked."""
-    expected = expected_arrays(len(old), compression)
+    return Update(old, read_arrays(reply, expected_arrays(len(old), compression)))
+
+
+def read_arrays(reply: Message, expected: dict[str, tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:
+    """The arrays of a reply. Raises Fault when they are not of the `expected` names, types and shapes."""
     try:
         arrays = from_record(reply.content["arrays"])
     except (KeyError, TypeError, ValueError) as error:
@@ -63,7 +67,7 @@ def read_update(reply: Message, old: np.ndarray, compression: str) -> Update:
     found = {name: (str(one.dtype), one.shape) for name, one in arrays.items()}
     if found != expected:
         raise Fault("other weights", told(found), told(expected), VERSION)
-    return Update(old, arrays)
+    return arrays
 
 
 def told(arrays: dict[str, tuple[str, tuple[int, ...]]]) -> str:

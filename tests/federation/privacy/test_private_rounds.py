@@ -26,16 +26,6 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
-@pytest.fixture
-def stripes(monkeypatch):
-    """On one thread, as workers are."""
-    put_in_place(monkeypatch.setattr)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def run(folder, federation=PRIVATE, on_round=None, curated=None):
     return federate(curated or folder / "curated", SITES, folder, RECIPE, federation, seed=5, on_round=on_round)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from flwr.app import Message
 
-from ultrafm.federation.arrays import from_record
-from ultrafm.federation.checks import VERSION, told
+from ultrafm.federation.checks import VERSION, read_arrays
 from ultrafm.federation.incidents import Fault
 from ultrafm.federation.secure.stages import MASKED, Values
 
@@ -21,12 +20,4 @@ def read_values(reply: Message, name: str, wanted: set[str]) -> Values:
 
 def read_masked(reply: Message, kind: np.dtype, length: int) -> np.ndarray:
     """A reply's masked numbers. Raises Fault when they are not of the length and the type that was asked."""
-    wanted = {MASKED: (str(kind), (length,))}
-    try:
-        arrays = from_record(reply.content["arrays"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise Fault("unreadable", f"numbers that cannot be read ({error})", told(wanted), VERSION) from None
-    found = {name: (str(one.dtype), one.shape) for name, one in arrays.items()}
-    if found != wanted:
-        raise Fault("other weights", told(found), told(wanted), VERSION)
-    return arrays[MASKED]
+    return read_arrays(reply, {MASKED: (str(kind), (length,))})[MASKED]

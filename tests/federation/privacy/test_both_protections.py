@@ -4,24 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-from tests.federation.privacy.striped_patients import PRIVATE, RECIPE, SITES, put_in_place
+from tests.federation.privacy.striped_patients import PRIVATE, RECIPE, SITES
 from ultrafm.errors import UltraFMError
 from ultrafm.federation.driver import federate
 from ultrafm.federation.plan import Federation
 from ultrafm.federation.privacy.ledger import ledger_path, read_ledger
 from ultrafm.federation.site import build_model
 from ultrafm.federation.vector import to_vector
-
-
-@pytest.fixture
-def stripes(monkeypatch):
-    put_in_place(monkeypatch.setattr)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def run(folder, federation):
