@@ -92,9 +92,9 @@ def evaluate_segmentation(
 
 def diagnose(job: Job) -> pd.DataFrame:
     """The predictions of one job."""
-    from ultrafm.downstream.features import extract_features, pixel_features
-    from ultrafm.downstream.finetune import fine_tune
-    from ultrafm.downstream.probe import probe_turn, steady_probe
+    from ultrafm.downstream.methods.features import extract_features, pixel_features
+    from ultrafm.downstream.methods.finetune import fine_tune
+    from ultrafm.downstream.methods.probe import probe_turn, steady_probe
     from ultrafm.pretraining.weights import load_encoder
 
     data, encoder = job.data, load_encoder(job.folder) if job.folder else None
@@ -113,8 +113,8 @@ def diagnose(job: Job) -> pd.DataFrame:
 
 def segment(job: Job) -> Segmentations:
     """The scores and masks of one job."""
-    from ultrafm.downstream.features import extract_patch_features
-    from ultrafm.downstream.segmentation import draw, fine_tune_segmentation, fit_head
+    from ultrafm.downstream.methods.features import extract_patch_features
+    from ultrafm.downstream.methods.segmentation import draw, fine_tune_segmentation, fit_head
     from ultrafm.pretraining.weights import load_encoder
 
     data, encoder = job.data, load_encoder(job.folder)
@@ -187,6 +187,6 @@ def _predictions(job: Job, method: str, turn: Turn, scores: np.ndarray) -> pd.Da
 
 
 def _dice_rows(job: Job, method: str, turn: Turn, masks: np.ndarray) -> pd.DataFrame:
-    from ultrafm.downstream.segmentation import dice
+    from ultrafm.downstream.methods.segmentation import dice
 
     return _rows(job, method, turn).assign(dice=dice(masks, job.data.truth[turn.predict]))[SCORE_COLUMNS]

@@ -150,8 +150,8 @@ def validation_turns(data: TaskData, generator: np.random.Generator) -> list[Tur
 def probe_arms(tasks: Mapping[str, TaskData], encoders: Mapping[str, Path], seed: int) -> pd.DataFrame:
     """Scores of a linear probe of each encoder for each task that can be asked (rows as `evaluate_diagnosis` gives)."""
     from ultrafm.downstream.evaluate import LINEAR_PROBE, one_thread
-    from ultrafm.downstream.features import extract_features
-    from ultrafm.downstream.probe import probe_turn
+    from ultrafm.downstream.methods.features import extract_features
+    from ultrafm.downstream.methods.probe import probe_turn
     from ultrafm.pretraining.weights import load_encoder
     from ultrafm.seeds import spawn
 

@@ -17,8 +17,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.nn import functional
 
-from ultrafm.downstream import training
-from ultrafm.downstream.features import as_shares, extract_patch_features, patch_features
+from ultrafm.downstream.methods import training
+from ultrafm.downstream.methods.features import as_shares, extract_patch_features, patch_features
 from ultrafm.downstream.tasks import TaskData, Turn
 from ultrafm.pretraining.model import patchify, unpatchify
 from ultrafm.pretraining.precision import computing_in

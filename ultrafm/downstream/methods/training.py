@@ -11,7 +11,7 @@ from timm.models.vision_transformer import VisionTransformer
 from timm.optim import param_groups_layer_decay
 from torch import nn
 
-from ultrafm.downstream.features import as_pictures, as_shares
+from ultrafm.downstream.methods.features import as_pictures, as_shares
 from ultrafm.downstream.tasks import TaskData
 from ultrafm.pretraining.augmentation import random_crop_and_flip, random_gain
 

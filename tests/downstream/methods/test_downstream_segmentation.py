@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from ultrafm.downstream.features import extract_patch_features
-from ultrafm.downstream.segmentation import (
+from ultrafm.downstream.methods.features import extract_patch_features
+from ultrafm.downstream.methods.segmentation import (
     PENALTIES,
     PatchHead,
     choose_threshold,

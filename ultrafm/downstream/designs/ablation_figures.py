@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from ultrafm.downstream.ablation import CHOICES, RANDOM
+from ultrafm.downstream.designs.ablation import CHOICES, RANDOM
 from ultrafm.reporting.figures import PALETTE, QUIET, interval_plot, new_figure
 
 

@@ -6,10 +6,23 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from ultrafm.downstream.features import as_pictures, coverage, extract_features, extract_patch_features, pool_tokens
-from ultrafm.downstream.finetune import fine_tune, head_from, predict
+from ultrafm.downstream.methods.features import (
+    as_pictures,
+    coverage,
+    extract_features,
+    extract_patch_features,
+    pool_tokens,
+)
+from ultrafm.downstream.methods.finetune import fine_tune, head_from, predict
+from ultrafm.downstream.methods.probe import (
+    DEFAULT_PENALTY,
+    PENALTIES,
+    choose_penalty,
+    fit_probe,
+    probe_turn,
+    steady_probe,
+)
 from ultrafm.downstream.metrics import Cases, auroc, interval
-from ultrafm.downstream.probe import DEFAULT_PENALTY, PENALTIES, choose_penalty, fit_probe, probe_turn, steady_probe
 from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS, Turn, turns
 from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.recipe import Recipe, build_model

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ultrafm.downstream.ablation import (
+from ultrafm.downstream.designs.ablation import (
     RANDOM,
     Arm,
     ablation_table,
@@ -15,7 +15,7 @@ from ultrafm.downstream.ablation import (
     repeat_records,
     validation_turns,
 )
-from ultrafm.downstream.ablation_figures import (
+from ultrafm.downstream.designs.ablation_figures import (
     ablation_figure,
     ablation_style,
     main_effects_figure,

@@ -16,9 +16,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.nn import functional
 
-from ultrafm.downstream import training
-from ultrafm.downstream.features import extract_features, picture_features
-from ultrafm.downstream.probe import Probe
+from ultrafm.downstream.methods import training
+from ultrafm.downstream.methods.features import extract_features, picture_features
+from ultrafm.downstream.methods.probe import Probe
 from ultrafm.downstream.tasks import TaskData, Turn
 from ultrafm.pretraining.precision import computing_in
 

@@ -1,0 +1,1 @@
+"""Being here, this file lets the folders below import `made_tasks`."""

@@ -1,0 +1,1 @@
+"""Methods: ways of asking an encoder, from reading its frozen features to training it further."""
