@@ -187,3 +187,22 @@ def test_checkpoints_of_other_settings_are_never_continued(tmp_path):
     save_checkpoint(tmp_path, 1, {"a": torch.ones(1)}, {"settings": "other", "round": 1})
     assert load_checkpoint(tmp_path)[1]["round"] == 1, "the run that was begun last"
     assert json.dumps(newest_facts(tmp_path))
+
+
+def test_a_state_that_goes_while_it_is_looked_at_is_passed_over(tmp_path, monkeypatch):
+    """A bar that asks for the newest round must not stop a study because the round after it was kept meanwhile."""
+    import ultrafm.pretraining.checkpoint as room
+
+    for number in (1, 2):
+        save_checkpoint(tmp_path, number, {"a": torch.ones(3)}, {"settings": "s", "round": number})
+    newest = room.newest_first(tmp_path)[0]
+    open_it = room.load_facts
+
+    def goes(path):
+        if path == newest:
+            path.unlink()
+        return open_it(path)
+
+    monkeypatch.setattr(room, "load_facts", goes)
+    monkeypatch.setattr(torch.UntypedStorage, "from_file", lambda *_: pytest.fail("facts need no tensor"))
+    assert newest_facts(tmp_path)["round"] == 1

@@ -100,7 +100,7 @@ def load_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def load_facts(path: Path) -> dict[str, Any]:
     """Only the facts of a state file; its tensors are not read. Raises UltraFMError when the file is damaged."""
     try:
-        with safe_open(path, framework="pt") as handle:
+        with safe_open(path, framework="numpy") as handle:  # torch would map it, and trip over a file that just went
             return json.loads(handle.metadata()["facts"])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         mend = "delete the file; training then continues from what is left, or begins anew"
