@@ -204,5 +204,5 @@ def test_a_state_that_goes_while_it_is_looked_at_is_passed_over(tmp_path, monkey
         return open_it(path)
 
     monkeypatch.setattr(room, "load_facts", goes)
-    monkeypatch.setattr(torch.UntypedStorage, "from_file", lambda *_: pytest.fail("facts need no tensor"))
+    monkeypatch.setattr(torch.UntypedStorage, "from_file", lambda *_, **__: pytest.fail("facts need no tensor"))
     assert newest_facts(tmp_path)["round"] == 1
