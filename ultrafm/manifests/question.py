@@ -16,7 +16,7 @@ CLASSIFYING = ("diagnosis", "severity", "plane")  # kinds whose answer is a clas
 # Measures of each kind; the first one is its usual one.
 METRICS = {
     **dict.fromkeys(CLASSIFYING, ("auroc", "auprc", "balanced_accuracy", "f1", "brier")),
-    "segmentation": ("dice", "iou", "hd95", "surface_dice"),
+    "segmentation": ("dice", "iou", "hd95", "nsd"),
     "measurement": ("mean_absolute_error", "bias"),
 }
 
