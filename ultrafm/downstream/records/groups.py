@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ultrafm.downstream.metrics import Cases, Interval, auroc_bootstrap, draw_patients, mean_value, subgroups
+from ultrafm.downstream.metrics import (
+    Cases,
+    Estimates,
+    Interval,
+    Resampling,
+    auroc,
+    auroc_bootstrap,
+    draw_patients,
+    mean_value,
+    subgroups,
+)
 from ultrafm.downstream.metrics.heterogeneity import Heterogeneity, Subgroup
 from ultrafm.downstream.records.comparisons import MACRO_AVERAGE, MAIN, Comparison, comparisons, wide
 from ultrafm.downstream.records.diagnosis import draw_inside_classes
@@ -38,7 +48,7 @@ def subgroup_records(
         return []
     of_ranking = metric == "auroc"
     if of_ranking:
-        draws, measure = draw_inside_classes(table, replicates, generator), auroc_bootstrap
+        draws, measure = draw_inside_classes(table, replicates, generator), _ranking
     else:
         draws, measure = draw_patients(patient_names(table), replicates, generator), mean_value
     rows = []
@@ -50,8 +60,15 @@ def subgroup_records(
                 part = Cases(cases.scores[[place]], cases.truth, cases.patients)
                 listed, differ = subgroups(part, names, measure, draws)
                 rows += [_subgroup(section, one, metric, encoder, groups.name, found) for found in listed]
-                rows += _differences(section, one, metric, encoder, str(groups.name), differ)
+                rows += _differences(section, one, metric, encoder, str(groups.name), differ, len(listed))
     return rows
+
+
+def _ranking(tasks: Sequence[Cases], draws: Resampling) -> Estimates:
+    """AUROC by bootstrap; of a perfect ranking, which does not vary there, with the variance of a score interval."""
+    found = auroc_bootstrap(tasks, draws)
+    perfect = found.replicates is not None and np.nanstd(found.replicates) < 1e-12
+    return auroc(tasks) if perfect else found
 
 
 def _single(
@@ -83,10 +100,10 @@ def _subgroup(section: str, one: Comparison, metric: str, encoder: str, by: obje
 
 
 def _differences(
-    section: str, one: Comparison, metric: str, encoder: str, by: str, found: Heterogeneity
+    section: str, one: Comparison, metric: str, encoder: str, by: str, found: Heterogeneity, count: int
 ) -> list[dict[str, Any]]:
     level = f"{f'{one.level}, ' if one.level else ''}{by}"
-    why = f"not defined: {found.reason}" if found.reason else f"{found.groups} subgroups, logit scale"
+    why = f"not defined: {found.reason}" if found.reason else f"{found.groups} of {count} subgroups, logit scale"
     values = {
         f"{metric}_q": Interval(found.q, None, None, why),
         f"{metric}_q_p": Interval(found.p_value, None, None, why),

@@ -57,10 +57,11 @@ def probability_records(
 ) -> list[dict[str, Any]]:
     """Records of decisions at a threshold fixed on validation, of calibration, and of net benefit.
 
-    "sensitivity", "specificity", "balanced_accuracy", "f1" (with a stated `sensitivity` of 0.9, "f1_at_0.9" and so on);
-    "brier", "ece" (equal mass) and "ece_width" (equal width) of scores as they are, with "_temperature" after
-    temperature scaling and with "_recalibrated" after temperature and intercept; for single tasks "net_benefit" of
-    recalibrated probabilities (level "acting at 0.1"), also less that of treating all (comparator "treat_all").
+    "sensitivity", "specificity", "balanced_accuracy" and "f1" at the threshold by Youden; with a stated `sensitivity`
+    of 0.9 these at that one, and nothing else ("f1_at_0.9" and so on). "brier", "ece" (equal mass) and "ece_width"
+    (equal width) of scores as they are, with "_temperature" after temperature scaling and with "_recalibrated" after
+    temperature and intercept; for single tasks "net_benefit" of recalibrated probabilities (level "acting at 0.1"),
+    also less that of treating all (comparator "treat_all").
     Otherwise as `diagnosis_records`, with patients drawn inside their site and class.
     """
     if predictions.empty:
@@ -68,6 +69,8 @@ def probability_records(
     table = fixed_on_validation(predictions, validation, sensitivity)
     draws = draw_inside_classes(table, replicates, generator)
     rows = _decisions(section, table, described, draws, sensitivity)
+    if sensitivity is not None:
+        return rows
     for ending, column in FORMS.items():
         compared = list(comparisons(table, column, described))
         for name, measure in _calibration(draws).items():
