@@ -59,7 +59,8 @@ def _intraclass(cases: Cases, weights: np.ndarray) -> np.ndarray:
     of_images, rest = 2 * variance(middle), variance(apart) / 2
     of_methods = total * (weights @ apart.T / total) ** 2 / 2
     whole = of_images + rest + 2 * (of_methods - rest) / total
-    return (of_images - rest) / np.where(whole > 0, whole, np.nan)
+    spread = of_images + rest > 1e-12 * (weights @ (middle**2 + apart**2).T / total)
+    return (of_images - rest) / np.where(spread, whole, np.nan)
 
 
 MEASUREMENTS: dict[str, Callable[[Cases, np.ndarray], np.ndarray]] = {
