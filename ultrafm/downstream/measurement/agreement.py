@@ -10,8 +10,15 @@ import numpy as np
 import pandas as pd
 
 from ultrafm.downstream.measurement.evaluate import OBSERVER
-from ultrafm.downstream.metrics import Cases, Interval, Resampling, draw_patients, interval
-from ultrafm.downstream.metrics import limits_of_agreement, measurement
+from ultrafm.downstream.metrics import (
+    Cases,
+    Interval,
+    Resampling,
+    draw_patients,
+    interval,
+    limits_of_agreement,
+    measurement,
+)
 from ultrafm.downstream.records import MAIN
 from ultrafm.downstream.tasks import patient_names
 from ultrafm.errors import UltraFMError
@@ -141,7 +148,9 @@ def _differences(
             values, truth = wide.loc[kept, [main, other]].to_numpy(dtype=float).T, first["truth"].to_numpy()[kept]
             patients = patient_names(first)[kept].astype(str)
             cases = Cases(values, truth.astype(float), patients)
-            pair = Pair(str(task), main, str(rows["unit"].iloc[0]), str(rows["fold"].iloc[0]), *values, patients, len(wide))
+            pair = Pair(
+                str(task), main, str(rows["unit"].iloc[0]), str(rows["fold"].iloc[0]), *values, patients, len(wide)
+            )
             found = _enough(pair, interval(measurement(ERROR, [cases], draws), np.array([1.0, -1.0])))
             images = described[str(task)]["images"]
             yield record(metric=ERROR, comparator=other, unit=pair.unit, **_ends(found), **_common(pair, images))

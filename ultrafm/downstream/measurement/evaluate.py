@@ -12,7 +12,7 @@ import pandas as pd
 from ultrafm.downstream.evaluate import one_thread
 from ultrafm.downstream.measurement.learned import ridge_turn
 from ultrafm.downstream.measurement.measured import Measured
-from ultrafm.downstream.measurement.muscle import MUSCLE_MEASURES, SMALLEST, measure_muscle
+from ultrafm.downstream.measurement.muscle import MUSCLE_MEASURES, measure_muscle
 from ultrafm.downstream.measurement.originals import curated_areas, scan_area_pictures
 from ultrafm.downstream.tasks import TaskData, turns
 from ultrafm.downstream.tasks.data import unit_scale
@@ -25,6 +25,7 @@ COLUMNS = (
     "reason",
 )  # fmt: skip
 OBSERVER = "observer "
+Known = dict[tuple[str, str], dict[str, Measured]]
 
 
 @dataclass(frozen=True)
@@ -44,20 +45,22 @@ def measure_tasks(
 
     curated: the folder of the stores. folders: site -> folder of its original files, see `site_folders`.
     """
-    parts = []
+    parts, known = [], {}
     for data in tasks.values():
         if data.skipped is None:
-            originals = None
-            if _quantity(data) in MUSCLE_MEASURES:
-                originals = scan_area_pictures(curated, data.table, dict(folders))
-            parts.append(measure_task(data, encoders, originals))
+            is_muscle = quantity_of(data) in MUSCLE_MEASURES
+            originals = scan_area_pictures(curated, data.table, folders) if is_muscle else None
+            parts.append(measure_task(data, encoders, originals, known))
     if not parts:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
     return pd.concat(parts, ignore_index=True)
 
 
 def measure_task(
-    data: TaskData, encoders: Mapping[str, Path], originals: Sequence[np.ndarray | None] | None = None
+    data: TaskData,
+    encoders: Mapping[str, Path],
+    originals: Sequence[np.ndarray | None] | None = None,
+    known: Known | None = None,
 ) -> pd.DataFrame:
     """One row per image that is evaluated, method and encoder: COLUMNS, and a column "observer n" for each observer.
 
@@ -66,14 +69,20 @@ def measure_task(
     anything; and for a muscle "lines" (`measure_muscle`), which learns nothing, on the curated pictures and, where
     `originals` holds a picture for each image, on these. Both say pixels of the original picture.
     truth: the mean of the observers, or what the outlines give. prediction: NaN, and the reason, where there is none.
+    known: what lines were found in which picture, so that tasks of the same pictures look once; it is added to.
     Raises UltraFMError for a task of another kind or one that is skipped.
     """
     if data.kind != "measurement":
         raise UltraFMError(f"task {data.task.name}", f"a {data.kind} task", "a measurement task")
-    said = [*_learned(data, encoders), *_lines(data, originals)]
     rows = np.concatenate([turn.predict for turn in turns(data)])
     rows = rows[np.argsort(data.table["image_id"].to_numpy()[rows])]
+    said = [*_learned(data, encoders), *_lines(data, originals, rows, {} if known is None else known)]
     return pd.concat([_table(data, one, rows) for one in said], ignore_index=True)
+
+
+def quantity_of(data: TaskData) -> str:
+    """What a task measures, as one word: "muscle thickness" is "muscle_thickness"."""
+    return (data.task.quantity or "").strip().lower().replace(" ", "_")
 
 
 def _learned(data: TaskData, encoders: Mapping[str, Path]) -> Iterable[Said]:
@@ -98,35 +107,29 @@ def _learned(data: TaskData, encoders: Mapping[str, Path]) -> Iterable[Said]:
     yield Said(TRAINING_MEAN, NOTHING, means, none)
 
 
-def _lines(data: TaskData, originals: Sequence[np.ndarray | None] | None) -> Iterable[Said]:
-    quantity = _quantity(data)
+def _lines(
+    data: TaskData, originals: Sequence[np.ndarray | None] | None, rows: np.ndarray, known: Known
+) -> Iterable[Said]:
+    """What lines in the pictures of `rows` say; a length is told in the task's unit."""
+    quantity = quantity_of(data)
     if quantity not in MUSCLE_MEASURES:
         return
     is_length = MUSCLE_MEASURES[quantity] != "degrees"
     curated = unit_scale(data.table, data.task.measured_in) if is_length else np.ones(len(data.table))
     shrink = data.table["shrink"].to_numpy(dtype=float) if is_length else 1.0
+    kinds = {CURATED: (curated_areas(data.images, data.sectors), curated)}
     if originals is not None and all(picture is not None for picture in originals):
-        yield _said(ORIGINAL, originals, quantity, curated / shrink)
-    yield _said(CURATED, curated_areas(data.images, data.sectors), quantity, curated)
-
-
-def _said(name: str, pictures: Sequence[np.ndarray], quantity: str, pixel: np.ndarray) -> Said:
-    """What the lines in `pictures` say; pixel: (N,) a pixel of each picture in the task's unit, NaN where not known."""
-    found = [_measured(picture, quantity) for picture in pictures]
-    values = np.array([np.nan if one.value is None else one.value for one in found], dtype=float) * pixel
-    unknown = ~np.isfinite(pixel)
-    reasons = ["size of a pixel not known" if odd else one.reason for odd, one in zip(unknown, found)]
-    return Said(LINES, name, values, reasons)
-
-
-def _measured(picture: np.ndarray, quantity: str) -> Measured:
-    if min(picture.shape) < SMALLEST:
-        return Measured(None, MUSCLE_MEASURES[quantity], f"fewer than {SMALLEST} pixels")
-    return measure_muscle(picture)[quantity]
-
-
-def _quantity(data: TaskData) -> str:
-    return (data.task.quantity or "").strip().lower().replace(" ", "_")
+        kinds = {ORIGINAL: (originals, curated / shrink)} | kinds
+    for name, (pictures, pixel) in kinds.items():
+        values, reasons = np.full(len(pictures), np.nan), [None] * len(pictures)
+        for row in rows:
+            key = (name, str(data.table["image_id"].iloc[row]))
+            if key not in known:
+                known[key] = measure_muscle(pictures[row])
+            found = known[key][quantity]
+            values[row] = np.nan if found.value is None else found.value * pixel[row]
+            reasons[row] = found.reason if np.isfinite(pixel[row]) else "size of a pixel not known"
+        yield Said(LINES, name, values, reasons)
 
 
 def _table(data: TaskData, said: Said, rows: np.ndarray) -> pd.DataFrame:

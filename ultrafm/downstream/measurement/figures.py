@@ -46,7 +46,10 @@ def _draw_pair(axes: Axes, pair: Pair, patients: Sequence[str]) -> None:
     middle, difference = (pair.measured + pair.truth) / 2, pair.measured - pair.truth
     for number, patient in enumerate(patients):
         rows = pair.patients == patient
-        style = {"color": PALETTE[number % len(PALETTE)], "marker": MARKERS[(number // len(PALETTE) + number) % len(MARKERS)]}
+        style = {
+            "color": PALETTE[number % len(PALETTE)],
+            "marker": MARKERS[(number // len(PALETTE) + number) % len(MARKERS)],
+        }
         axes.scatter(middle[rows], difference[rows], s=10, alpha=0.7, linewidths=0, **style)
     axes.axhline(0, color=QUIET, linewidth=0.8)
     limits = _limits(pair)

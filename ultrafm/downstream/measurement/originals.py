@@ -6,7 +6,7 @@ what is read here can be read at that site only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,7 @@ from ultrafm.curation.reading.media import read_frames
 from ultrafm.curation.reasons import Unusable
 from ultrafm.curation.store import read_plain
 from ultrafm.errors import UltraFMError
-from ultrafm.manifests import SiteManifest
-from ultrafm.manifests.schema import FileSource
+from ultrafm.manifests.schema import FileSource, SiteManifest
 from ultrafm.manifests.sources import choose_source, is_remote
 
 
@@ -35,7 +34,7 @@ def site_folders(sites: Iterable[SiteManifest], data_root: Path | None, source: 
     }
 
 
-def scan_area_pictures(curated: Path, table: pd.DataFrame, folders: dict[str, Path]) -> list[np.ndarray | None]:
+def scan_area_pictures(curated: Path, table: pd.DataFrame, folders: Mapping[str, Path]) -> list[np.ndarray | None]:
     """For each row of a task's table the grey picture (H, W) uint8 of its scan area, in the file's own pixels.
 
     None where the site has no folder. folders: see `site_folders`. Raises UltraFMError for a file that is not there or

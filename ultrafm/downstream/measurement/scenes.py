@@ -18,7 +18,7 @@ from ultrafm.downstream.measurement.progression import angle_of_progression
 def drawn_ellipse(
     shape: tuple[int, int], centre: tuple[float, float], semi_axes: tuple[float, float], angle: float = 0.0
 ) -> np.ndarray:
-    """(H, W) uint8 mask of an ellipse. centre: column, row. semi_axes: along `angle` (degrees, clockwise) and across."""
+    """(H, W) uint8 mask of an ellipse. centre: column, row. semi_axes: along `angle` (clockwise) and across."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     turn = np.radians(angle)
     x, y = columns - centre[0], rows - centre[1]
