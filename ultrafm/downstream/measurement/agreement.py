@@ -20,7 +20,7 @@ from ultrafm.downstream.metrics import (
     measurement,
 )
 from ultrafm.downstream.records import MAIN
-from ultrafm.downstream.tasks import patient_names
+from ultrafm.downstream.tasks import TaskData, patient_names
 from ultrafm.errors import UltraFMError
 from ultrafm.reporting.records import FEWEST_PATIENTS, interval_text, record
 
@@ -170,6 +170,14 @@ def agreement_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 text = interval_text(row["estimate"], row["ci_low"], row["ci_high"], digits=1)
                 line[row["metric"].replace("_", " ")] = text
     return pd.DataFrame(rows.values())
+
+
+def what_is_missing(tasks: Mapping[str, TaskData]) -> str:
+    """What a reader should know of the tasks that are not evaluated; a sentence, also when there is none at all."""
+    if not tasks:
+        return "No site of this study has a measurement task: below, only drawn scenes are measured."
+    skipped = [f"{name} is not evaluated: {data.skipped}." for name, data in tasks.items() if data.skipped]
+    return " ".join(skipped) or "All measurement tasks are evaluated."
 
 
 def error_table(records: Sequence[Mapping[str, Any]], differences: bool) -> pd.DataFrame:

@@ -80,6 +80,20 @@ def measure_task(
     return pd.concat([_table(data, one, rows) for one in said], ignore_index=True)
 
 
+def reasons_table(table: pd.DataFrame) -> pd.DataFrame:
+    """For reading: how many images each method measured, and why not the others."""
+    rows = []
+    for (task, method, encoder), said in table.groupby(["task", "method", "encoder"], sort=False):
+        why = said["reason"][said["prediction"].isna()].value_counts()
+        reasons = "; ".join(f"{reason} ({count})" for reason, count in why.items())
+        names = {"task": task, "method": method, "of": encoder}
+        names = {column: name.replace("_", " ") for column, name in names.items()}
+        rows.append(
+            names | {"images": len(said), "measured": int(said["prediction"].notna().sum()), "why not": reasons}
+        )
+    return pd.DataFrame(rows)
+
+
 def quantity_of(data: TaskData) -> str:
     """What a task measures, as one word: "muscle thickness" is "muscle_thickness"."""
     return (data.task.quantity or "").strip().lower().replace(" ", "_")
