@@ -18,7 +18,7 @@ def test_known_angle(angle, tilt):
 
 
 def test_hand_computed_right_angle():
-    """Symphysis from (20, 50) to (60, 50); a head of radius 30 whose right edge lies at column 60: the tangent is plumb."""
+    """Symphysis from (20, 50) to (60, 50); a head whose right edge lies at column 60: the tangent is plumb."""
     symphysis = drawn_ellipse((200, 200), (40, 50), (20, 6))
     head = drawn_ellipse((200, 200), (30, 130), (30, 30))
     found = angle_of_progression(symphysis, head)
