@@ -22,7 +22,8 @@ def measured(real_data, folder: str, every: int) -> pd.DataFrame:
         picture = read_picture((real_data / name).with_suffix(".jpg")).grey
         left, top, right, bottom = find_scan_area(picture).box
         found = measure_muscle(picture[top:bottom, left:right])
-        rows.append({f"{key}_lines": found[key].value for key in COLUMNS} | {key: told[COLUMNS[key]] for key in COLUMNS})
+        lines = {f"{key}_lines": found[key].value for key in COLUMNS}
+        rows.append(lines | {key: told[column] for key, column in COLUMNS.items()})
     return pd.DataFrame(rows, dtype=float)
 
 
