@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from ultrafm.curation.reading.decode import to_eight_bits
 from ultrafm.errors import UltraFMError
-from ultrafm.manifests.schema import ArchiveSource, Renaming, MatlabPictures
+from ultrafm.manifests.schema import ArchiveSource, MatlabPictures, Renaming
 
 VOLUMES = (".nii.gz", ".nii")
 HEADER = 348  # bytes of a NIfTI-1 header (nifti.nimh.nih.gov, nifti1.h)
