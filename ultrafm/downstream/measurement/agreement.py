@@ -9,23 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ultrafm.downstream.measurement.evaluate import OBSERVER
-from ultrafm.downstream.metrics import (
-    Cases,
-    Interval,
-    Resampling,
-    draw_patients,
-    interval,
-    limits_of_agreement,
-    measurement,
-)
-from ultrafm.downstream.records import MAIN
+from ultrafm.downstream.measurement.evaluate import OBSERVER, RIDGE
+from ultrafm.downstream.metrics import Cases, Interval, Resampling, draw_patients, interval, measurement
+from ultrafm.downstream.records import measurement_records
+from ultrafm.downstream.records.comparisons import MAIN
 from ultrafm.downstream.tasks import TaskData, patient_names
-from ultrafm.errors import UltraFMError
 from ultrafm.reporting.records import FEWEST_PATIENTS, interval_text, record
 
 SECTION, ERROR = "measurement", "mean_absolute_error"
-LIMITS = ("bias", "lower_limit", "upper_limit")
 
 
 @dataclass(frozen=True)
@@ -52,10 +43,9 @@ def pairs(table: pd.DataFrame) -> list[Pair]:
         for (method, encoder), said in rows.groupby(["method", "encoder"], sort=False):
             found.append(_pair(str(task), f"{method}/{encoder}", said, said["prediction"], said["truth"]))
         first = rows.drop_duplicates("image_id")
-        names = [name for name in rows if name.startswith(OBSERVER) and rows[name].notna().any()]
-        for name in names if len(names) > 1 else ():
-            others = first[[other for other in names if other != name]].mean(axis=1)
-            found.append(_pair(str(task), name.replace(OBSERVER, OBSERVER.strip() + "/"), first, first[name], others))
+        for name, others in _observers(first).items():
+            method = name.replace(OBSERVER, OBSERVER.strip() + "/")
+            found.append(_pair(str(task), method, first, first[name], first[others].mean(axis=1)))
     return found
 
 
@@ -72,104 +62,97 @@ def agreement_records(
     generator: np.random.Generator,
     replicates: int = 1000,
 ) -> list[dict[str, Any]]:
-    """Records of every pair: bias and 95 % limits of agreement, mean absolute error, share of images with a number.
+    """Records of every method and observer by `measurement_records`, and the share of images that have a number.
 
-    Limits heed patients measured repeatedly (`limits_of_agreement`); the mean absolute error has a patient bootstrap,
-    as have its differences, ridge on the main encoder minus every other method, on the images that both measure.
-    Observers are compared with the mean of the other observers, which is less steady than the mean of all that the
-    methods are compared with: their limits are a little too wide beside those of the methods.
-    described: what `describe_tasks` says. Fewer than FEWEST_PATIENTS patients: no interval.
+    Ridge regression is compared among encoders, and on the main one with each other way of measuring, by the mean
+    absolute error on the images that both measure. Observers are compared with the mean of the other observers, which
+    is less steady than the mean of all that the methods are compared with: their limits are a little too wide beside
+    those of the methods. described: what `describe_tasks` says.
     """
     if table.empty:
         return []
+    units = dict(zip(table["task"], table["unit"]))
+    made = list(_shares(table, described))
+    for part in _parts(table):
+        found = measurement_records(part, described, units, generator, replicates)
+        is_observer = part["method"].iloc[0] == OBSERVER.strip()
+        made += [row | {"readers": row["images"]} if is_observer else row for row in found]
     draws = draw_patients(patient_names(table), replicates, generator)
-    found = pairs(table)
-    made = [row for pair in found for row in _records(pair, described[pair.task]["images"], draws)]
-    return made + list(_differences(table, described, draws))
+    return made + [
+        row for task, rows in table.groupby("task") for row in _between_methods(rows, described[task], draws)
+    ]
 
 
-def _records(pair: Pair, images: str, draws: Resampling) -> Iterator[dict[str, Any]]:
-    common = _common(pair, images)
-    share = len(pair.measured) / pair.images
-    yield record(metric="share_measured", estimate=share, **common)
-    for name, (estimate, low, high) in zip(LIMITS, _limits(pair)):
-        method = "Bland and Altman 2007, patients as clusters"
-        found = _enough(pair, Interval(estimate, low, high, method))
-        yield record(metric=name, unit=pair.unit, **_ends(found), **common)
-    cases = [Cases(pair.measured[None], pair.truth, pair.patients)]
-    error = interval(measurement(ERROR, cases, draws), np.ones(1))
-    yield record(metric=ERROR, unit=pair.unit, **_ends(_enough(pair, error)), **common)
+def _parts(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """What each task's methods and observers say, as `measurement_records` takes it: the same images for all encoders.
+
+    Ridge regression measures all images; of other methods each kind of picture makes a part.
+    """
+    for _task, rows in table.groupby("task", sort=True):
+        said = rows.rename(columns={"prediction": "score"}).dropna(subset="score")
+        for _method, part in said.groupby(
+            said["method"].where(said["method"] == RIDGE, said["method"] + said["encoder"]), sort=False
+        ):
+            yield part
+        first = rows.drop_duplicates("image_id")
+        for name, others in _observers(first).items():
+            part = first.assign(method=OBSERVER.strip(), encoder=name.removeprefix(OBSERVER))
+            part = part.assign(score=first[name], truth=first[others].mean(axis=1)).dropna(subset=["score", "truth"])
+            if len(part):
+                yield part
 
 
-def _limits(pair: Pair) -> list[tuple[float | None, float | None, float | None]]:
-    """Bias, lower and upper limit of agreement, each with its interval; None where not defined."""
-    try:
-        found = limits_of_agreement(pair.measured, pair.truth, pair.patients)
-    except UltraFMError:  # fewer than two patients or images
-        bias = float((pair.measured - pair.truth).mean()) if len(pair.measured) else None
-        return [(bias, None, None), (None, None, None), (None, None, None)]
-    return [
-        (found.bias, found.bias_low, found.bias_high), (found.lower, found.lower_low, found.lower_high),
-        (found.upper, found.upper_low, found.upper_high),
-    ]  # fmt: skip
+def _observers(first: pd.DataFrame) -> dict[str, list[str]]:
+    """Each observer's column -> those of the others; none where there is only one."""
+    names = [name for name in first if name.startswith(OBSERVER) and first[name].notna().any()]
+    return {name: [other for other in names if other != name] for name in names} if len(names) > 1 else {}
 
 
-def _enough(pair: Pair, found: Interval) -> Interval:
-    patients = len(set(pair.patients.tolist()))
-    if patients >= FEWEST_PATIENTS:
-        return found
-    return Interval(found.estimate, None, None, f"not defined: too few patients ({patients})")
+def _shares(table: pd.DataFrame, described: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for (task, method, encoder), rows in table.groupby(["task", "method", "encoder"], sort=False):
+        yield record(
+            section=SECTION, task=task, method=f"{method}/{encoder}", metric="share_measured",
+            fold=rows["fold"].iloc[0], images=described[task]["images"], estimate=rows["prediction"].notna().mean(),
+            n=len(rows), n_patients=len(set(patient_names(rows))),
+        )  # fmt: skip
 
 
-def _ends(found: Interval) -> dict[str, Any]:
-    return {"estimate": found.estimate, "ci_low": found.low, "ci_high": found.high, "ci_method": found.method}
-
-
-def _common(pair: Pair, images: str) -> dict[str, Any]:
-    return {
-        "section": SECTION, "task": pair.task, "method": pair.method, "fold": pair.fold, "images": images,
-        "n": len(pair.measured), "n_patients": len(set(pair.patients.tolist())),
-        "readers": images if pair.method.startswith(OBSERVER.strip()) else None,
-    }  # fmt: skip
-
-
-def _differences(
-    table: pd.DataFrame, described: Mapping[str, Mapping[str, Any]], draws: Resampling
-) -> Iterator[dict[str, Any]]:
-    main = f"ridge/{MAIN}"
-    for task, rows in table.groupby("task", sort=True):
-        named = rows.assign(named=rows["method"] + "/" + rows["encoder"])
-        wide = named.pivot(index="image_id", columns="named", values="prediction")
-        first = rows.drop_duplicates("image_id").set_index("image_id").loc[wide.index]
-        for other in [name for name in dict.fromkeys(named["named"]) if name != main] if main in wide else ():
-            kept = wide[[main, other]].notna().all(axis=1).to_numpy()
-            if kept.sum() < 2:
-                continue
-            values, truth = wide.loc[kept, [main, other]].to_numpy(dtype=float).T, first["truth"].to_numpy()[kept]
-            patients = patient_names(first)[kept].astype(str)
-            cases = Cases(values, truth.astype(float), patients)
-            pair = Pair(
-                str(task), main, str(rows["unit"].iloc[0]), str(rows["fold"].iloc[0]), *values, patients, len(wide)
-            )
-            found = _enough(pair, interval(measurement(ERROR, [cases], draws), np.array([1.0, -1.0])))
-            images = described[str(task)]["images"]
-            yield record(metric=ERROR, comparator=other, unit=pair.unit, **_ends(found), **_common(pair, images))
+def _between_methods(rows: pd.DataFrame, described: Mapping[str, Any], draws: Resampling) -> Iterator[dict[str, Any]]:
+    """Mean absolute error of ridge regression on the main encoder minus that of each method that is no ridge."""
+    main, first = f"{RIDGE}/{MAIN}", rows.iloc[0]
+    named = rows.assign(named=rows["method"] + "/" + rows["encoder"])
+    wide = named.pivot(index="image_id", columns="named", values="prediction")
+    for other in [name for name in wide if not name.startswith(RIDGE)] if main in wide else ():
+        both = wide[[main, other]].dropna()
+        if both.empty:
+            continue
+        told = rows.drop_duplicates("image_id").set_index("image_id").loc[both.index]
+        patients = patient_names(told).astype(str)
+        cases = Cases(both.to_numpy(dtype=float).T, told["truth"].to_numpy(dtype=float), patients)
+        found, count = interval(measurement(ERROR, [cases], draws), np.array([1.0, -1.0])), len(set(patients.tolist()))
+        if count < FEWEST_PATIENTS:
+            found = Interval(found.estimate, None, None, f"not defined: too few patients ({count})")
+        yield record(
+            section=SECTION, task=first["task"], method=main, comparator=other, metric=ERROR, fold=first["fold"],
+            images=described["images"], unit=first["unit"], n=len(both), n_patients=count, estimate=found.estimate,
+            ci_low=found.low, ci_high=found.high, ci_method=found.method,
+        )  # fmt: skip
 
 
 def agreement_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Records for reading: one row per task and method; bias, limits and mean absolute error with their intervals."""
+    """Records for reading: one row per task and method, a column a measure with its interval."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for row in records:
         if row["comparator"] is None:
             method, name = row["method"].split("/")
             task = row["task"].replace("_", " ")
             line = rows.setdefault((row["task"], row["method"]), {"task": task, "method": method.replace("_", " ")})
-            line |= {"of": name.replace("_", " "), "unit": row["unit"] or line.get("unit"), "images": row["n"]}
-            line["patients"] = row["n_patients"]
+            line |= {"of": name.replace("_", " "), "unit": row["unit"] or line.get("unit")}
             if row["metric"] != "share_measured":
-                text = interval_text(row["estimate"], row["ci_low"], row["ci_high"], digits=1)
-                line[row["metric"].replace("_", " ")] = text
-    return pd.DataFrame(rows.values())
+                digits = 1 if row["unit"] else 2
+                text = interval_text(row["estimate"], row["ci_low"], row["ci_high"], digits)
+                line |= {"images": row["n"], "patients": row["n_patients"], row["metric"].replace("_", " "): text}
+    return pd.DataFrame(rows.values()).fillna("")
 
 
 def what_is_missing(tasks: Mapping[str, TaskData]) -> str:
