@@ -65,8 +65,9 @@ def draw_errors(records: Sequence[Mapping[str, Any]], task: str, differences: bo
     """Mean absolute error of each method on one task with its interval; or ridge on `federated` minus each other."""
     rows = error_table([row for row in records if row["task"] == task], differences)
     unit = rows["unit"].iloc[0] if len(rows) else ""
-    words = "difference, ridge on the federated encoder minus" if differences else "mean absolute error"
-    title = f"{task.replace('_', ' ')}: {words}"
+    words = "mean absolute error"
+    title = f"{task.replace('_', ' ')}: {words}{', ridge on the federated encoder minus others' * differences}"
+    words = f"difference of {words}" if differences else words
     zero = 0.0 if differences else None
     return interval_plot(rows, "estimate", "ci_low", "ci_high", "method", None, title, f"{words} ({unit})", zero)
 
@@ -106,14 +107,14 @@ def draw_examples(data: TaskData, table: pd.DataFrame, pictures: Sequence[np.nda
     """
     rows = table[(table["task"] == data.task.name) & (table["method"] == LINES) & (table["encoder"] == ORIGINAL)]
     rows = rows.assign(error=(rows["prediction"] - rows["truth"]).abs()).sort_values("error")
-    picked = _picked(rows.dropna(subset="error"), each) | {"none": rows[rows["error"].isna()][:1]}
+    picked = _picked(rows.dropna(subset="error"), each) | {"no number": rows[rows["error"].isna()][:1]}
     ids = data.table["image_id"].tolist()
     shown, drawn, titles = [], [], []
     for rank, part in picked.items():
         for row in part.itertuples():
             shown.append(pictures[ids.index(row.image_id)])
             drawn.append(measure_muscle(shown[-1])[quantity_of(data)].drawn)
-            said = row.reason if np.isnan(row.prediction) else f"{rank}: {row.prediction:.1f}"
+            said = rank if np.isnan(row.prediction) else f"{rank}: {row.prediction:.1f}"
             titles.append(f"{said}\nobservers {row.truth:.1f}")
     title = f"{data.task.name.replace('_', ' ')}: lines found in original pictures ({data.task.measured_in})"
     return draw_lines(shown, drawn, titles, title, height=2.2)
