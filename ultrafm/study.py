@@ -128,6 +128,12 @@ EXPERIMENTS = (
         ("manifests", "geometry", "curation", "pretraining", "downstream"),
         "experiments",
     ),
+    StepPlan(
+        "measurements",
+        ("10_curate", "20_pretrain"),
+        ("manifests", "geometry", "curation", "pretraining", "downstream"),
+        "experiments",
+    ),
 )
 ALL_STEPS = STEPS + EXPERIMENTS
 ALL_NAMES = tuple(step.name for step in ALL_STEPS)

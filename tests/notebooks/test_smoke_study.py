@@ -151,6 +151,17 @@ def test_encoders_of_one_study_are_tested_on_the_pictures_of_another(smoke, tmp_
     assert not missing.ok and "no finished step 20_pretrain" in missing.error
 
 
+def test_measurements_of_a_study_without_such_a_task_are_those_of_drawn_scenes(smoke, tmp_path):
+    for name in ("10_curate", "20_pretrain"):
+        shutil.copytree(smoke / name, tmp_path / "study" / name)
+    parameters = {"out": str(tmp_path / "study"), "profile": "smoke", "scene_sides": [32, 64], "scenes_each": 2}
+    run = run_notebook(NOTEBOOKS / "experiments" / "measurements.ipynb", tmp_path / "page.ipynb", parameters)
+    assert run.ok, run.error
+    records = read_json(tmp_path / "study" / "measurements" / "records.json")
+    assert {(row["method"], row["images"]) for row in records} == {("drawn_scenes", "simulated")}
+    assert "No site of this study has a measurement task" in (tmp_path / "page.ipynb").read_text()
+
+
 def is_average(row: dict) -> bool:
     """Is a record the average AUROC over tasks of one encoder?"""
     return row["task"] == "macro_average" and row["metric"] == "auroc" and row["comparator"] is None

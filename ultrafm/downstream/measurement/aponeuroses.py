@@ -35,9 +35,9 @@ class Band:
 def find_aponeuroses(picture: np.ndarray) -> tuple[Band, Band]:
     """The superficial and the deep aponeurosis in a picture (H, W) of grey values, square pixels, skin at the top.
 
-    For every slope the picture is sheared until bands of that slope lie flat, and the mean brightness of ridges is taken
-    row by row (a Radon transform over few directions). In each half the brightest line wins; its inner edge is where
-    the mean profile across it falls fastest. Raises NoMeasure when a half holds no band.
+    For every slope the picture is sheared until bands of that slope lie flat, and the mean brightness of ridges is
+    taken row by row (a Radon transform over few directions). In each half the brightest line wins; its inner edge is
+    where the mean profile across it falls fastest. Raises NoMeasure when a half holds no band.
     """
     picture = np.asarray(picture, dtype=np.float32)
     height, width = picture.shape
@@ -56,7 +56,7 @@ def find_aponeuroses(picture: np.ndarray) -> tuple[Band, Band]:
 
 
 def row_means(picture: np.ndarray, angle: float) -> np.ndarray:
-    """(H,) mean along lines of one angle, by their row in the middle column; 0 where less than 80 % is in the picture."""
+    """(H,) mean along lines of one angle, by their row in the middle column; 0 where less than 80 % is inside."""
     height, width = picture.shape
     slope = -np.tan(np.radians(angle))
     shear = np.array([[1, 0, 0], [slope, 1, -slope * (width - 1) / 2]])

@@ -14,7 +14,7 @@ PLACES = 200  # along the longest diameter, where the width is looked for
 
 @measures("length")
 def longest_diameter(mask: np.ndarray, spacing: Spacing = None) -> Measured:
-    """The distance of the two points of the outline that are farthest apart, in mm (pixels when the spacing is unknown).
+    """The distance of the two points of the outline that are farthest apart, in mm (pixels without spacing).
 
     mask: (H, W) of 0 and 1; the largest piece is measured. No number for an empty mask and for a line.
     """

@@ -42,12 +42,14 @@ class Muscle:
 def find_muscle(picture: np.ndarray) -> Muscle:
     """The muscle in a picture (H, W) of grey values 0 to 255: scan area only, square pixels, skin at the top.
 
-    Raises NoMeasure when an aponeurosis is not found or one crosses the other, UltraFMError for another shape.
+    Raises NoMeasure when the picture is too small, an aponeurosis is not found or one crosses the other, UltraFMError
+    for another shape.
     """
     picture = np.asarray(picture)
-    if picture.ndim != 2 or min(picture.shape) < SMALLEST:
-        expected = f"one grey picture (height, width) of at least {SMALLEST} pixels each way"
-        raise UltraFMError("picture of a muscle", f"shape {picture.shape}", expected)
+    if picture.ndim != 2:
+        raise UltraFMError("picture of a muscle", f"shape {picture.shape}", "one grey picture (height, width)")
+    if min(picture.shape) < SMALLEST:
+        raise NoMeasure(f"the picture has fewer than {SMALLEST} pixels each way")
     superficial, deep = find_aponeuroses(picture)
     width = picture.shape[1]
     columns = np.arange(width)

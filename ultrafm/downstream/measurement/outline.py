@@ -45,9 +45,9 @@ def outline_of(mask: np.ndarray, what: str, spacing: Spacing = None) -> Outline:
     """
     piece, notes = largest_piece(as_mask(mask, what), what)
     pixel = pixel_size(spacing)
-    rows, columns = np.nonzero(piece)
-    if len(rows) < FEWEST_PIXELS:
-        raise NoMeasure(f"{what}: {len(rows)} pixels, at least {FEWEST_PIXELS} needed")
+    pixels = int(piece.sum())
+    if pixels < FEWEST_PIXELS:
+        raise NoMeasure(f"{what}: {pixels} pixels, at least {FEWEST_PIXELS} needed")
     if not ndimage.binary_erosion(piece, np.ones((2, 2))).any():
         raise NoMeasure(f"{what}: a line one pixel wide has no inside")
     padded = ndimage.gaussian_filter(np.pad(ndimage.binary_fill_holes(piece), FRAME).astype(float), SMOOTHING)
@@ -55,7 +55,7 @@ def outline_of(mask: np.ndarray, what: str, spacing: Spacing = None) -> Outline:
     ends = np.array(mask.shape[::-1]) - 1
     cut = ((points < 0) | (points > ends)).any(axis=1)
     notes += ("touches the border of the picture",) if cut.any() else ()
-    return Outline(points * pixel, cut, pixel, len(rows), notes)
+    return Outline(points * pixel, cut, pixel, pixels, notes)
 
 
 def largest_piece(mask: np.ndarray, what: str) -> tuple[np.ndarray, tuple[str, ...]]:

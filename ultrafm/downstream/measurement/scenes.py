@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,13 @@ from ultrafm.downstream.measurement.head import head_measure
 from ultrafm.downstream.measurement.lesion import longest_diameter
 from ultrafm.downstream.measurement.muscle import measure_muscle
 from ultrafm.downstream.measurement.progression import angle_of_progression
+from ultrafm.reporting.records import record
 
 
 def drawn_ellipse(
     shape: tuple[int, int], centre: tuple[float, float], semi_axes: tuple[float, float], angle: float = 0.0
 ) -> np.ndarray:
-    """(H, W) uint8 mask of an ellipse. centre: column, row. semi_axes: along `angle` (degrees, clockwise) and across."""
+    """(H, W) uint8 mask of an ellipse. centre: column, row. semi_axes: along `angle` (clockwise) and across."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     turn = np.radians(angle)
     x, y = columns - centre[0], rows - centre[1]
@@ -91,6 +93,17 @@ def accuracy_table(sides: tuple[int, ...], generator: np.random.Generator, draws
             known = {"mean_error": size.mean(), "largest_error": size.max()} if size.size else {}
             rows.append({"measure": measure, "unit": unit, "side": side, "n": size.size, **known})
     return pd.DataFrame(rows)
+
+
+def accuracy_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Records of the mean absolute errors of `accuracy_table`, simulated."""
+    return [
+        record(
+            section="measurement", task=row.measure, method="drawn_scenes", metric="mean_absolute_error",
+            level=f"{row.side} pixels", estimate=row.mean_error, unit=row.unit, images="simulated", n=row.n,
+        )
+        for row in table.itertuples()
+    ]  # fmt: skip
 
 
 def _errors(side: int, generator: np.random.Generator) -> dict[tuple[str, str], float]:
