@@ -23,6 +23,7 @@ from ultrafm.downstream.methods.jobs import (
     Job,
     Segmentations,
     answer,
+    answered_by_all,
     joined,
     segment,
 )
@@ -31,6 +32,18 @@ from ultrafm.errors import one_of
 from ultrafm.progress import progress
 from ultrafm.workers import worker_pool
 
+__all__ = [
+    "FAILURE_COLUMNS",
+    "PREDICTION_COLUMNS",
+    "SCORE_COLUMNS",
+    "Evaluation",
+    "Segmentations",
+    "answered_by_all",
+    "evaluate_diagnosis",
+    "evaluate_measurement",
+    "evaluate_segmentation",
+    "one_thread",
+]
 LINEAR_PROBE, LINEAR_HEAD, FINE_TUNING, RIDGE = "linear_probe", "linear_head", "fine_tuning", "ridge_regression"
 PIXELS = "pixels"
 Part = TypeVar("Part")

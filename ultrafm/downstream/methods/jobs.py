@@ -125,6 +125,15 @@ def in_order(table: pd.DataFrame, methods: Sequence[str], keep_index: bool = Fal
     return found if keep_index else found.reset_index(drop=True)
 
 
+def answered_by_all(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of predictions or scores that can be compared: of each method the encoders that answered all its tasks.
+
+    Where nothing failed that is the whole table. A task that no encoder answered by a method does not count against it.
+    """
+    asked = table.groupby("method")["task"].transform("nunique")
+    return table[table.groupby(["method", "encoder"])["task"].transform("nunique") == asked].reset_index(drop=True)
+
+
 def _seen(job: Job) -> Seen:
     from ultrafm.downstream.methods.seen import Seen
 
