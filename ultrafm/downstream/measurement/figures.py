@@ -66,7 +66,7 @@ def draw_errors(records: Sequence[Mapping[str, Any]], task: str, differences: bo
     rows = error_table([row for row in records if row["task"] == task], differences)
     unit = rows["unit"].iloc[0] if len(rows) else ""
     words = "mean absolute error"
-    title = f"{task.replace('_', ' ')}: {words}{', ridge on the federated encoder minus others' * differences}"
+    title = f"{task.replace('_', ' ')}: {'error of ridge on federated, minus others' if differences else words}"
     words = f"difference of {words}" if differences else words
     zero = 0.0 if differences else None
     return interval_plot(rows, "estimate", "ci_low", "ci_high", "method", None, title, f"{words} ({unit})", zero)
@@ -114,7 +114,7 @@ def draw_examples(data: TaskData, table: pd.DataFrame, pictures: Sequence[np.nda
         for row in part.itertuples():
             shown.append(pictures[ids.index(row.image_id)])
             drawn.append(measure_muscle(shown[-1])[quantity_of(data)].drawn)
-            said = rank if np.isnan(row.prediction) else f"{rank}: {row.prediction:.1f}"
+            said = rank if np.isnan(row.prediction) else f"{rank}: {row.prediction:.1f}".replace("-", "−")
             titles.append(f"{said}\nobservers {row.truth:.1f}")
     title = f"{data.task.name.replace('_', ' ')}: lines found in original pictures ({data.task.measured_in})"
     return draw_lines(shown, drawn, titles, title, height=2.2)

@@ -73,9 +73,9 @@ def head_measure(mask: np.ndarray, quantity: str = "head_circumference", spacing
     """One of HEAD_MEASURES from the mask (H, W) of a head, in mm (pixels when the spacing is unknown).
 
     An ellipse is fitted to the outline: the circumference is the ellipse's, the biparietal diameter its shorter axis
-    and the occipitofrontal diameter its longer one, all from outer edge to outer edge of the mask (ISUOG 2019 allows
-    this for the circumference; outer to inner biparietal diameters are shorter by the bone).
-    A head that the border cuts is fitted on what is seen, with a note. Error against drawn ellipses: see `outline_of`.
+    and the occipitofrontal diameter its longer one, from outer edge to outer edge of the mask; a biparietal diameter
+    taken from outer to inner edge is shorter by the bone. A head that the border cuts is fitted on what is seen, with a
+    note. Errors by resolution: `scenes.accuracy_table`.
     """
     if quantity not in HEAD_MEASURES:
         known = ", ".join(HEAD_MEASURES)

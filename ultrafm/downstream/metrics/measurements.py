@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ultrafm.downstream.limits import Limits, bland_altman
 from ultrafm.downstream.metrics.cases import Cases, Estimates, undefined
 from ultrafm.downstream.metrics.resampling import Resampling, bootstrapped
 from ultrafm.errors import one_of
-from ultrafm.readers.agreement import Limits, bland_altman
 
 
 def limits_of_agreement(measured: np.ndarray, truth: np.ndarray, patients: np.ndarray) -> Limits:
