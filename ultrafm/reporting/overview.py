@@ -25,6 +25,8 @@ def section_figures(records: Sequence[Mapping[str, Any]], section: str, metric: 
     without such records gives no figure. `metric` is "auroc", "auprc" or "dice".
     """
     frame = record_frame(records, section, metric, differences)
+    # Single answers of a task stand on the page of their step; here a task is one row.
+    frame = frame[~frame["level"].fillna("").astype(str).str.startswith("answer ")]
     name, unit, chance = MEASURES[metric]
     made = []
     for (images, model), rows in frame.groupby(["images", "model"], sort=True):

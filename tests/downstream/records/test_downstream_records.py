@@ -210,13 +210,13 @@ def test_subgroups_and_their_heterogeneity(predictions):
     found = by_id(subgroup_records(predictions, DESCRIBED, device, rng(), 200))
     rows = predictions[(predictions["task"] == "mass") & (predictions["encoder"] == "federated")]
     part = rows[rows["image_id"].map(device) == "B"]
-    row = found["diagnosis/mass/linear_probe-federated/-/auroc/test/device-b"]
+    row = found["subgroups/mass/linear_probe-federated/-/auroc/test/device-b"]
     assert row["estimate"] == pytest.approx(area(part)) and row["n"] == len(part) == 32
-    assert "diagnosis/mass/linear_probe-federated/-/auroc/test/device-unknown" in found
-    share = found["diagnosis/mass/linear_probe-federated/-/auroc_i2/test/device"]
+    assert "subgroups/mass/linear_probe-federated/-/auroc/test/device-unknown" in found
+    share = found["subgroups/mass/linear_probe-federated/-/auroc_i2/test/device"]
     assert 0 <= share["ci_low"] <= share["estimate"] <= share["ci_high"] <= 1
     assert "of 4 subgroups" in share["ci_method"]
-    assert not any(name.startswith("diagnosis/third/") for name in found)  # all of one device
+    assert not any(name.startswith("subgroups/third/") for name in found)  # all of one device
     with pytest.raises(UltraFMError, match="no subgroup for image"):
         subgroup_records(predictions, DESCRIBED, device.iloc[1:], rng(), 20)
 
@@ -226,7 +226,7 @@ def test_a_perfect_subgroup_has_the_score_interval(predictions):
     rows["score"] = np.where(rows["image_id"].str[-1].isin(["1", "2", "3"]), rows["truth"], rows["score"])
     group = pd.Series({name: name[-1] in "123" for name in set(rows["image_id"])}, name="easy")
     found = by_id(subgroup_records(rows, DESCRIBED, group, rng(), 100))
-    row = found["diagnosis/third/linear_probe-federated/-/auroc/test/easy-true"]
+    row = found["subgroups/third/linear_probe-federated/-/auroc/test/easy-true"]
     assert row["estimate"] == 1 and 0.8 < row["ci_low"] < 1 and "perfect ranking" in row["ci_method"]
 
 
@@ -304,6 +304,12 @@ def test_records_of_measurements():
     found = by_id(measurement_records(one, DESCRIBED, {"mass": "mm"}, rng(), 20))
     assert found[f"{start}/bias/test/-"]["estimate"] is None
     assert found[f"{start}/mean_absolute_error/test/-"]["ci_low"] is None
+
+
+def test_validation_without_any_row_or_column_leaves_decisions_undefined(predictions):
+    found = probability_records(predictions, pd.DataFrame(), DESCRIBED, rng(), 10)
+    assert found and all(row["estimate"] is None and "no validation image" in row["ci_method"]
+                         for row in found if row["metric"] == "f1")  # fmt: skip
 
 
 def test_nothing_to_measure_gives_no_records():

@@ -69,11 +69,11 @@ def subgroups(
 ) -> tuple[list[Subgroup], Heterogeneity]:
     """A measure (between 0 and 1) of the first encoder in each subgroup, and whether the subgroups differ.
 
-    groups: (K,) the site, device, organ or scan mode of each image; None or "" is the subgroup "unknown". A subgroup
+    groups: (K,) the site, device, organ or scan mode of each image; None, NaN and "" are the subgroup "unknown". One
     too small for the measure stands in the list with the reason, and takes no part in the test. Patients who are in
     several subgroups are heeded: all are measured under the same draws.
     """
-    names = np.array([str(one) if one not in (None, "") else "unknown" for one in groups])
+    names = np.array(["unknown" if one is None or one != one or one == "" else str(one) for one in groups])
     if names.shape != cases.truth.shape:
         raise UltraFMError("subgroups", f"{names.size} names", f"one for each of {cases.truth.size} images")
     listed, found = [], []

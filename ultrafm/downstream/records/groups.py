@@ -35,11 +35,11 @@ def subgroup_records(
     replicates: int = 2000,
     metric: str = "auroc",
     encoders: Sequence[str] = (MAIN,),
-    section: str = "diagnosis",
+    section: str = "subgroups",
 ) -> list[dict[str, Any]]:
     """A record for each subgroup of each task (level "device: A"), and of heterogeneity (level "device").
 
-    table: predictions (metric "auroc") or scores of masks (metric "dice", section "segmentation"). groups: image_id ->
+    table: predictions (metric "auroc") or scores of masks (metric "dice"). groups: image_id ->
     subgroup, named by what it is ("site", "device", "organ", "scan_mode"). Metrics of heterogeneity: "auroc_q"
     (Cochran), "auroc_q_p" and "auroc_i2" with its interval. A subgroup that is too small says so, and a task whose
     images are all of one subgroup has no rows. Raises UltraFMError for a table without these images.

@@ -40,7 +40,7 @@ def fixed_on_validation(
     (0/1, at the threshold by Youden, or that reaches `sensitivity`), tempered (probability after temperature scaling),
     recalibrated (after temperature and intercept), unmeasurable (why the rest of the row means nothing, or None).
     """
-    keys = [name for name in KEYS if name in predictions and name in validation]
+    keys = [name for name in KEYS if name in predictions and (name in validation or validation.empty)]
     groups = dict(list(validation.groupby(keys))) if len(validation) else {}
     parts = [_fixed(found, groups.get(key), sensitivity) for key, found in predictions.groupby(keys, sort=False)]
     return pd.concat(parts).loc[predictions.index]
