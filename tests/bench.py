@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 
 from tests.bench_federation import bench_federation
+from tests.bench_metrics import bench_metrics
 from tests.bench_phantom import bench_phantom
 from tests.bench_pretraining import bench_pretraining
 from tests.bench_privacy import bench_privacy
@@ -60,6 +61,7 @@ def main() -> None:
         ("phantom", bench_phantom),
         ("curation", bench_curation),
         ("readers", bench_readers),
+        ("metrics", bench_metrics),
     ):
         found = work()
         write_json(OUT / f"{name}.json", found)

@@ -23,6 +23,7 @@ PROFILES = NOTEBOOKS / "profiles"
 # Rooms whose code every step depends on; a change there runs everything again.
 COMMON_CODE = (
     "downstream/auc.py",
+    "downstream/limits.py",
     "__init__.py",
     "errors.py",
     "files.py",

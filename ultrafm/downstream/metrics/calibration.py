@@ -27,7 +27,7 @@ SLOPES, INTERCEPTS = (0.02, 50.0), (-20.0, 20.0)  # where the fit stops when cla
 
 @dataclass(frozen=True)
 class Recalibration:
-    """New logit = intercept + logit / temperature. `at_bound`: the fit ran into a limit, as with separable classes."""
+    """New logit = intercept + logit / temperature. `at_bound`: no finite fit, as with separable classes."""
 
     temperature: float
     intercept: float
@@ -77,7 +77,7 @@ def fit_recalibration(scores: np.ndarray, truth: np.ndarray, intercept: bool) ->
         loss, np.zeros(2), jac=True, bounds=limits, method="L-BFGS-B", options={"ftol": 1e-14, "gtol": 1e-9}
     )
     near = any(low < high and min(x - low, high - x) < 1e-6 for x, (low, high) in zip(best.x, limits))
-    return Recalibration(float(np.exp(-best.x[0])), float(best.x[1]), near)
+    return Recalibration(float(np.exp(-best.x[0])), float(best.x[1]), near or best.fun < 1e-6)
 
 
 def bin_edges(scores: np.ndarray, binning: str = BINNINGS[0], bins: int = BINS) -> np.ndarray:

@@ -116,8 +116,8 @@ def pool(values: np.ndarray, errors: np.ndarray) -> Pooled:
     values, errors = np.asarray(values, dtype=float), np.asarray(errors, dtype=float)
     _check_pooled(values, errors)
     effects, variances = logit(values), (errors / (values * (1 - values))) ** 2
-    found = combine_effects(effects, variances, method_re="iterated")
-    tau2 = max(float(found.tau2), 0.0)
+    with np.errstate(divide="ignore"):  # equal effects have Q = 0, by which the library divides
+        tau2 = max(float(combine_effects(effects, variances, method_re="iterated").tau2), 0.0)
     weights = 1 / (variances + tau2)
     mean, count = float(weights @ effects / weights.sum()), len(values)
     error = np.sqrt(max(1.0, float(weights @ (effects - mean) ** 2) / (count - 1)) / weights.sum())

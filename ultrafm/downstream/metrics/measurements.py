@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ultrafm.downstream.limits import Limits, bland_altman
 from ultrafm.downstream.metrics.cases import Cases, Estimates, undefined
 from ultrafm.downstream.metrics.resampling import Resampling, bootstrapped
 from ultrafm.errors import one_of
-from ultrafm.readers.agreement import Limits, bland_altman
 
 
 def limits_of_agreement(measured: np.ndarray, truth: np.ndarray, patients: np.ndarray) -> Limits:
@@ -59,7 +59,8 @@ def _intraclass(cases: Cases, weights: np.ndarray) -> np.ndarray:
     of_images, rest = 2 * variance(middle), variance(apart) / 2
     of_methods = total * (weights @ apart.T / total) ** 2 / 2
     whole = of_images + rest + 2 * (of_methods - rest) / total
-    return (of_images - rest) / np.where(whole > 0, whole, np.nan)
+    spread = of_images + rest > 1e-12 * (weights @ (middle**2 + apart**2).T / total)
+    return (of_images - rest) / np.where(spread, whole, np.nan)
 
 
 MEASUREMENTS: dict[str, Callable[[Cases, np.ndarray], np.ndarray]] = {

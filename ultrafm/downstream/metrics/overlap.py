@@ -11,6 +11,7 @@ Empty masks: both empty is right: Dice, IoU and NSD 1, HD95 0. One empty is a mi
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,8 +82,10 @@ def _outlines(
             continue
         pair = [torch.from_numpy(masks[rows, columns][:, None]) for masks in (drawn, true)]
         about = {"include_background": True, "spacing": spaces[rows].tolist()}
-        far[rows, columns] = compute_hausdorff_distance(*pair, percentile=95, **about)[:, 0].numpy()
-        near[rows, columns] = compute_surface_dice(*pair, [TOLERANCES[unit]], **about)[:, 0].numpy()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of an argument that MONAI itself passes
+            far[rows, columns] = compute_hausdorff_distance(*pair, percentile=95, **about)[:, 0].numpy()
+            near[rows, columns] = compute_surface_dice(*pair, [TOLERANCES[unit]], **about)[:, 0].numpy()
     return far, near
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ultrafm.downstream.limits import bland_altman
 from ultrafm.readers.agreement.kappa import (
     Agreement,
     category_counts,
@@ -19,7 +20,7 @@ from ultrafm.readers.agreement.kappa import (
     gwet_ac1,
     observed_agreement,
 )
-from ultrafm.readers.agreement.measurements import ABSOLUTE, CONSISTENT, bland_altman, intraclass_correlation
+from ultrafm.readers.agreement.measurements import ABSOLUTE, CONSISTENT, intraclass_correlation
 from ultrafm.readers.design import Crossed, cross
 from ultrafm.readers.names import level_order
 from ultrafm.readers.ratings import check_ratings, reader_values

@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_predictions import made_predictions
+from scipy.special import expit, logit
+from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, recall_score, roc_auc_score
+
+from ultrafm.downstream.metrics import choose_threshold
+from ultrafm.downstream.records import (
+    class_records,
+    diagnosis_records,
+    fixed_on_validation,
+    measurement_records,
+    p_value_records,
+    pooled_records,
+    pooled_table,
+    probability_records,
+    records_table,
+    segmentation_records,
+    subgroup_records,
+)
+from ultrafm.errors import UltraFMError
+from ultrafm.reporting.records import merge_records
+
+CLASSES = ("normal", "benign", "malignant")
+DESCRIBED = {name: {"images": "simulated", "kind": "diagnosis"} for name in ("mass", "classes", "third")}
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def tables(fold: str, seed: int) -> pd.DataFrame:
+    generator = np.random.default_rng(seed)
+    parts = [
+        made_predictions(generator, "mass", fold=fold),
+        made_predictions(generator, "classes", CLASSES, "site_02_b", fold=fold),
+        made_predictions(generator, "third", site="site_03_c", patients=90, fold=fold),
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def predictions() -> pd.DataFrame:
+    return tables("test", 1)
+
+
+@pytest.fixture(scope="module")
+def validation() -> pd.DataFrame:
+    return tables("validation", 2)
+
+
+def by_id(records: list[dict]) -> dict[str, dict]:
+    merge_records([records])  # ids are unique, and every row is a record
+    return {row["id"]: row for row in records}
+
+
+def area(rows: pd.DataFrame) -> float:
+    return roc_auc_score(rows["truth"], rows["score"])
+
+
+def test_a_task_with_several_answers_is_their_mean_with_each_beside_it(predictions):
+    found = by_id(diagnosis_records(predictions, DESCRIBED, rng(), 50))
+    rows = predictions[(predictions["encoder"] == "federated") & (predictions["task"] == "classes")]
+    single = {answer: area(part) for answer, part in rows.groupby("answer")}
+    for answer, value in single.items():
+        row = found[f"diagnosis/classes/linear_probe-federated/-/auroc/test/answer-{answer}"]
+        assert row["estimate"] == pytest.approx(value) and (row["n"], row["n_patients"]) == (120, 60)
+    mean = found["diagnosis/classes/linear_probe-federated/-/auroc/test/-"]
+    assert mean["estimate"] == pytest.approx(np.mean(list(single.values()))) and mean["n"] == 120
+    others = [
+        area(predictions[(predictions["encoder"] == "federated") & (predictions["task"] == task)])
+        for task in ("mass", "third")
+    ]
+    macro = found["diagnosis/macro_average/linear_probe-federated/-/auroc/test/-"]
+    assert macro["estimate"] == pytest.approx(np.mean([*others, mean["estimate"]]))  # tasks weigh alike, not answers
+    assert (macro["n"], macro["n_patients"]) == (120 + 120 + 180, 60 + 60 + 90)
+
+
+def test_a_binary_task_is_the_same_with_and_without_a_column_of_answers(predictions):
+    binary = predictions[predictions["task"] != "classes"]
+    first = diagnosis_records(binary, DESCRIBED, rng(), 50)
+    assert first == diagnosis_records(binary.drop(columns="answer"), DESCRIBED, rng(), 50)
+    assert {row["level"] for row in first} == {None}
+
+
+def test_scores_that_are_no_number_are_an_error_that_names_the_row(predictions):
+    broken = predictions.copy()
+    broken.loc[5, "score"] = np.nan
+    where = "task mass, method linear_probe, encoder random, image site_01_a/test005"
+    with pytest.raises(UltraFMError, match=where):
+        diagnosis_records(broken, DESCRIBED, rng(), 10)
+
+
+def test_an_answer_of_one_class_is_not_defined_and_says_which(predictions):
+    odd = predictions.copy()
+    odd.loc[odd["answer"] == "benign", "truth"] = 0
+    found = by_id(diagnosis_records(odd, DESCRIBED, rng(), 20))
+    row = found["diagnosis/classes/linear_probe-federated/-/auroc/test/-"]
+    assert row["estimate"] is None and "one class only (answer benign)" in row["ci_method"]
+    assert found["diagnosis/mass/linear_probe-federated/-/auroc/test/-"]["estimate"] is not None
+
+
+def test_p_values_agree_with_intervals_and_holm_adjusts_over_tasks(predictions):
+    found = by_id(p_value_records(predictions, DESCRIBED, rng(), 500))
+    pair = "linear_probe-federated/linear_probe-random"
+    plain = {task: found[f"diagnosis/{task}/{pair}/auroc_p/test/-"]["estimate"] for task in DESCRIBED}
+    adjusted = {task: found[f"diagnosis/{task}/{pair}/auroc_p_holm/test/-"] for task in DESCRIBED}
+    smallest = min(plain, key=plain.get)
+    assert adjusted[smallest]["estimate"] == pytest.approx(min(1, 3 * plain[smallest]))
+    assert all(adjusted[task]["estimate"] >= plain[task] for task in plain)
+    assert adjusted["mass"]["ci_method"] == "Holm over 3 tasks" and adjusted["mass"]["ci_low"] is None
+    for task in (*DESCRIBED, "macro_average"):
+        row = found[f"diagnosis/{task}/{pair}/auroc_bootstrap/test/-"]
+        value = found[f"diagnosis/{task}/{pair}/auroc_bootstrap_p/test/-"]["estimate"]
+        assert "BCa" in row["ci_method"] and (value < 0.05) == (row["ci_low"] > 0)
+
+
+def test_thresholds_and_temperatures_are_those_of_validation(predictions, validation):
+    fixed = fixed_on_validation(predictions, validation)
+    assert fixed.index.equals(predictions.index) and fixed["unmeasurable"].isna().all()
+    rows = fixed[(fixed["task"] == "mass") & (fixed["encoder"] == "random")]
+    held = validation[(validation["task"] == "mass") & (validation["encoder"] == "random")]
+    threshold = choose_threshold(held["score"].to_numpy(), held["truth"].to_numpy()).value
+    assert (rows["called"] == (rows["score"] >= threshold)).all()
+    assert threshold != choose_threshold(rows["score"].to_numpy(), rows["truth"].to_numpy()).value
+    slopes = logit(rows["tempered"]) / logit(rows["score"])
+    assert np.allclose(slopes, slopes.iloc[0]) and not np.allclose(rows["recalibrated"], rows["tempered"])
+
+
+def test_each_turn_of_a_cross_validation_has_its_own_threshold(predictions, validation):
+    two = predictions.assign(turn=np.arange(len(predictions)) % 2)
+    held = pd.concat([validation.assign(turn=0), validation.assign(turn=1, score=0.5 * validation["score"])])
+    fixed = fixed_on_validation(two, held.reset_index(drop=True))
+    rows = fixed[(fixed["task"] == "mass") & (fixed["encoder"] == "random")]
+    lowest = rows[rows["called"] == 1].groupby("turn")["score"].min()
+    assert lowest[1] < 0.75 * lowest[0]
+
+
+def test_records_of_decisions_and_probabilities(predictions, validation):
+    found = by_id(probability_records(predictions, validation, DESCRIBED, rng(), 200))
+    fixed = fixed_on_validation(predictions, validation)
+    rows = fixed[(fixed["task"] == "mass") & (fixed["encoder"] == "federated")]
+    start = "diagnosis/mass/linear_probe-federated/-/"
+    hits, accuracy = found[f"{start}sensitivity/test/-"], found[f"{start}balanced_accuracy/test/-"]
+    assert hits["estimate"] == pytest.approx(recall_score(rows["truth"], rows["called"]))
+    assert accuracy["estimate"] == pytest.approx(balanced_accuracy_score(rows["truth"], rows["called"]))
+    assert accuracy["ci_low"] < accuracy["estimate"] < accuracy["ci_high"]
+    assert "threshold of validation images" in accuracy["ci_method"]
+    assert {f"{start}{name}{ending}/test/-" for name in ("brier", "ece", "ece_width")
+            for ending in ("", "_temperature", "_recalibrated")} <= set(found)  # fmt: skip
+    acting = found["diagnosis/mass/linear_probe-federated/linear_probe-treat_all/net_benefit/test/acting-at-0.3"]
+    assert acting["estimate"] > 0
+    assert "diagnosis/classes/linear_probe-federated/-/net_benefit/test/answer-benign-acting-at-0.3" in found
+    stated = by_id(probability_records(predictions, validation, DESCRIBED, rng(), 50, sensitivity=0.95))
+    assert stated[f"{start}sensitivity_at_0.95/test/-"]["estimate"] >= hits["estimate"]
+    assert not set(stated) & set(found)
+
+
+def test_recalibration_mends_a_shifted_prevalence_on_the_test_images():
+    parts = {}
+    for fold, seed in (("test", 3), ("validation", 4)):
+        parts[fold] = made_predictions(np.random.default_rng(seed), patients=400, shift=2.0, fold=fold)
+        parts[fold]["score"] = expit(2 * logit(parts[fold]["score"]))
+    found = by_id(probability_records(parts["test"], parts["validation"], DESCRIBED, rng(), 50))
+    start = "diagnosis/mass/linear_probe-random/-/"
+    errors = [found[f"{start}ece{ending}/test/-"]["estimate"] for ending in ("", "_temperature", "_recalibrated")]
+    assert errors[0] > 0.2 and errors[1] > 0.1 and errors[2] < 0.05
+
+
+def test_validation_of_one_class_leaves_the_task_undefined_and_the_rest_stands(predictions, validation):
+    odd = validation.copy()
+    odd.loc[odd["task"] == "third", "truth"] = 0
+    found = by_id(probability_records(predictions, odd[odd["task"] != "mass"], DESCRIBED, rng(), 50))
+    for task, why in (("third", "one class only"), ("mass", "no validation image"), ("macro_average", "task mass")):
+        row = found[f"diagnosis/{task}/linear_probe-federated/-/f1/test/-"]
+        assert row["estimate"] is None and why in row["ci_method"]
+    assert found["diagnosis/classes/linear_probe-federated/-/f1/test/-"]["estimate"] > 0.5
+
+
+def test_records_of_classes_and_of_grades(predictions):
+    found = by_id(class_records(predictions, DESCRIBED, rng(), 50))
+    rows = predictions[(predictions["task"] == "classes") & (predictions["encoder"] == "random")]
+    wide = rows.pivot(index="image_id", columns="answer", values=["score", "truth"])
+    chosen, true = (wide[name][list(CLASSES)].to_numpy().argmax(axis=1) for name in ("score", "truth"))
+    row = found["diagnosis/classes/linear_probe-random/-/top_1/test/-"]
+    assert row["estimate"] == pytest.approx((chosen == true).mean()) and row["n"] == 120
+    assert not any("/mass/" in name or "quadratic_kappa" in name for name in found)
+
+    grades = predictions[predictions["task"] == "classes"].copy()
+    grades["answer"] = grades["answer"].map({"normal": "at least 1", "benign": "at least 2", "malignant": "at least 3"})
+    level = grades.groupby(["image_id", "encoder"])["truth"].transform(lambda each: each.to_numpy().argmax())
+    step = grades["answer"].str[-1].astype(int)
+    grades["truth"] = (level + 1 >= step).astype(int)
+    found = by_id(class_records(grades, {"classes": {"images": "real", "kind": "severity"}}, rng(), 50))
+    rows = grades[grades["encoder"] == "federated"]
+    said = rows.assign(over=rows["score"] >= 0.5).groupby("image_id")[["over", "truth"]].sum()
+    row = found["diagnosis/classes/linear_probe-federated/-/quadratic_kappa/test/-"]
+    assert row["estimate"] == pytest.approx(cohen_kappa_score(said["over"], said["truth"], weights="quadratic"))
+
+
+def test_subgroups_and_their_heterogeneity(predictions):
+    images = sorted(set(predictions["image_id"]))
+    device = pd.Series(
+        {name: ["A", "B", "C", None][number // 4 % 4] for number, name in enumerate(images)}, name="device"
+    )
+    device[device.index.str.startswith("site_03")] = "A"
+    found = by_id(subgroup_records(predictions, DESCRIBED, device, rng(), 200))
+    rows = predictions[(predictions["task"] == "mass") & (predictions["encoder"] == "federated")]
+    part = rows[rows["image_id"].map(device) == "B"]
+    row = found["diagnosis/mass/linear_probe-federated/-/auroc/test/device-b"]
+    assert row["estimate"] == pytest.approx(area(part)) and row["n"] == len(part) == 32
+    assert "diagnosis/mass/linear_probe-federated/-/auroc/test/device-unknown" in found
+    share = found["diagnosis/mass/linear_probe-federated/-/auroc_i2/test/device"]
+    assert 0 <= share["ci_low"] <= share["estimate"] <= share["ci_high"] <= 1
+    assert "of 4 subgroups" in share["ci_method"]
+    assert not any(name.startswith("diagnosis/third/") for name in found)  # all of one device
+    with pytest.raises(UltraFMError, match="no subgroup for image"):
+        subgroup_records(predictions, DESCRIBED, device.iloc[1:], rng(), 20)
+
+
+def test_a_perfect_subgroup_has_the_score_interval(predictions):
+    rows = predictions[(predictions["task"] == "third")].copy()
+    rows["score"] = np.where(rows["image_id"].str[-1].isin(["1", "2", "3"]), rows["truth"], rows["score"])
+    group = pd.Series({name: name[-1] in "123" for name in set(rows["image_id"])}, name="easy")
+    found = by_id(subgroup_records(rows, DESCRIBED, group, rng(), 100))
+    row = found["diagnosis/third/linear_probe-federated/-/auroc/test/easy-true"]
+    assert row["estimate"] == 1 and 0.8 < row["ci_low"] < 1 and "perfect ranking" in row["ci_method"]
+
+
+def test_over_tasks_the_table_and_the_records_agree(predictions):
+    table = pooled_table(predictions, DESCRIBED, rng())
+    rows = table[table["encoder"] == "random"]
+    assert rows["kind"].tolist() == ["task"] * 3 + ["mean over tasks", "random effects", "a further task"]
+    assert rows["weight"].sum() == pytest.approx(1)
+    found = by_id(pooled_records(predictions, DESCRIBED, rng()))
+    row = found["diagnosis/macro_average/linear_probe-random/-/auroc_random_effects/test/-"]
+    line = rows[rows["kind"] == "random effects"].iloc[0]
+    assert (row["estimate"], row["ci_low"], row["ci_high"]) == (line["estimate"], line["ci_low"], line["ci_high"])
+    beyond = found["diagnosis/macro_average/linear_probe-random/-/auroc_prediction/test/-"]
+    assert beyond["ci_low"] <= row["ci_low"] and beyond["ci_high"] >= row["ci_high"]
+    plain = by_id(diagnosis_records(predictions, DESCRIBED, rng(), 20))
+    mean = plain["diagnosis/macro_average/linear_probe-random/-/auroc/test/-"]["estimate"]
+    assert rows[rows["kind"] == "mean over tasks"]["estimate"].iloc[0] == mean
+
+
+def test_one_task_is_not_pooled(predictions):
+    found = pooled_records(predictions[predictions["task"] == "mass"], DESCRIBED, rng())
+    assert found and all(row["estimate"] is None and "two needed" in row["ci_method"] for row in found)
+
+
+def outlined(unit: str, task: str, site: str) -> pd.DataFrame:
+    generator = np.random.default_rng(len(task))
+    rows = made_predictions(generator, task, ("lesion", "rest"), site, patients=20).drop(columns=["truth", "score"])
+    values = {name: generator.uniform(0.3, 1, len(rows)) for name in ("dice", "iou", "nsd")}
+    return rows.assign(**values, hd95=generator.uniform(1, 9, len(rows)), unit=unit)
+
+
+def test_records_of_masks_name_their_unit_and_do_not_mix_them():
+    scores = pd.concat([outlined("mm", "mass", "site_01_a"), outlined("pixels", "third", "site_03_c")])
+    found = by_id(segmentation_records(scores.reset_index(drop=True), DESCRIBED, rng(), 50))
+    start = "linear_probe-federated/-"
+    rows = scores[(scores["task"] == "mass") & (scores["encoder"] == "federated")]
+    row = found[f"segmentation/mass/{start}/hd95/test/-"]
+    assert row["estimate"] == pytest.approx(rows["hd95"].mean()) and row["unit"] == "mm" and row["n"] == 40
+    assert found[f"segmentation/third/{start}/hd95/test/-"]["unit"] == "pixels"
+    assert found[f"segmentation/mass/{start}/nsd/test/-"]["unit"] == "share within 2 mm"
+    macro = found[f"segmentation/macro_average/{start}/hd95/test/-"]
+    assert macro["estimate"] is None and "images in mm and in pixels" in macro["ci_method"]
+    assert found[f"segmentation/macro_average/{start}/dice/test/-"]["ci_low"] > 0.3
+    lesion = rows[rows["answer"] == "lesion"]["dice"].mean()
+    assert found[f"segmentation/mass/{start}/dice/test/answer-lesion"]["estimate"] == pytest.approx(lesion)
+
+
+def test_records_of_dice_alone_need_no_other_column():
+    scores = outlined("mm", "mass", "site_01_a").drop(columns=["iou", "nsd", "hd95", "unit"])
+    assert {row["metric"] for row in segmentation_records(scores, DESCRIBED, rng(), 20)} == {"dice"}
+
+
+def measured() -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    rows = made_predictions(generator, "mass", ("thickness",), patients=30)
+    truth = rows["image_id"].map({name: generator.normal(20, 3) for name in sorted(set(rows["image_id"]))})
+    error = np.where(rows["encoder"] == "federated", 0.5, 2.0) * generator.normal(size=len(rows))
+    return rows.assign(truth=truth, score=truth + 0.3 + error)
+
+
+def test_records_of_measurements():
+    rows = measured()
+    found = by_id(measurement_records(rows, DESCRIBED, {"mass": "mm"}, rng(), 200))
+    start = "measurement/mass/linear_probe-federated/-"
+    away = (rows["score"] - rows["truth"])[rows["encoder"] == "federated"]
+    error = found[f"{start}/mean_absolute_error/test/-"]
+    assert error["estimate"] == pytest.approx(away.abs().mean()) and error["unit"] == "mm"
+    bias, low, high = (found[f"{start}/{name}/test/-"] for name in ("bias", "limit_lower", "limit_upper"))
+    assert bias["estimate"] == pytest.approx(away.mean()) and bias["ci_low"] < bias["estimate"] < bias["ci_high"]
+    assert low["estimate"] < bias["estimate"] < high["estimate"] and high["ci_low"] < high["estimate"]
+    assert found[f"{start}/intraclass_correlation/test/-"]["unit"] is None
+    paired = found["measurement/mass/linear_probe-federated/linear_probe-random/mean_absolute_error/test/-"]
+    assert paired["ci_high"] < 0
+    one = rows[rows["patient"] == "test000"]
+    found = by_id(measurement_records(one, DESCRIBED, {"mass": "mm"}, rng(), 20))
+    assert found[f"{start}/bias/test/-"]["estimate"] is None
+    assert found[f"{start}/mean_absolute_error/test/-"]["ci_low"] is None
+
+
+def test_nothing_to_measure_gives_no_records():
+    empty = pd.DataFrame()
+    assert p_value_records(empty, {}, rng()) == class_records(empty, {}, rng()) == []
+    assert probability_records(empty, empty, {}, rng()) == measurement_records(empty, {}, {}, rng()) == []
+    assert pooled_records(empty, {}, rng()) == [] and pooled_table(empty, {}, rng()).empty
+    assert subgroup_records(empty, {}, pd.Series(dtype=object, name="device"), rng()) == []
+    assert records_table([], "auroc", differences=False).empty
