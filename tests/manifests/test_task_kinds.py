@@ -30,7 +30,7 @@ WHOLE = {
     "one disease": ("diagnosis", DISEASE, "malignant (breast cancer) against benign", "auroc"),
     "classes": ("diagnosis", {"classes": CLASSES}, "normal, benign", "auroc"),
     "several": ("diagnosis", {"classes": CLASSES, "several": True, "unit": "clip"}, "any of normal, benign", "auroc"),
-    "grades": ("severity", {"classes": CLASSES, "metric": "balanced_accuracy"}, "normal < benign", "balanced_accuracy"),
+    "grades": ("severity", {"classes": CLASSES, "metric": "quadratic_kappa"}, "normal < benign", "quadratic_kappa"),
     "plane": ("plane", {"classes": CLASSES, "unit": "patient"}, "normal, benign", "auroc"),
     "organs": ("plane", ORGANS, "a, b", "auroc"),
     "structure": ("segmentation", {"structure": "lesion"}, "outline of lesion", "dice"),

@@ -14,9 +14,11 @@ from ultrafm.manifests.parts import Name, Strict
 Unit = Literal["mm", "pixels", "degrees"]
 CLASSIFYING = ("diagnosis", "severity", "plane")  # kinds whose answer is a class
 # Measures of each kind; the first one is its usual one.
+CLASS_METRICS = ("auroc", "auprc", "balanced_accuracy", "f1", "brier")
 METRICS = {
-    **dict.fromkeys(CLASSIFYING, ("auroc", "auprc", "balanced_accuracy", "f1", "brier")),
-    "segmentation": ("dice", "iou", "hd95", "surface_dice"),
+    **dict.fromkeys(CLASSIFYING, CLASS_METRICS),
+    "severity": (*CLASS_METRICS, "quadratic_kappa"),
+    "segmentation": ("dice", "iou", "hd95", "nsd"),
     "measurement": ("mean_absolute_error", "bias"),
 }
 

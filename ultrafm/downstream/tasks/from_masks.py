@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ultrafm.manifests.question import FROM_MASKS
+
+if TYPE_CHECKING:
+    from ultrafm.downstream.measurement.measured import Measured
 
 
 def measure_masks(masks: np.ndarray, measure: str) -> np.ndarray:
@@ -18,7 +24,7 @@ def measure_masks(masks: np.ndarray, measure: str) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in found], dtype=float)
 
 
-def _function(measure: str):
+def _function(measure: str) -> Callable[..., Measured]:
     """The function of the room for measurement that has this name."""
     from ultrafm.downstream.measurement.head import HEAD_MEASURES, head_measure
     from ultrafm.downstream.measurement.lesion import longest_diameter, perpendicular_diameter
