@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import made_tasks
 import numpy as np
@@ -14,10 +15,12 @@ from timm.models import save_for_hf
 
 from ultrafm.downstream.evaluate import evaluate_diagnosis, evaluate_segmentation
 from ultrafm.downstream.methods.cache import cached_features
-from ultrafm.downstream.methods.comparators import comparators, describe_comparators
+from ultrafm.downstream.methods.comparators import ROLES, comparators, describe_comparators
 from ultrafm.downstream.methods.encoders import open_encoder
 from ultrafm.errors import UltraFMError
 from ultrafm.pretraining.exchange.importing import Wanted, import_checkpoint
+from ultrafm.pretraining.grey import GreyScale
+from ultrafm.pretraining.weights import save_encoder
 
 
 def foreign_vit(**settings: object) -> torch.nn.Module:
@@ -49,6 +52,10 @@ def test_a_study_and_extra_folders_give_all_encoders_in_order(study, imported):
     told = describe_comparators(comparators(study, [imported])).set_index("encoder")
     assert told.loc["theirs", "picture"] == "48 pixels" and "licence: MIT" in told.loc["theirs", "what"]
     assert told.loc["random", "what"] == "untrained network, the same sizes"
+    save_encoder(
+        SimpleNamespace(encoder=open_encoder(imported)), study / "alone", GreyScale(0.3, 0.2), {"sites": ["site_03"]}
+    )
+    assert describe_comparators({"a": study / "alone"})["what"].tolist() == [ROLES["one_site"]]
     assert told.loc["theirs", "weights"] == sum(weight.numel() for weight in open_encoder(imported).parameters())
 
 

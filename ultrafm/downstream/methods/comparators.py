@@ -71,5 +71,7 @@ def _role(about: Mapping[str, Any], name: str) -> str:
     if "imported from" in about:
         origin = about["imported from"]
         return f"imported: {origin['file']} ({origin['layout']} layout; licence: {origin['licence']})"
+    if len(about.get("sites", [])) == 1:
+        return ROLES["one_site"]
     arm = about.get("arm", name)
     return ROLES.get(arm, f"pre-trained as {arm!r}" if "arm" in about else "origin not told")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +25,9 @@ def pretrain_each_site(
     asked = list(sites or count_training_images(curated))
     jobs = [(curated, pretrained, folder, site) for site in asked]
     bar = progress(total=len(jobs), unit="site", title=f"pre-train at {len(jobs)} sites")
-    with bar, worker_pool(max(min(workers, len(jobs)), 1)) as pool:
+    with bar, nullcontext() if workers <= 1 else worker_pool(min(workers, len(jobs))) as pool:
         made = {}
-        for site, place in zip(asked, pool.map(_pretrain, jobs)):
+        for site, place in zip(asked, (pool.map if pool else map)(_pretrain, jobs)):
             made[site] = place
             bar.update()
     return made
