@@ -12,7 +12,7 @@ what the head has learnt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -23,8 +23,8 @@ from scipy.stats import spearmanr
 from ultrafm.downstream.review.intervals import mean_interval
 from ultrafm.downstream.review.saliency import Asked, mix, support_of
 
-STEPS = 10  # shares of the patches at which the support is read, beside none
-RANDOM_ORDERS = 8
+STEPS = 8  # shares of the patches at which the support is read, beside none
+RANDOM_ORDERS = 4
 ALIKE = 0.5  # rank correlation from which two maps count as much the same
 
 
@@ -34,18 +34,23 @@ def blurred(asked: Asked) -> torch.Tensor:
     return torch.from_numpy(picture)[None, None]
 
 
-def covering_curve(asked: Asked, order: np.ndarray, insertion: bool = False) -> np.ndarray:
-    """(STEPS + 1,) support while growing shares of the patches of `order` are covered or, for insertion, uncovered.
+def covering_curves(asked: Asked, orders: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Deletion and insertion curves (R, STEPS + 1): the support while growing shares of the patches are covered with a
+    blurred picture or, for insertion, uncovered, in each of R orders.
 
-    order: numbers of patches inside the sector (see `Asked.inside`), the first to go first.
+    orders: numbers of the patches inside the sector (see `Asked.inside`), the first to go first.
     """
-    shares = torch.from_numpy(np.round(np.linspace(0, 1, STEPS + 1) * len(order)).astype(int))
-    rank = torch.full((asked.inside.size,), asked.inside.size)
-    rank[torch.from_numpy(np.ascontiguousarray(order))] = torch.arange(len(order))
-    touched = rank[None] < shares[:, None]
     inside = torch.from_numpy(asked.inside.ravel())
-    covered = (~touched & inside) if insertion else touched
-    return support_of(asked, mix(asked, covered.float(), blurred(asked)))
+    covers = []
+    for order in orders:
+        counts = torch.from_numpy(np.round(np.linspace(0, 1, STEPS + 1) * len(order)).astype(int))
+        rank = torch.full((asked.inside.size,), asked.inside.size)
+        rank[torch.from_numpy(np.ascontiguousarray(order))] = torch.arange(len(order))
+        touched = rank[None] < counts[:, None]
+        covers += [touched, ~touched & inside]
+    support = support_of(asked, mix(asked, torch.cat(covers).float(), blurred(asked)))
+    deletion, insertion = np.moveaxis(support.reshape(len(orders), 2, STEPS + 1), 1, 0)
+    return deletion, insertion
 
 
 def salient_order(saliency: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -59,15 +64,19 @@ def area(curve: np.ndarray) -> float:
     return float(np.trapezoid(curve, dx=1 / (len(curve) - 1)))
 
 
-def order_curves(asked: Asked, saliency: np.ndarray, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """Curves of one picture, each (STEPS + 1,): deletion, insertion, and the means of the same in random orders."""
-    orders = [generator.permutation(np.flatnonzero(asked.inside)) for _ in range(RANDOM_ORDERS)]
-    order = salient_order(saliency, asked.inside)
-    found = {}
-    for name, insertion in (("deletion", False), ("insertion", True)):
-        found[name] = covering_curve(asked, order, insertion)
-        found[f"random {name}"] = np.mean([covering_curve(asked, one, insertion) for one in orders], axis=0)
-    return found
+def order_curves(
+    asked: Asked, maps: Mapping[str, np.ndarray], generator: np.random.Generator
+) -> dict[str, dict[str, np.ndarray]]:
+    """Curves of one picture for each of its maps, all (STEPS + 1,): deletion, insertion, and the means of the same in
+    random orders, which all maps share."""
+    drawn = [generator.permutation(np.flatnonzero(asked.inside)) for _ in range(RANDOM_ORDERS)]
+    orders = [salient_order(saliency, asked.inside) for saliency in maps.values()]
+    deletion, insertion = covering_curves(asked, [*orders, *drawn])
+    chance = {"random deletion": deletion[len(maps) :].mean(axis=0)}
+    chance["random insertion"] = insertion[len(maps) :].mean(axis=0)
+    return {
+        name: {"deletion": deletion[place], "insertion": insertion[place]} | chance for place, name in enumerate(maps)
+    }
 
 
 def gains(curves: Sequence[dict[str, np.ndarray]]) -> pd.DataFrame:
@@ -83,16 +92,18 @@ def gains(curves: Sequence[dict[str, np.ndarray]]) -> pd.DataFrame:
     )
 
 
-def pointing(saliency: np.ndarray, asked: Asked, lesion: np.ndarray) -> tuple[float, float]:
+def pointing(saliency: np.ndarray, asked: Asked, lesion: np.ndarray | None) -> tuple[float, float]:
     """Share of the positive saliency inside a lesion, and the lesion's share of the patches inside the sector.
 
     lesion: (S, S) 0 or 1. A patch that the lesion fills in part counts for that part. Both NaN without any positive
-    saliency or without a lesion: then nothing points anywhere.
+    saliency or without a lesion (None, or all 0): then nothing points anywhere.
     """
+    if lesion is None or not lesion.any():
+        return float("nan"), float("nan")
     grid = asked.patch
     parts = lesion.reshape(len(lesion) // grid, grid, -1, grid).mean(axis=(1, 3))
     positive = np.maximum(saliency, 0) * asked.inside
-    if positive.sum() <= 0 or not lesion.any():
+    if positive.sum() <= 0:
         return float("nan"), float("nan")
     return float((positive * parts).sum() / positive.sum()), float(parts[asked.inside].mean())
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ultrafm.curation import load_masks, load_pictures
-from ultrafm.downstream.tasks import FOLDS, TaskData
+from ultrafm.downstream.tasks.data import FOLDS, TaskData
 
 NUMBERS = {
     "difficulty": "difficulty (of simulated pictures)",

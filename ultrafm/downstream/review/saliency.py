@@ -19,22 +19,25 @@ from torch.nn import functional
 
 from ultrafm.downstream.methods.features import as_pictures, as_shares, picture_features
 
-Support = Callable[[torch.Tensor], torch.Tensor]  # pictures (B, 1, S, S), grey 0 to 1 -> (B,)
+Features = Callable[[torch.Tensor], torch.Tensor]  # pictures (B, 1, S, S), grey 0 to 1 -> (B, F)
 BATCH = 128
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One picture that a map is wanted of.
+    """One picture that a map is wanted of, and the head that it is wanted for.
 
-    picture: (1, 1, S, S) grey 0 to 1. cover: the same shape, what patches are covered with. support: how much of a
-    picture speaks for the call that was made. patch: side of a patch in pixels. inside: (G, G) bool, patches that
-    reach into the scan sector; the others are never covered, and their saliency is 0.
+    picture: (1, 1, S, S) grey 0 to 1. cover: the same shape, what patches are covered with. features: of pictures of
+    the same scan sector. direction (F,) and bias: the support of a call is features @ direction + bias.
+    patch: side of a patch in pixels. inside: (G, G) bool, patches that reach into the scan sector; the others are never
+    covered, and their saliency is 0.
     """
 
     picture: torch.Tensor
     cover: torch.Tensor
-    support: Support
+    features: Features
+    direction: torch.Tensor
+    bias: float
     patch: int
     inside: np.ndarray
 
@@ -44,39 +47,44 @@ def ask(
 ) -> Asked:
     """What is needed for the map of one picture: the logit of a linear head, towards the call that was made.
 
-    weights: (2 D,) of the raw features of `methods.features.picture_features`. image: (S, S) uint8; sector: (S, S)
-    bool. positive: the call; for a negative one the support is minus the logit, so that a map always shows what speaks
-    for the call. Patches are covered with the mean grey inside the sector.
+    weights: (F,) of the raw features of `methods.features.picture_features`. image: (S, S) uint8; sector: (S, S) bool.
+    positive: the call; for a negative one the support is minus the logit, so that a map always shows what speaks for
+    the call. Patches are covered with the mean grey inside the sector.
     """
     picture, inside = as_pictures(image[None]), as_shares(sector[None])
-    direction = torch.from_numpy(np.asarray(weights, dtype=np.float32)) * (1.0 if positive else -1.0)
 
-    def support(pictures: torch.Tensor) -> torch.Tensor:
-        features = picture_features(encoder, pictures, inside.expand(len(pictures), -1, -1, -1))
-        return features @ direction + (bias if positive else -bias)
+    def features(pictures: torch.Tensor) -> torch.Tensor:
+        return picture_features(encoder, pictures, inside.expand(len(pictures), -1, -1, -1))
 
-    patch = encoder.patch_embed.patch_size[0]
+    side = 1.0 if positive else -1.0
+    direction = torch.from_numpy(side * np.asarray(weights, dtype=np.float32))
+    patch = picture.shape[-1] // encoder.patch_embed.grid_size[0]
     seen = inside if inside.any() else torch.ones_like(inside)
-    mean = (picture * seen).sum() / seen.sum()
+    cover = torch.full_like(picture, float((picture * seen).sum() / seen.sum()))
     grid = functional.max_pool2d(seen, patch)[0, 0].numpy() > 0
-    return Asked(picture, torch.full_like(picture, float(mean)), support, patch, grid)
+    return Asked(picture, cover, features, direction, side * bias, patch, grid)
 
 
-@torch.inference_mode()
 def occlusion(asked: Asked) -> np.ndarray:
     """(G, G) by how much the support falls when one patch alone is covered."""
-    places = np.flatnonzero(asked.inside)
+    return occlusions(asked, asked.direction[None])[0]
+
+
+def occlusions(asked: Asked, directions: torch.Tensor) -> np.ndarray:
+    """(H, G, G) the same for several heads (H, F) on the same features."""
+    places = torch.from_numpy(np.flatnonzero(asked.inside))
     covered = torch.zeros(len(places), asked.inside.size)
-    covered[torch.arange(len(places)), torch.from_numpy(places)] = 1
-    falls = np.zeros(asked.inside.size)
-    falls[places] = support_of(asked, asked.picture)[0] - support_of(asked, mix(asked, covered))
-    return falls.reshape(asked.inside.shape)
+    covered[torch.arange(len(places)), places] = 1
+    falls = torch.zeros(len(directions), asked.inside.size, dtype=torch.float64)
+    differences = features_of(asked, asked.picture) - features_of(asked, mix(asked, covered))
+    falls[:, places] = directions.double() @ differences.T
+    return falls.reshape(len(directions), *asked.inside.shape).numpy()
 
 
 def gradient_times_input(asked: Asked) -> np.ndarray:
     """(G, G) (picture - cover) times the gradient of the support, summed over each patch."""
     picture = asked.picture.clone().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(asked.support(picture).sum(), picture)
+    (gradient,) = torch.autograd.grad((asked.features(picture) @ asked.direction).sum(), picture)
     pixels = (gradient * (asked.picture - asked.cover)).detach()
     sums = functional.avg_pool2d(pixels, asked.patch)[0, 0].double().numpy() * asked.patch**2
     return np.where(asked.inside, sums, 0.0)
@@ -90,9 +98,14 @@ def mix(asked: Asked, covered: torch.Tensor, cover: torch.Tensor | None = None) 
 
 
 @torch.inference_mode()
+def features_of(asked: Asked, pictures: torch.Tensor) -> torch.Tensor:
+    """(B, F) features of pictures in double precision, a few at a time."""
+    return torch.cat([asked.features(part) for part in pictures.split(BATCH)]).double()
+
+
 def support_of(asked: Asked, pictures: torch.Tensor) -> np.ndarray:
-    """(B,) support of pictures, a few at a time."""
-    return torch.cat([asked.support(part) for part in pictures.split(BATCH)]).double().numpy()
+    """(B,) support of the call by pictures."""
+    return (features_of(asked, pictures) @ asked.direction.double()).numpy() + asked.bias
 
 
 def map_over_pixels(saliency: np.ndarray, side: int) -> np.ndarray:
