@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
-from scipy.special import expit, softmax
 
+from ultrafm.downstream.methods.probe import Probe
+from ultrafm.downstream.metrics.calibration import Recalibration
 from ultrafm.errors import UltraFMError
-from ultrafm.files import hash_file, hash_text, read_json, replacing, write_bytes, write_json
+from ultrafm.files import read_json, replacing, write_bytes, write_json
 
 FACTS, NUMBERS = "head.json", "head.safetensors"
 SCHEMA_VERSION = 1
@@ -26,22 +26,24 @@ SIMULATED = "Its head was trained on simulated images: what it says of real ones
 class Facts:
     """What head.json says of a head.
 
-    kind: "diagnosis" (a score for each of `answers`) or "segmentation" (an outline of each). exclusive: exactly one
-    answer is right, so scores are a softmax over answers and add up to 1. thresholds: answer -> score (share, for an
-    outline) from which it is called, chosen on validation images and never on those of a test. temperatures: answer ->
-    what its logit is divided by for `calibrated`; 1 where none was fitted. chosen_on: what both were chosen on.
-    encoder: `encoder_hash`. images: "real" or "simulated". patients, pictures: how many the head was fitted on.
-    licences: an entry for each site, as `curation.sheets.licences` tells.
+    kind: "segmentation" (an outline of each of `answers`) or a kind of classes (a score for each). exclusive: exactly
+    one answer is right: scores add up to 1, the largest is called, and there are no thresholds. ordered: grades.
+    thresholds: answer -> score (share, for an outline) from which it is called. recalibration: answer -> temperature
+    and intercept of `metrics.fit_recalibration`, which turn a score into a probability at the prevalence of the images
+    they were fitted on. Both come from `chosen_on`, never from images of a test.
+    encoder: `methods.encoders.encoder_hash`. images: "real" or "simulated". pictures, patients: how many the head was
+    fitted on. licences: an entry for each site, as `curation.sheets.licences` tells.
     """
 
     task: str
     kind: str
     method: str
-    organ: str
+    organs: tuple[str, ...]
     answers: tuple[str, ...]
     exclusive: bool
+    ordered: bool
     thresholds: dict[str, float]
-    temperatures: dict[str, float]
+    recalibration: dict[str, tuple[float, float]]
     chosen_on: str
     encoder: str
     image_size: int
@@ -55,53 +57,44 @@ class Facts:
 
 @dataclass(frozen=True)
 class Head:
-    """Facts and numbers. numbers: for diagnosis mean and deviation (F,), weights (A, F) and intercept (A,); for
-    segmentation what `PatchHead.state_dict` holds."""
+    """Facts and numbers. numbers: for classes mean and deviation (F,), weights (A, F) and intercepts (A,), as those of
+    `methods.probe.Probe`; for segmentation what `PatchHead.state_dict` holds."""
 
     facts: Facts
     numbers: dict[str, np.ndarray]
 
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        """(N, F) features -> (N, A) logits of the answers."""
-        scaled = (features - self.numbers["mean"]) / self.numbers["deviation"]
-        return scaled @ self.numbers["weights"].T + self.numbers["intercept"]
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """(N, F) features -> (N, A) scores 0 to 1, the same as in a table of predictions."""
+        return self.probe.score(features)
 
-    def scores(self, features: np.ndarray, calibrated: bool = False) -> np.ndarray:
-        """(N, F) features -> (N, A) scores 0 to 1: each answer by itself or, where they exclude each other, together.
+    @property
+    def probe(self) -> Probe:
+        """The linear probe that it is."""
+        facts = self.facts
+        return Probe(**self.numbers, penalty=float("nan"), exclusive=facts.exclusive, ordered=facts.ordered)
 
-        The same as in a table of predictions. calibrated: after division by the temperatures.
-        """
-        logits = self.logits(features)
-        if calibrated:
-            logits = logits / np.array([self.facts.temperatures[name] for name in self.facts.answers])
-        return softmax(logits, axis=1) if self.facts.exclusive else expit(logits)
+    def calls(self, scores: np.ndarray) -> np.ndarray:
+        """(N, A) scores -> (N, A) 0 or 1: what is called. Grades never skip one; of classes the most probable."""
+        if self.facts.exclusive:
+            return (np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]).astype(int)
+        called = scores >= np.array([self.facts.thresholds[name] for name in self.facts.answers])
+        return (np.minimum.accumulate(called, axis=1) if self.facts.ordered else called).astype(int)
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """(N, A) scores -> (N, A) probabilities, recalibrated answer by answer."""
+        pairs = [self.facts.recalibration[name] for name in self.facts.answers]
+        columns = [Recalibration(*pair, False)(scores[:, number]) for number, pair in enumerate(pairs)]
+        return np.stack(columns, axis=1)
 
     def raw_weights(self, answer: int) -> tuple[np.ndarray, float]:
         """(F,) weights of the raw features and the bias of one answer's logit; standardisation is folded in."""
         weights = self.numbers["weights"][answer] / self.numbers["deviation"]
-        return weights, float(self.numbers["intercept"][answer] - self.numbers["mean"] @ weights)
+        return weights, float(self.numbers["intercepts"][answer] - self.numbers["mean"] @ weights)
 
     @property
     def warnings(self) -> list[str]:
         """What must be said wherever an answer of this head is shown."""
         return [RESEARCH] + [SIMULATED] * (self.facts.images == "simulated")
-
-
-def encoder_hash(folder: Path) -> str:
-    """SHA-256 over an encoder's weights, sizes and grey normalisation; what else is told of it does not count.
-
-    Raises UltraFMError when the folder holds no encoder.
-    """
-    folder = Path(folder)
-    try:
-        config = read_json(folder / "config.json")
-        scale = config["pretrained_cfg"]
-        network = [config["architecture"], config["model_args"], scale["mean"], scale["std"]]
-        return hash_text(json.dumps(network, sort_keys=True) + hash_file(folder / "model.safetensors"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        mend = "name an encoder of a study, or what `ultrafm weights import` wrote"
-        found = f"no encoder ({type(error).__name__})"
-        raise UltraFMError(str(folder), found, "config.json with model.safetensors", mend) from error
 
 
 def head_folder(encoder: Path, task: str) -> Path:
@@ -145,7 +138,11 @@ def read_facts(told: Mapping[str, Any]) -> Facts:
         raise ValueError(f"missing or unknown fields {', '.join(sorted(set(told) ^ names))}")
     if told["schema_version"] != SCHEMA_VERSION:
         raise ValueError(f"schema version {told['schema_version']!r}, expected {SCHEMA_VERSION}")
-    lists = {name: tuple(told[name]) for name in ("answers", "sites", "licences")}
-    if set(told["thresholds"]) != set(lists["answers"]) or set(told["temperatures"]) != set(lists["answers"]):
-        raise ValueError("thresholds or temperatures of other answers")
-    return Facts(**{**told, **lists})
+    lists = {name: tuple(told[name]) for name in ("organs", "answers", "sites", "licences")}
+    answers = set(lists["answers"])
+    if set(told["thresholds"]) != (set() if told["exclusive"] else answers):
+        raise ValueError("thresholds of other answers")
+    if set(told["recalibration"]) != (set() if told["kind"] == "segmentation" else answers):
+        raise ValueError("a recalibration of other answers")
+    pairs = {name: tuple(pair) for name, pair in told["recalibration"].items()}
+    return Facts(**{**told, **lists, "recalibration": pairs})

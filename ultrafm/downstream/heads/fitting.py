@@ -1,43 +1,47 @@
-"""Fitting the head that is kept: like the one that is evaluated, with threshold and temperature from validation."""
+"""Fitting the head that is kept: like the one that is evaluated, with threshold and recalibration from validation."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-from timm.models.vision_transformer import VisionTransformer
 
 from ultrafm.curation.sheets.licences import licences
-from ultrafm.downstream.heads.artifact import Facts, Head, encoder_hash
-from ultrafm.downstream.heads.choosing import temperature_of, youden
-from ultrafm.downstream.methods.features import extract_features, extract_patch_features
+from ultrafm.downstream.heads.artifact import Facts, Head
+from ultrafm.downstream.methods.cache import cached_features
+from ultrafm.downstream.methods.choosing import held_out_scores
+from ultrafm.downstream.methods.drawing import choose_thresholds, fitting_rows, structure_masks
+from ultrafm.downstream.methods.encoders import encoder_hash
+from ultrafm.downstream.methods.patch_head import fit_head, head_shares
 from ultrafm.downstream.methods.probe import choose_penalty, fit_probe
-from ultrafm.downstream.methods.segmentation import choose_threshold, fit_head, fitting_rows, head_shares
-from ultrafm.downstream.tasks import FIXED_FOLDS, TaskData, Turn, turns
+from ultrafm.downstream.metrics import choose_threshold, fit_recalibration
+from ultrafm.downstream.tasks import CLASSIFYING, FIXED_FOLDS, TaskData, Turn, turns
+from ultrafm.errors import UltraFMError
 
-METHODS = {"diagnosis": "linear_probe", "segmentation": "linear_head"}
+PROBE, OUTLINE = "linear_probe", "linear_head"
 
 
-def fit_kept_head(folder: Path, encoder: VisionTransformer, data: TaskData, curated: Path) -> Head:
-    """The head of a task on the frozen encoder in `folder`, ready to be saved.
+def fit_kept_head(encoder: Path, data: TaskData, curated: Path, cache: Path | None = None) -> Head:
+    """The head of a task on the frozen encoder in a folder, ready to be saved: a linear probe, or a linear head.
 
     With fixed folds it is the one whose test scores are in the table of predictions. In cross-validation it is fitted
-    on all images of the task, and no score of the table comes from it: threshold and temperature then come from images
-    that were held out in turn. Raises UltraFMError for a task that is skipped or of a kind that has no head.
+    on all images of the task, and no score of the table comes from it: threshold and recalibration then come from
+    images that were held out in turn. Features are kept in the folder `cache`, if given. Raises UltraFMError for a task
+    that is skipped, or of a kind that no head is kept of.
     """
-    if data.task.kind not in METHODS:
-        expected = f"one of {', '.join(METHODS)}"
-        raise UltraFMError(f"task {data.task.name}", f"the kind {data.task.kind}", expected, "no head can be kept of it")
+    outlines = data.kind == "segmentation"
+    if not outlines and data.kind not in CLASSIFYING:
+        expected = f"one of {', '.join((*CLASSIFYING, 'segmentation'))}"
+        raise UltraFMError(f"task {data.task.name}", f"the kind {data.kind}", expected, "no head is kept of others")
     turn = kept_turn(data)
-    fitted = _fit_probe if data.task.kind == "diagnosis" else _fit_outline
-    answers, numbers, thresholds, temperatures = fitted(encoder, data, turn)
-    used = data.table.iloc[turn.train]
-    sites = tuple(sorted(used["site"].unique()))
+    numbers, chosen = (_fit_outline if outlines else _fit_probe)(encoder, data, turn, cache)
+    used, sites = data.table.iloc[turn.train], tuple(sorted(data.table["site"].iloc[turn.train].unique()))
     facts = Facts(
-        data.task.name, data.task.kind, METHODS[data.task.kind], data.task.organ, answers, False, thresholds,
-        temperatures, _chosen_on(data), encoder_hash(folder), int(data.images.shape[1]),
-        "simulated" if data.simulated else "real", len(used), len(set(data.patients[turn.train])), sites,
-        tuple(licences(curated, list(sites))),
+        task=data.task.name, kind=data.kind, method=OUTLINE if outlines else PROBE, organs=data.task.organs,
+        answers=data.answers, exclusive=not outlines and data.exclusive, ordered=data.kind == "severity", **chosen,
+        chosen_on=_chosen_on(data), encoder=encoder_hash(encoder), image_size=int(data.images.shape[1]),
+        images="simulated" if data.simulated else "real", pictures=len(used),
+        patients=len(set(data.patients[turn.train])), sites=sites, licences=tuple(licences(curated, list(sites))),
     )  # fmt: skip
     return Head(facts, numbers)
 
@@ -55,30 +59,47 @@ def kept_turn(data: TaskData) -> Turn:
     return Turn(everything, pairs, np.array([], dtype=int), dealt[0].fold)
 
 
-def _fit_probe(encoder: VisionTransformer, data: TaskData, turn: Turn) -> tuple:
-    features = extract_features(encoder, data.images, data.sectors)
-    penalty = choose_penalty(features, data.truth, turn)
-    probe = fit_probe(features[turn.train], data.truth[turn.train], penalty)
-    held = np.concatenate([rows for _, rows in turn.selection])
-    parts = [fit_probe(features[fit], data.truth[fit], penalty).score(features[rows]) for fit, rows in turn.selection]
-    scores = np.concatenate(parts)
-    name = data.task.disease or data.task.name
-    numbers = {
-        "mean": probe.mean, "deviation": probe.deviation, "weights": probe.weights[None],
-        "intercept": np.array([probe.intercept]),
-    }  # fmt: skip
-    threshold, temperature = youden(scores, data.truth[held]), temperature_of(scores, data.truth[held])
-    return (name,), numbers, {name: threshold}, {name: temperature}
+def _fit_probe(encoder: Path, data: TaskData, turn: Turn, cache: Path | None) -> tuple[dict, dict]:
+    features, answers = cached_features(encoder, data.images, data.sectors, "pooled", cache), data.answer_truth
+    relation = {"exclusive": data.exclusive, "ordered": data.kind == "severity"}
+
+    def fit(part: np.ndarray, own: np.ndarray, penalty: float) -> object:
+        return fit_probe(part, own, penalty, **relation)
+
+    penalty = choose_penalty(features, answers, turn, **relation)
+    probe = fit(features[turn.train], answers[turn.train], penalty)
+    rows, scores = held_out_scores(fit, penalty, features, answers, turn)
+    columns = [(name, scores[:, place], answers[rows, place]) for place, name in enumerate(data.answers)]
+    thresholds = {} if data.exclusive else {name: _threshold(own, truth) for name, own, truth in columns}
+    numbers = {name: getattr(probe, name) for name in ("mean", "deviation", "weights", "intercepts")}
+    return numbers, {
+        "thresholds": thresholds,
+        "recalibration": {name: _recalibration(own, truth) for name, own, truth in columns},
+    }
 
 
-def _fit_outline(encoder: VisionTransformer, data: TaskData, turn: Turn) -> tuple:
-    features = extract_patch_features(encoder, data.images)
-    head = fit_head(features, data, turn, encoder.patch_embed.patch_size[0])
+def _fit_outline(encoder: Path, data: TaskData, turn: Turn, cache: Path | None) -> tuple[dict, dict]:
+    features = cached_features(encoder, data.images, data.sectors, "patches", cache)
+    head = fit_head(features, data, turn)
     _, held = fitting_rows(turn)
-    threshold = choose_threshold(head_shares(head, features[held]), data.truth[held])
-    name = data.task.structure or "lesion"
-    numbers = {key: values.numpy() for key, values in head.state_dict().items()}
-    return (name,), numbers, {name: threshold}, {name: 1.0}
+    masks = structure_masks(data.truth[held], len(data.answers))
+    thresholds = choose_thresholds(head_shares(head, features[held]), masks)
+    numbers = {name: values.numpy() for name, values in head.state_dict().items()}
+    found = {name: float(value) for name, value in zip(data.answers, thresholds)}
+    return numbers, {"thresholds": found, "recalibration": {}}
+
+
+def _threshold(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Youden's; one half where the held-out images have one class."""
+    return choose_threshold(scores, truth).value if len(set(truth.tolist())) == 2 else 0.5
+
+
+def _recalibration(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Temperature and intercept; those that change nothing where the held-out images have one class."""
+    if len(set(truth.tolist())) < 2:
+        return 1.0, 0.0
+    found = fit_recalibration(scores, truth, intercept=True)
+    return found.temperature, found.intercept
 
 
 def _chosen_on(data: TaskData) -> str:

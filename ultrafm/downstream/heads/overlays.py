@@ -12,18 +12,22 @@ import numpy as np
 from matplotlib import colormaps
 
 from ultrafm.curation.fitting import unfit
+from ultrafm.downstream.methods.drawing import label_map
 
 COLOURS = ((255, 115, 0), (0, 217, 115), (86, 180, 233), (240, 228, 66), (204, 121, 167))  # red, green, blue
 SMALLEST = 320  # width of the pictures that are written, so that the words below can be read
 STRENGTH = 0.55  # how far the strongest saliency covers the picture
 
 
-def outline_overlay(crop: np.ndarray, masks: Sequence[np.ndarray], thresholds: Sequence[float]) -> np.ndarray:
-    """(h, w, 3) uint8: the outline of each (S, S) map of shares, where it reaches its threshold, over a crop (h, w)."""
+def outline_overlay(crop: np.ndarray, shares: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8: the outline of each of C structures over a crop (h, w); shares (C, S, S), thresholds (C,)."""
     picture, scale = _in_colour(crop)
-    for shares, threshold, colour in zip(masks, thresholds, COLOURS, strict=False):
-        drawn = (unfit(shares, picture.shape[1], picture.shape[0]) >= threshold).astype(np.uint8)
+    height, width = picture.shape[:2]
+    labels = label_map(np.stack([unfit(one, width, height) for one in shares])[None], thresholds)[0]
+    for number in range(len(shares)):
+        drawn = (labels == number + 1).astype(np.uint8)
         lines, _ = cv2.findContours(drawn, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        colour = COLOURS[number % len(COLOURS)]
         cv2.drawContours(picture, lines, -1, colour, max(1, round(1.5 * scale)), cv2.LINE_AA)
     return picture
 

@@ -19,7 +19,6 @@ from ultrafm.downstream.heads.listing import Listed
 from ultrafm.downstream.heads.new_pictures import FRAMES_PER_CLIP, NewPicture, prepare_images
 from ultrafm.downstream.heads.overlays import encode_colour, outline_overlay, saliency_overlay, with_words
 from ultrafm.downstream.review.saliency import ask, map_over_pixels, occlusion
-from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_text, replacing, write_bytes, write_json
 from ultrafm.progress import progress
 
@@ -41,12 +40,8 @@ def predict_files(head: Head, encoder: VisionTransformer, files: Sequence[Listed
 
     Overlays go to out/overlays, what the head is to out/about.json. Files that are in the diary of an earlier run of
     the same head with the same wishes, and have not changed since, are not read again. A file that cannot be read
-    stands in the table with its reason. Raises UltraFMError when the encoder reads pictures of another size.
+    stands in the table with its reason.
     """
-    side = encoder.patch_embed.img_size[0]
-    if side != head.facts.image_size:
-        found, expected = f"an encoder of {side}-pixel pictures", f"{head.facts.image_size} pixels, as its head"
-        raise UltraFMError(f"head of {head.facts.task}", found, expected)
     out.mkdir(parents=True, exist_ok=True)
     identity = hash_text(json.dumps([asdict(head.facts), asdict(wanted)], sort_keys=True))
     known = read_diary(out / DIARY, identity)
@@ -54,7 +49,7 @@ def predict_files(head: Head, encoder: VisionTransformer, files: Sequence[Listed
     waiting = [file for file in files if known.get(file.name, ("", []))[0] != states[file.name]]
     with DiaryWriter(out / DIARY, identity, bool(known)) as diary:
         answer = asking(head, encoder)
-        prepared = prepare_images(waiting, side, wanted.frames_per_clip)
+        prepared = prepare_images(waiting, head.facts.image_size, wanted.frames_per_clip)
         for file, pictures in progress(prepared, total=len(waiting), title="predicting", unit="file"):
             rows = []
             for picture in pictures:
@@ -76,12 +71,11 @@ def keep_overlay(
     """Write the overlays of one picture that are wanted: one for an outline, one for each answer's saliency."""
     if picture.failure:
         return
-    if found.shares and wanted.overlays:
-        thresholds = [head.facts.thresholds[name] for name in found.shares]
-        drawn = outline_overlay(picture.crop, list(found.shares.values()), thresholds)
-        said = f"{head.facts.task}: outline of {', '.join(found.shares)}"
+    if found.shares is not None and wanted.overlays:
+        drawn = outline_overlay(picture.crop, found.shares, found.thresholds)
+        said = f"{head.facts.task}: outline of {', '.join(head.facts.answers)}"
         write_bytes(folder / overlay_name(picture, "outline"), encode_colour(with_words(drawn, [said, *head.warnings])))
-    if head.facts.kind == "diagnosis" and wanted.saliency:
+    if found.shares is None and wanted.saliency:
         for number, row in enumerate(found.rows):
             drawn = saliency_overlay(picture.crop, picture_saliency(head, encoder, picture, number, row["call"] == 1))
             call = "called" if row["call"] else "not called"

@@ -22,9 +22,9 @@ def kind_of(data: TaskData) -> str:
     return "simulated images" if data.simulated else "real images"
 
 
-def draw_mistakes(data: TaskData, mistakes: pd.DataFrame, threshold: float, about: str) -> Figure:
+def draw_mistakes(data: TaskData, mistakes: pd.DataFrame, about: str) -> Figure:
     """The surest mistakes of `mistakes.surest_mistakes`, one patient each: false alarms, then missed cases."""
-    title = f"{_words(data.task.name)}: surest mistakes of {about}, threshold {threshold:.2f} ({kind_of(data)})"
+    title = f"{_words(data.task.name)}: surest mistakes of {about} ({kind_of(data)})"
     if mistakes.empty:
         return _said(title, "no mistake to show")
     order = pd.concat([mistakes[mistakes["direction"] == name] for name in (FALSE_ALARM, MISSED)])
@@ -39,6 +39,7 @@ def draw_saliency(
     images: Sequence[np.ndarray], maps: dict[str, Sequence[np.ndarray]], titles: Sequence[str], title: str
 ) -> Figure:
     """Pictures (S, S) uint8, one a row of the grid, and beside each its maps (S, S); red speaks for the call."""
+    title = f"{title}; red speaks for the call, blue against it"
     pictures, words = [], []
     for number, (image, text) in enumerate(zip(images, titles, strict=True)):
         pictures += [enlarge(image), *(saliency_overlay(image, rows[number]) for rows in maps.values())]
@@ -88,7 +89,7 @@ def draw_themes(themes: pd.DataFrame, title: str, most: int = 12) -> Figure:
     rows = rows.astype({"difference": float, "ci_low": float, "ci_high": float})
     stars = np.where(rows["holm_p"].astype(float) < 0.05, " *", "")
     rows = rows.assign(line=rows["property"] + stars)
-    unit = "wrong minus right, in standard deviations inside the class (* Holm p < 0.05)"
+    unit = "wrong minus right (SD); * Holm p < 0.05"
     return interval_plot(rows, "difference", "ci_low", "ci_high", "line", None, title, unit, 0.0)
 
 
@@ -106,7 +107,7 @@ def draw_dice_by(parts: dict[str, pd.DataFrame], title: str) -> Figure:
 def _mistake_words(row: tuple) -> str:
     truth = "positive" if row.truth else "negative"
     difficulty = "" if pd.isna(row.difficulty) else f", difficulty {row.difficulty:.2f}"
-    return f"{row.direction}: score {row.score:.2f}\ntruth {truth}{difficulty}\n{row.site}"
+    return f"{row.direction}: score {row.score:.2f} (from {row.threshold:.2f})\ntruth {truth}{difficulty}\n{row.site}"
 
 
 def _in_lines(images: list, titles: list, directions: list[str], most: int) -> tuple[list, list]:

@@ -12,14 +12,14 @@ from ultrafm.curation import load_masks, load_pictures
 from ultrafm.downstream.tasks.data import FOLDS, TaskData
 
 NUMBERS = {
-    "difficulty": "difficulty (of simulated pictures)",
-    "contrast": "contrast inside the scan area",
-    "blur": "sharpness (variance of the Laplacian)",
-    "coverage": "share of the picture inside the scan sector",
+    "difficulty": "simulated difficulty",
+    "contrast": "contrast of the scan",
+    "blur": "sharpness",  # variance of the Laplacian
+    "coverage": "coverage by the sector",
     "text_marks": "text marks",
     "calipers": "measuring marks",
-    "lesion_size": "share of the sector that the lesion covers",
-    "lesion_contrast": "brightness of the lesion minus its surroundings, without sign",
+    "lesion_size": "size of the lesion",
+    "lesion_contrast": "contrast of the lesion",
 }
 KINDS = {"site": "site", "organ": "organ", "scan_mode": "scan mode", "modality": "modality"}
 RING = 3  # pixels around a lesion that it is compared with
@@ -31,20 +31,27 @@ def picture_properties(curated: Path, data: TaskData, structure: str = "lesion")
     NaN where a property is not known: difficulty of a real picture, size and contrast without an outline of
     `structure`. From the curated stores in `curated`, which must be those that the task was selected from.
     """
-    sites = sorted(data.table["site"].unique())
-    pictures = load_pictures(curated, sites, FOLDS)
-    masks, known = load_masks(curated, sites, FOLDS, structure)
-    names = pd.Index(pictures.table["image_id"])
-    rows = names.get_indexer(data.table["image_id"])
+    pictures = load_pictures(curated, sorted(data.table["site"].unique()), FOLDS)
+    rows = pd.Index(pictures.table["image_id"]).get_indexer(data.table["image_id"])
     table = pictures.table.iloc[rows].reset_index(drop=True)
+    masks, known = lesion_outlines(curated, data, structure)
     found = table[["image_id", *KINDS, "difficulty", "contrast", "blur", "text_marks", "calipers"]].copy()
     found["coverage"] = data.sectors.mean(axis=(1, 2))
     lesions = [
         lesion_numbers(image, sector, mask) if has else (np.nan, np.nan)
-        for image, sector, mask, has in zip(data.images, data.sectors, masks[rows], known[rows])
+        for image, sector, mask, has in zip(data.images, data.sectors, masks, known)
     ]
     found[["lesion_size", "lesion_contrast"]] = np.array(lesions, dtype=float).reshape(-1, 2)
     return found
+
+
+def lesion_outlines(curated: Path, data: TaskData, structure: str = "lesion") -> tuple[np.ndarray, np.ndarray]:
+    """(N, S, S) outlines 0 or 1 of the pictures of a task, and (N,) bool: is there one that tells of `structure`?"""
+    sites = sorted(data.table["site"].unique())
+    names = pd.Index(load_pictures(curated, sites, FOLDS).table["image_id"])
+    masks, known = load_masks(curated, sites, FOLDS, structure)
+    rows = names.get_indexer(data.table["image_id"])
+    return masks[rows], known[rows]
 
 
 def lesion_numbers(image: np.ndarray, sector: np.ndarray, mask: np.ndarray) -> tuple[float, float]:

@@ -15,7 +15,6 @@ from ultrafm.downstream.heads.artifact import Head
 from ultrafm.downstream.methods.features import extract_features
 from ultrafm.downstream.review import faithfulness
 from ultrafm.downstream.review.faithfulness import against_itself, against_random, verdict
-from ultrafm.downstream.review.mistakes import with_calls
 from ultrafm.downstream.review.saliency import Asked, ask, gradient_times_input, map_over_pixels, occlusions
 from ultrafm.downstream.review.themes import failure_themes
 from ultrafm.downstream.tasks import TaskData
@@ -52,13 +51,12 @@ def tested_maps(
     """
     rows = one_a_patient(candidates, data.patients, generator)[:most]
     weights, bias = head.raw_weights(answer)
-    threshold = head.facts.thresholds[head.facts.answers[answer]]
-    scores = head.scores(extract_features(encoder, data.images[rows], data.sectors[rows]))[:, answer]
+    called = head.calls(head.scores(extract_features(encoder, data.images[rows], data.sectors[rows])))[:, answer] == 1
     shuffled = generator.permutation(weights)
     found, numbers = [], []
-    for row, called in zip(rows, scores >= threshold):
+    for row, call in zip(rows, called):
         asked, other = (
-            ask(encoder, one, bias, data.images[row], data.sectors[row], bool(called)) for one in (weights, shuffled)
+            ask(encoder, one, bias, data.images[row], data.sectors[row], bool(call)) for one in (weights, shuffled)
         )
         maps, others = both_maps(asked, other.direction)
         found.append((maps, faithfulness.order_curves(asked, maps, generator)))
@@ -71,7 +69,7 @@ def tested_maps(
     curves = {name: [curve[name] for _, curve in found] for name in pixels}
     patients = data.patients[rows]
     table = _tests(data.task.name, curves, pd.DataFrame(numbers), patients)
-    return Maps(rows, patients, scores >= threshold, pixels, curves, table)
+    return Maps(rows, patients, called, pixels, curves, table)
 
 
 def both_maps(asked: Asked, other: torch.Tensor) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -88,9 +86,8 @@ def one_a_patient(rows: np.ndarray, patients: np.ndarray, generator: np.random.G
     return order[np.sort(first)]
 
 
-def themes_of(data: TaskData, predictions: pd.DataFrame, threshold: float, properties: pd.DataFrame) -> pd.DataFrame:
-    """`failure_themes` of the calls of one method, encoder and answer; `properties` as `picture_properties` gives."""
-    called = with_calls(predictions, threshold)
+def themes_of(called: pd.DataFrame, properties: pd.DataFrame) -> pd.DataFrame:
+    """`failure_themes` of what `with_calls` gives; `properties` as `picture_properties` gives for the whole task."""
     rows = pd.Index(properties["image_id"]).get_indexer(called["image_id"])
     chosen = properties.iloc[rows].reset_index(drop=True)
     errors = called["error"].to_numpy(dtype=float)

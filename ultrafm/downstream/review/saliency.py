@@ -58,11 +58,16 @@ def ask(
 
     side = 1.0 if positive else -1.0
     direction = torch.from_numpy(side * np.asarray(weights, dtype=np.float32))
-    patch = picture.shape[-1] // encoder.patch_embed.grid_size[0]
+    patch = patch_side(picture.shape[-1], encoder.patch_embed.grid_size[0])
     seen = inside if inside.any() else torch.ones_like(inside)
     cover = torch.full_like(picture, float((picture * seen).sum() / seen.sum()))
     grid = functional.max_pool2d(seen, patch)[0, 0].numpy() > 0
     return Asked(picture, cover, features, direction, side * bias, patch, grid)
+
+
+def patch_side(side: int, grid: int) -> int:
+    """Side of the patches that pictures of `side` pixels are covered by: at most `grid` along a line, and whole ones."""
+    return next(patch for patch in range(1, side + 1) if side % patch == 0 and side // patch <= grid)
 
 
 def occlusion(asked: Asked) -> np.ndarray:

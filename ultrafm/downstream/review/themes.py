@@ -91,7 +91,8 @@ def _numeric(properties: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
         counts = properties[name].value_counts() if name in properties else {}
         if len(counts) < 2:
             continue
-        for value in sorted(word for word, count in counts.items() if LEAST_IMAGES <= count):
+        wanted = sorted(word for word, count in counts.items() if LEAST_IMAGES <= count)
+        for value in wanted[len(counts) == 2 :]:  # of two words one says it all
             yield f"{words} {value}", (properties[name] == value).to_numpy(dtype=float)
 
 
