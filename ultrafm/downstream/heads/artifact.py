@@ -94,7 +94,9 @@ class Head:
     @property
     def warnings(self) -> list[str]:
         """What must be said wherever an answer of this head is shown."""
-        return [RESEARCH] + [SIMULATED] * (self.facts.images == "simulated")
+        organs = ", ".join(self.facts.organs)
+        asked = f"It knows only images of: {organs}; any other image gets an answer too, and a wrong one."
+        return [RESEARCH, asked] + [SIMULATED] * (self.facts.images == "simulated")
 
 
 def head_folder(encoder: Path, task: str) -> Path:

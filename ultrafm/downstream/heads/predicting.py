@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from ultrafm.progress import progress
 
 TABLE, DIARY, ABOUT, OVERLAYS = "predictions.csv", "progress.jsonl", "about.json", "overlays"
 DIGITS = 6
+WHOLE = ("frame", "frames", "call", "original_width", "original_height", "text_marks")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def predict_files(head: Head, encoder: VisionTransformer, files: Sequence[Listed
             known[file.name] = states[file.name], rows
             diary.add(file.name, *known[file.name])
     table = pd.DataFrame([row for file in files for row in known[file.name][1]], columns=list(COLUMNS))
+    table = table.astype(dict.fromkeys(WHOLE, "Int64"))
     write_json(out / ABOUT, {"head": asdict(head.facts), "warnings": head.warnings, "wanted": asdict(wanted)})
     with replacing(out / TABLE) as temporary:
         table.round(DIGITS).to_csv(temporary, index=False, lineterminator="\n")
@@ -97,7 +100,7 @@ def picture_saliency(
 def overlay_name(picture: NewPicture, what: str) -> str:
     """The name of an overlay below its folder: that of the file, with the frame where there are several."""
     frame = f".frame_{picture.frame:04d}" if picture.frames > 1 else ""
-    return f"{picture.name.lstrip('/')}{frame}.{what}.png"
+    return f"{picture.name.lstrip('/')}{frame}.{re.sub(r'[^0-9A-Za-z_]+', '_', what)}.png"
 
 
 def read_diary(path: Path, identity: str) -> dict[str, tuple[str, list[dict[str, Any]]]]:

@@ -86,7 +86,8 @@ def evaluate_own(places: Places, wish: Wish, tell: Callable[[str], None]) -> lis
         records += own_records(data, found, validation, opponents.own, generator, wish.replicates)
         tables["outlines" if data.kind == "segmentation" else "predictions"].append(found)
         if data.kind != "measurement":
-            head = fit_kept_head(places.weights, data, places.curated, places.out / WORK / "features")
+            with evaluate.one_thread():
+                head = fit_kept_head(places.weights, data, places.curated, places.out / WORK / "features")
             save_head(head_folder(places.out / MODEL, name), head)
     if not records:
         raise UltraFMError("ultrafm evaluate", "no task that could be evaluated", "at least one", "see the lines above")

@@ -92,7 +92,7 @@ def _cases(rows: pd.DataFrame, value: str, encoders: Sequence[str]) -> Cases:
     """The images of one answer in the order of their names, with one value of each encoder."""
     wide = rows.pivot(index="image_id", columns="encoder", values=value).reindex(columns=list(encoders))
     first = rows.drop_duplicates("image_id").set_index("image_id").loc[wide.index]
-    truth = first["truth"].to_numpy(dtype=float)
+    truth = first["truth"].to_numpy(dtype=float) if "truth" in first else np.ones(len(first))
     return Cases(wide.to_numpy(dtype=float).T, truth, patient_names(first).astype(str), str(first["answer"].iloc[0]))
 
 
