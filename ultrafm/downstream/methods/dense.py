@@ -6,8 +6,10 @@ The decoder is that of `segmentation_models_pytorch`, made small; the encoder in
 from __future__ import annotations
 
 import numpy as np
-import segmentation_models_pytorch as smp
 import torch
+from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
+from segmentation_models_pytorch.decoders.dpt.decoder import DPTDecoder, DPTSegmentationHead
+from segmentation_models_pytorch.encoders.timm_vit import sample_block_indices_uniformly
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
@@ -19,7 +21,6 @@ from ultrafm.downstream.methods.segmentation import train_network
 from ultrafm.downstream.tasks import TaskData, Turn
 from ultrafm.errors import UltraFMError
 from ultrafm.pretraining.precision import computing_in
-from ultrafm.pretraining.weights import encoder_settings
 
 LEVELS = 4  # depths that the decoder sees, fewer if the encoder has fewer blocks
 CHANNELS, FUSED = (24, 32, 48, 64), 32
@@ -29,51 +30,57 @@ BATCH = 64
 
 
 class DenseNetwork(nn.Module):
-    """An encoder with a DPT decoder: pictures (B, 1, S, S) -> logits (B, C, S, S)."""
+    """An encoder with a DPT decoder for so many `structures`: pictures (B, 1, S, S) -> logits (B, C, S, S).
 
-    def __init__(self, network: smp.DPT) -> None:
+    Put together here, because `smp.DPT` builds its own encoder and cannot be told how many blocks it has. New weights
+    are drawn from torch's global generator. Raises UltraFMError for patches that the decoder, which works by factors of
+    two, cannot scale.
+    """
+
+    def __init__(self, encoder: VisionTransformer, structures: int) -> None:
         super().__init__()
-        self.network = network
+        levels = min(LEVELS, len(encoder.blocks))
+        _check_scales(encoder, levels)
+        self.encoder = training.trainable_copy(encoder)
+        self.blocks = sample_block_indices_uniformly(levels, len(encoder.blocks))
+        self.decoder = DPTDecoder(
+            encoder_out_channels=[encoder.embed_dim] * levels,
+            encoder_output_strides=[encoder.patch_embed.patch_size[0]] * levels,
+            intermediate_channels=CHANNELS[:levels],
+            fusion_channels=FUSED,
+        )
+        self.head = DPTSegmentationHead(FUSED, structures)
+        initialize_decoder(self.decoder)
+        initialize_head(self.head)
 
-    @property
-    def encoder(self) -> VisionTransformer:
-        """The encoder inside."""
-        return self.network.encoder.model
+    def levels(self, pictures: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Of each depth the patch tokens (B, D, T, T) and those before them (B, prefix, D)."""
+        found = self.encoder.forward_intermediates(
+            as_input(self.encoder, pictures), indices=self.blocks, return_prefix_tokens=True, intermediates_only=True
+        )
+        return [patches for patches, _ in found], [prefix for _, prefix in found]
 
     def logits(self, pictures: torch.Tensor, precision: str) -> torch.Tensor:
         """See segmentation.Network."""
         with computing_in(precision):
-            logits = self.network(as_input(self.encoder, pictures))
+            logits = self.head(self.decoder(*self.levels(pictures)))
         return resized_to(logits.float(), pictures.shape[-1])
 
     @torch.inference_mode()
     def shares(self, images: np.ndarray) -> np.ndarray:
         """See segmentation.Network."""
         self.eval()
-        pictures = as_pictures(images).split(BATCH)
-        return torch.cat([self.logits(part, "fp32").sigmoid() for part in pictures]).numpy()
+        parts = as_pictures(images).split(BATCH)
+        return torch.cat([self.logits(part, "fp32").sigmoid() for part in parts]).numpy()
 
 
-def with_decoder(encoder: VisionTransformer, structures: int) -> DenseNetwork:
-    """A copy of the encoder, with a new decoder for so many structures drawn from torch's global generator.
-
-    Raises UltraFMError for patches that the decoder cannot scale, which works by factors of two.
-    """
-    patch, levels = encoder.patch_embed.patch_size[0], min(LEVELS, len(encoder.blocks))
-    grid = encoder.patch_embed.grid_size[0]
-    if patch & (patch - 1) or patch < 4 or grid * patch % 2 ** (levels + 1):
+def _check_scales(encoder: VisionTransformer, levels: int) -> None:
+    patch, grid = encoder.patch_embed.patch_size[0], encoder.patch_embed.grid_size[0]
+    coarsest = 2 ** (levels + 1)
+    if patch & (patch - 1) or patch < 4 or grid * patch % coarsest:
         found = f"an encoder with {grid} x {grid} patches of {patch} pixels"
-        expected = f"patches of 4, 8, 16 or 32 pixels, and pictures of a multiple of {2 ** (levels + 1)}"
+        expected = f"patches of 4, 8, 16, ... pixels, and pictures of a multiple of {coarsest} pixels"
         raise UltraFMError("DPT decoder", found, expected, "use the linear head with this encoder")
-    settings = encoder_settings(encoder) | {"num_classes": 0}
-    settings.pop("in_chans")  # smp gives it by itself
-    network = smp.DPT(
-        "tu-vit_tiny_patch16_224", encoder_depth=levels, encoder_weights=None, decoder_fusion_channels=FUSED,
-        decoder_intermediate_channels=CHANNELS[:levels], classes=structures,
-        in_channels=encoder.patch_embed.proj.weight.shape[1], **settings,
-    )  # fmt: skip
-    network.encoder.model = training.trainable_copy(encoder)
-    return DenseNetwork(network)
 
 
 def draw_densely(
@@ -90,8 +97,8 @@ def draw_densely(
     The decoder is given MORE_EPOCHS times the `epochs`; epoch and thresholds are chosen as in `train_network`.
     """
     with training.seeded(generator):  # smp's first weights and its dropout
-        network = with_decoder(encoder, len(data.answers))
-        new = nn.ModuleList([network.network.decoder, network.network.segmentation_head])
+        network = DenseNetwork(encoder, len(data.answers))
+        new = nn.ModuleList([network.decoder, network.head])
         if frozen:
             network.encoder.requires_grad_(False)
             optimizer = training.plain_optimizer(list(new.parameters()), LEARNING_RATE)
