@@ -76,8 +76,8 @@ def row_of(head: Head, picture: NewPicture, answer: str) -> dict[str, Any]:
     facts = picture.facts or {}
     row = dict.fromkeys(COLUMNS) | {
         "file": picture.name, "frame": picture.frame, "frames": picture.frames, "task": head.facts.task,
-        "answer": answer, "threshold": head.facts.thresholds.get(answer), "head_trained_on": f"{head.facts.images} images",
-        "failure": picture.failure,
+        "answer": answer, "threshold": head.facts.thresholds.get(answer),
+        "head_trained_on": f"{head.facts.images} images", "failure": picture.failure,
     }  # fmt: skip
     if not facts:
         return row

@@ -1,4 +1,4 @@
-"""New pictures, prepared exactly as curation prepares those of a site: read, cropped to the scan area, made nameless."""
+"""New pictures, prepared exactly as curation prepares those of a site: cropped to the scan area, made nameless."""
 
 from __future__ import annotations
 

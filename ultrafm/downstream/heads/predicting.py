@@ -37,7 +37,9 @@ class Wanted:
     frames_per_clip: int = FRAMES_PER_CLIP
 
 
-def predict_files(head: Head, encoder: VisionTransformer, files: Sequence[Listed], out: Path, wanted: Wanted) -> pd.DataFrame:
+def predict_files(
+    head: Head, encoder: VisionTransformer, files: Sequence[Listed], out: Path, wanted: Wanted
+) -> pd.DataFrame:
     """The answers for every file (answers.COLUMNS), in the order of `files`; written to out/predictions.csv.
 
     Overlays go to out/overlays, what the head is to out/about.json. Files that are in the diary of an earlier run of
@@ -104,7 +106,7 @@ def overlay_name(picture: NewPicture, what: str) -> str:
 
 
 def read_diary(path: Path, identity: str) -> dict[str, tuple[str, list[dict[str, Any]]]]:
-    """File -> its state and rows, from a diary of the same head and wishes; a line that was cut short is passed over."""
+    """File -> its state and rows, from a diary of the same head and wishes; a line that was cut short does not count."""
     if not path.is_file():
         return {}
     found: dict[str, tuple[str, list[dict[str, Any]]]] = {}

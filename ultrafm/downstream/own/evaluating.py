@@ -73,11 +73,12 @@ def evaluate_own(places: Places, wish: Wish, tell: Callable[[str], None]) -> lis
     opponents = gather_opponents(places.weights, places.study, places.out / WORK, wish.seed)
     tell(f"Own weights: {opponents.own}; beside them: {', '.join(list(opponents.folders)[1:])}")
     keep_model(places.weights, places.out / MODEL)
-    records, tables = [], {"predictions": [], "outlines": []}
+    skipped, records, tables = [], [], {"predictions": [], "outlines": []}
     for name in wish.tasks:
         data = select_task(places.curated, known[name])
         if data.skipped or not methods[name]:
-            tell(f"{name}: skipped, {data.skipped or 'none of the methods is one for its kind'}")
+            skipped.append(f"{name}: {data.skipped or 'none of the methods is one for its kind'}")
+            tell(f"Skipped {skipped[-1]}")
             continue
         found, validation, failures = task_tables(places, wish, data, methods[name], opponents)
         for row in failures.itertuples():
@@ -90,7 +91,7 @@ def evaluate_own(places: Places, wish: Wish, tell: Callable[[str], None]) -> lis
                 head = fit_kept_head(places.weights, data, places.curated, places.out / WORK / "features")
             save_head(head_folder(places.out / MODEL, name), head)
     if not records:
-        raise UltraFMError("ultrafm evaluate", "no task that could be evaluated", "at least one", "see the lines above")
+        raise UltraFMError("ultrafm evaluate", f"no answer ({'; '.join(skipped)})", "a task that can be evaluated")
     _write(places.out, records, tables)
     return records
 

@@ -51,7 +51,9 @@ def draw_curves(curves: Sequence[dict[str, np.ndarray]], patients: np.ndarray, t
     """Mean deletion and insertion curves of a map and of random orders, with 95 % intervals over patients' pictures."""
     if not curves:
         return _said(title, "no picture to test")
-    figure = new_figure(8, 3.6, f"{title}: deletion and insertion curves of {len(curves)} pictures beside random orders")
+    figure = new_figure(
+        8, 3.6, f"{title}: deletion and insertion curves of {len(curves)} pictures beside random orders"
+    )
     shares = np.linspace(0, 100, STEPS + 1)
     for axes, name in zip(figure.subplots(1, 2, sharey=True), ("deletion", "insertion")):
         for label, key, colour, line in (
@@ -61,7 +63,12 @@ def draw_curves(curves: Sequence[dict[str, np.ndarray]], patients: np.ndarray, t
             axes.plot(shares, [one.estimate for one in found], color=colour, linestyle=line, label=label)
             if found[0].low is not None:
                 axes.fill_between(
-                    shares, [one.low for one in found], [one.high for one in found], color=colour, alpha=0.15, linewidth=0
+                    shares,
+                    [one.low for one in found],
+                    [one.high for one in found],
+                    color=colour,
+                    alpha=0.15,
+                    linewidth=0,
                 )
         done = "covered" if name == "deletion" else "uncovered"
         axes.set(title=name, xlabel=f"patches of the scan sector {done} (%)")

@@ -94,34 +94,38 @@ def themes_of(called: pd.DataFrame, properties: pd.DataFrame) -> pd.DataFrame:
     return failure_themes(errors, called["truth"].to_numpy(), called["patient_name"].to_numpy(), chosen)
 
 
-def review_records(
-    section: str, tests: pd.DataFrame, themes: Mapping[str, pd.DataFrame], images: Mapping[str, str], method: str
-) -> list[dict[str, Any]]:
-    """Records of all tests of saliency and of all themes that could be measured.
+def outline_themes(data: TaskData, scores: pd.DataFrame, properties: pd.DataFrame) -> pd.DataFrame:
+    """`failure_themes` of outlines: 1 - Dice as error, of the scores of one method, encoder and structure."""
+    rows = pd.Index(properties["image_id"]).get_indexer(scores["image_id"])
+    patients = data.patients[pd.Index(data.table["image_id"]).get_indexer(scores["image_id"])]
+    errors = 1 - scores["dice"].to_numpy(dtype=float)
+    return failure_themes(errors, np.ones(len(errors)), patients, properties.iloc[rows].reset_index(drop=True))
 
-    tests: of `tested_maps`, of all tasks. themes: task -> its table. images: task -> "real" or "simulated".
-    """
-    made = [
+
+def saliency_records(section: str, tests: pd.DataFrame, images: str, method: str) -> list[dict[str, Any]]:
+    """Records of the tests of saliency of one task (`Maps.tests`). images: "real" or "simulated"."""
+    return [
         record(
             section=section, task=row["task"], method=f"{method}/{row['map']}", metric=f"saliency {row['test']}",
             estimate=row["estimate"], ci_low=row["ci_low"], ci_high=row["ci_high"],
             ci_method="clustered t over patients" if pd.notna(row["ci_low"]) else None, n=row["n"],
-            n_patients=row["n_patients"], images=images[row["task"]],
+            n_patients=row["n_patients"], images=images,
         )
-        for row in tests.to_dict("records")
-        if pd.notna(row["estimate"])
+        for row in tests[tests["estimate"].notna()].to_dict("records")
     ]  # fmt: skip
-    for task, table in themes.items():
-        for row in table[table["difference"].notna()].to_dict("records"):
-            made.append(
-                record(
-                    section=section, task=task, method=method, metric="error difference", level=row["property"],
-                    estimate=float(row["difference"]), ci_low=float(row["ci_low"]), ci_high=float(row["ci_high"]),
-                    ci_method="clustered sandwich over patients", n=row["n"], n_patients=row["n_patients"],
-                    unit="standard deviations", images=images[task],
-                )  # fmt: skip
-            )
-    return made
+
+
+def theme_records(section: str, task: str, themes: pd.DataFrame, images: str, method: str) -> list[dict[str, Any]]:
+    """Records of the themes of one task that could be measured."""
+    return [
+        record(
+            section=section, task=task, method=method, metric="error difference", level=row["property"],
+            estimate=float(row["difference"]), ci_low=float(row["ci_low"]), ci_high=float(row["ci_high"]),
+            ci_method="clustered sandwich over patients", n=row["n"], n_patients=row["n_patients"],
+            unit="standard deviations", images=images,
+        )
+        for row in themes[themes["difference"].notna()].to_dict("records")
+    ]  # fmt: skip
 
 
 def sentences_on_tests(tests: pd.DataFrame) -> list[str]:

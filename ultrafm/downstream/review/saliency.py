@@ -66,7 +66,7 @@ def ask(
 
 
 def patch_side(side: int, grid: int) -> int:
-    """Side of the patches that pictures of `side` pixels are covered by: at most `grid` along a line, and whole ones."""
+    """Side of the patches that cover pictures of `side` pixels: whole ones, at most `grid` along a line."""
     return next(patch for patch in range(1, side + 1) if side % patch == 0 and side // patch <= grid)
 
 

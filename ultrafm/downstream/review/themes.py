@@ -20,7 +20,9 @@ LEAST_IMAGES = 5  # of a site, organ, ..., to be looked at
 COLUMNS = ["property", "difference", "ci_low", "ci_high", "p", "holm_p", "n", "n_patients", "wrong_patients"]
 
 
-def failure_themes(errors: np.ndarray, truth: np.ndarray, patients: np.ndarray, properties: pd.DataFrame) -> pd.DataFrame:
+def failure_themes(
+    errors: np.ndarray, truth: np.ndarray, patients: np.ndarray, properties: pd.DataFrame
+) -> pd.DataFrame:
     """One row per property (and per site, organ, ...): by how much wrong pictures differ from right ones (COLUMNS).
 
     errors: (N,) 1 where the call was wrong, 0 where right (or any number that is larger where a picture went worse,
@@ -91,7 +93,7 @@ def _numeric(properties: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
         counts = properties[name].value_counts() if name in properties else {}
         if len(counts) < 2:
             continue
-        wanted = sorted(word for word, count in counts.items() if LEAST_IMAGES <= count)
+        wanted = sorted(word for word, count in counts.items() if count >= LEAST_IMAGES)
         for value in wanted[len(counts) == 2 :]:  # of two words one says it all
             yield f"{words} {value}", (properties[name] == value).to_numpy(dtype=float)
 
