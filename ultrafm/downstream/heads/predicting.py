@@ -106,7 +106,7 @@ def overlay_name(picture: NewPicture, what: str) -> str:
 
 
 def read_diary(path: Path, identity: str) -> dict[str, tuple[str, list[dict[str, Any]]]]:
-    """File -> its state and rows, from a diary of the same head and wishes; a line that was cut short does not count."""
+    """File -> its state and rows, from a diary of the same head and wishes; a line cut short does not count."""
     if not path.is_file():
         return {}
     found: dict[str, tuple[str, list[dict[str, Any]]]] = {}

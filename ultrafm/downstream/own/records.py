@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ultrafm.downstream.methods.aggregation import aggregate
 from ultrafm.downstream.metrics import (
     Cases,
     Estimates,
@@ -35,12 +36,13 @@ def own_records(
     """Records of one task from the tables of `evaluate`: classes, outlines or measurements, whichever it asks for.
 
     Classes: AUROC and AUPRC, averaged over answers; sensitivity and specificity at thresholds fixed on `validation`,
-    unless answers exclude each other. Outlines: Dice and IoU. Measurements: mean absolute error.
+    unless answers exclude each other; of the task's unit (image, clip or patient). Outlines: Dice and IoU. Measurements: mean absolute error.
     """
     if predictions.empty:
         return []
     draws = draw_patients(patient_names(predictions), replicates, generator)
     if data.kind in CLASSIFYING:
+        predictions, validation = (aggregate(table, data.task.unit) for table in (predictions, validation))
         predictions = predictions.assign(threshold=turn_thresholds(predictions, validation))
     return [
         row
