@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import timm
@@ -9,6 +12,8 @@ import torch
 
 from ultrafm.downstream.tasks import FIXED_FOLDS, TaskData
 from ultrafm.manifests.schema import Task
+from ultrafm.pretraining.grey import GreyScale
+from ultrafm.pretraining.weights import save_encoder
 
 DIAGNOSIS = Task(
     name="bright_square",
@@ -131,3 +136,9 @@ def tiny_encoder(seed: int = 0, **changes: int) -> torch.nn.Module:
     encoder.pretrained_cfg = {**encoder.pretrained_cfg, "mean": (0.3,), "std": (0.2,)}
     torch.random.set_rng_state(state)
     return encoder.eval()
+
+
+def saved_encoder(folder: Path, seed: int = 0, **changes: int) -> Path:
+    """The folder, with a tiny encoder in it as a study has one."""
+    save_encoder(SimpleNamespace(encoder=tiny_encoder(seed, **changes)), folder, GreyScale(0.3, 0.2), {"arm": "random"})
+    return folder

@@ -10,7 +10,7 @@ from ultrafm.downstream.tasks.data import unit_names
 from ultrafm.errors import UltraFMError, one_of
 
 UNITS = ("image", "clip", "patient")
-SUREST = 1e-12  # scores nearer to 0 or 1 count as this near, so that no logit is infinite
+SUREST = 2.0**-40  # scores nearer to 0 or 1 count as this near, so that no logit is infinite
 
 
 def aggregate(predictions: pd.DataFrame, unit: str) -> pd.DataFrame:

@@ -76,7 +76,7 @@ def check_training(features: np.ndarray, answers: np.ndarray) -> None:
 
 def check_numbers(where: str, values: np.ndarray) -> None:
     """Raise UltraFMError when a row of (N, ...) values has NaN or infinite numbers; says which."""
-    good = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    good = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     if not good.all():
         rows = np.flatnonzero(~good)
         found = f"NaN or infinite numbers in {len(rows)} of {len(values)} rows (the first: row {rows[0]})"

@@ -19,7 +19,7 @@ from ultrafm.downstream.methods.finetune import answer_loss, held_out
 from ultrafm.downstream.methods.probe import fit_probe
 from ultrafm.downstream.tasks import Turn
 
-EPOCHS, LEARNING_RATE, PENALTY = 15, 1e-3, 1e-3
+EPOCHS, LEARNING_RATE, PENALTY = 20, 1e-2, 1e-3
 HEADS = 4
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from ultrafm.downstream.metrics.cases import Cases, Estimates, undefined, why_one_class
+from ultrafm.downstream.metrics.cases import LEVEL, Cases, Estimates, undefined, why_one_class
 from ultrafm.downstream.metrics.means import check_probabilities
 from ultrafm.downstream.metrics.resampling import Resampling, bootstrapped
 from ultrafm.errors import UltraFMError, one_of
@@ -103,6 +103,18 @@ def calibration_curve(
     held = count > 0
     means = [np.bincount(places, values, len(edges) + 1)[held] / count[held] for values in (scores, truth)]
     return CalibrationCurve(*means, count[held], edges)
+
+
+def observed_intervals(
+    curve: CalibrationCurve, scores: np.ndarray, truth: np.ndarray, patients: np.ndarray, draws: Resampling
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper ends of pointwise 95 % intervals of `curve.observed`, over patients drawn as in `draws`."""
+    places = np.searchsorted(curve.edges, scores, "right")
+    inside = (places[:, None] == np.unique(places)).astype(float)
+    counts = np.concatenate([block @ np.hstack([inside, inside * truth[:, None]]) for block in draws.blocks(patients)])
+    held, ill = np.split(counts, 2, axis=1)
+    ends = np.nanquantile(ill / np.where(held > 0, held, np.nan), [0.5 - LEVEL / 2, 0.5 + LEVEL / 2], axis=0)
+    return ends[0], ends[1]
 
 
 def calibration_error(
