@@ -1,20 +1,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import made_tasks
 import numpy as np
 import pytest
 import small_site
+import torch
 from PIL import Image
 
 from ultrafm.curation.fitting import fit, unfit
+from ultrafm.downstream.evaluate import evaluate_diagnosis
+from ultrafm.downstream.heads.answers import asking
 from ultrafm.downstream.heads.artifact import Facts, Head, load_head, save_head
 from ultrafm.downstream.heads.fitting import fit_kept_head, kept_turn
 from ultrafm.downstream.heads.listing import list_images
-from ultrafm.downstream.heads.overlays import outline_overlay, saliency_overlay, with_words
+from ultrafm.downstream.heads.new_pictures import NewPicture
+from ultrafm.downstream.heads.overlays import colour_words, outline_overlay, saliency_overlay, with_words
+from ultrafm.downstream.methods.patch_head import PatchHead
 from ultrafm.downstream.tasks import CROSS_VALIDATION, turns
 from ultrafm.errors import UltraFMError
+from ultrafm.manifests.schema import Task
 
 
 def head(answers=("a", "b"), exclusive=False, ordered=False, thresholds=None, **changes):
@@ -24,7 +31,7 @@ def head(answers=("a", "b"), exclusive=False, ordered=False, thresholds=None, **
         "exclusive": exclusive, "ordered": ordered, "thresholds": thresholds or dict.fromkeys(answers, 0.5),
         "recalibration": dict.fromkeys(answers, (2.0, -1.0)), "chosen_on": "the validation fold", "encoder": "e" * 64,
         "image_size": 32, "images": "real", "pictures": 9, "patients": 5, "sites": ("site_01_a",),
-        "licences": ({"site": "site_01_a", "licence": "CC-BY-4.0"},),
+        "licences": ({"site": "site_01_a", "licence": "CC-BY-4.0", "conditions": ["attribution"]},),
     } | changes  # fmt: skip
     numbers = {"mean": generator.normal(size=4), "deviation": generator.uniform(1, 2, size=4)}
     numbers |= {"weights": generator.normal(size=(len(answers), 4)), "intercepts": generator.normal(size=len(answers))}
@@ -90,8 +97,9 @@ def test_missing_and_damaged_heads_are_told(tmp_path):
 
 
 def test_research_and_simulated_are_said():
-    assert len(head().warnings) == 2 and "simulated" not in " ".join(head().warnings)
+    assert len(head().warnings) == 3 and "simulated" not in " ".join(head().warnings)
     assert "trained on simulated images" in head(images="simulated").warnings[-1]
+    assert any("Name the publishers" in line for line in head().warnings)
 
 
 def test_in_cross_validation_the_kept_model_sees_all_and_each_group_is_held_out_once():
@@ -119,6 +127,48 @@ def test_with_fixed_folds_threshold_and_weights_never_see_the_test_images(tmp_pa
     assert first.facts.thresholds["square"] in [
         pytest.approx(score, abs=1e-9) for score in first.scores(features_of(encoder, data))[held, 0]
     ]
+
+
+def test_the_kept_head_of_grades_gives_the_scores_of_the_evaluation(tmp_path, monkeypatch):
+    monkeypatch.setattr("ultrafm.downstream.heads.fitting.licences", lambda *_: [])
+    task = Task(
+        name="grade", kind="severity", organ="breast", disease="square",
+        classes={"none": ("a",), "some": ("b",), "much": ("c",)},
+    )  # fmt: skip
+    data = made_tasks.made_diagnosis(np.random.default_rng(0), patients=48)
+    grades = np.repeat(np.arange(48) // 8 % 3, 2)
+    data = replace(
+        data, task=task, truth=grades, images=(data.images // 2 + 40 * grades[:, None, None]).astype(np.uint8)
+    )
+    encoder = small_site.write_encoder(tmp_path / "encoder")
+    head = fit_kept_head(encoder, data, tmp_path)
+    assert head.facts.ordered and head.facts.answers == ("at least some", "at least much")
+    found = evaluate_diagnosis({"grade": data}, {"own": encoder}, 0, 0).predictions
+    wide = found[found["encoder"] == "own"].pivot(index="image_id", columns="answer", values="score")
+    [turn] = turns(data)
+    scores = head.scores(features_of(encoder, data))[turn.predict]
+    names = data.table["image_id"].iloc[turn.predict]
+    assert np.allclose(wide.loc[names, list(head.facts.answers)], scores, atol=1e-9)
+    assert (np.diff(head.calls(scores), axis=1) <= 0).all()
+
+
+def test_several_structures_are_called_and_measured_each_by_itself():
+    encoder = made_tasks.tiny_encoder()
+    outline = PatchHead(torch.zeros(48), torch.ones(48), 8, 2, 32)
+    with torch.no_grad():
+        outline.linear.weight.zero_()
+        outline.linear.bias.copy_(torch.cat([torch.full((64,), 2.0), torch.full((64,), -2.0)]))
+    numbers = {name: values.numpy() for name, values in outline.state_dict().items()}
+    made = head(("nerve", "vessel"), kind="segmentation", recalibration={})
+    sector = np.ones((32, 32), dtype=bool)
+    facts = dict.fromkeys(("area", "confidence", "original_width", "original_height", "text_marks"), 1)
+    picture = NewPicture("a.png", 0, 1, None, np.zeros((32, 32), dtype=np.uint8), sector, np.zeros((64, 64), np.uint8),
+                         facts | {"crop": [0, 0, 64, 64], "pixel_mm": 0.5})  # fmt: skip
+    found = asking(Head(made.facts, numbers), encoder)(picture)
+    nerve, vessel = found.rows
+    assert (nerve["answer"], nerve["call"], nerve["area_share"]) == ("nerve", 1, 1.0)
+    assert nerve["area_mm2"] == 32 * 32 * 0.25 and nerve["score"] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-6)
+    assert (vessel["call"], vessel["area_share"]) == (0, 0.0) and found.shares.shape == (2, 32, 32)
 
 
 def features_of(encoder, data):
@@ -162,6 +212,7 @@ def test_outlines_of_two_structures_have_two_colours_and_stay_at_their_places():
     shares[0, 10:30, 8:24], shares[1, 34:60, 30:60] = 1, 1
     picture = outline_overlay(np.full((400, 400), 90, dtype=np.uint8), shares, np.array([0.5, 0.5]))
     assert picture.shape == (400, 400, 3)
+    assert colour_words(["nerve", "vessel"]) == "nerve orange, vessel green"
     drawn = (picture != 90).any(axis=2)
     assert drawn[:200].any() and not drawn[:50].any() and not drawn[:, :44].any()
     first, second = picture[drawn & (np.arange(400) < 200)[:, None]], picture[drawn & (np.arange(400) > 200)[:, None]]

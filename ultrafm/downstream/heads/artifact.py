@@ -11,6 +11,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from ultrafm.curation.sheets.licences import strictest
 from ultrafm.downstream.methods.probe import Probe
 from ultrafm.downstream.metrics.calibration import Recalibration
 from ultrafm.errors import UltraFMError
@@ -96,7 +97,9 @@ class Head:
         """What must be said wherever an answer of this head is shown."""
         organs = ", ".join(self.facts.organs)
         asked = f"It knows only images of: {organs}; any other image gets an answer too, and a wrong one."
-        return [RESEARCH, asked] + [SIMULATED] * (self.facts.images == "simulated")
+        conditions = [one for entry in self.facts.licences for one in entry.get("conditions", [])]
+        licence = f"Licences of the images it was fitted on: {strictest(conditions)['sentence']}"
+        return [RESEARCH, asked, licence] + [SIMULATED] * (self.facts.images == "simulated")
 
 
 def head_folder(encoder: Path, task: str) -> Path:

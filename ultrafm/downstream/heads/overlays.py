@@ -15,6 +15,7 @@ from ultrafm.curation.fitting import unfit
 from ultrafm.downstream.methods.drawing import label_map
 
 COLOURS = ((255, 115, 0), (0, 217, 115), (86, 180, 233), (240, 228, 66), (204, 121, 167))  # red, green, blue
+COLOUR_NAMES = ("orange", "green", "blue", "yellow", "pink")
 SMALLEST = 320  # width of the pictures that are written, so that the words below can be read
 STRENGTH = 0.55  # how far the strongest saliency covers the picture
 
@@ -40,6 +41,11 @@ def saliency_overlay(crop: np.ndarray, saliency: np.ndarray) -> np.ndarray:
     colours = colormaps["coolwarm"](0.5 + found / 2)[..., :3] * 255
     share = (STRENGTH * np.abs(found))[..., None]
     return np.round((1 - share) * picture + share * colours).astype(np.uint8)
+
+
+def colour_words(names: Sequence[str]) -> str:
+    """Which structure has which colour: "nerve orange, vessel green"."""
+    return ", ".join(f"{name} {COLOUR_NAMES[number % len(COLOURS)]}" for number, name in enumerate(names))
 
 
 def with_words(picture: np.ndarray, lines: Sequence[str]) -> np.ndarray:

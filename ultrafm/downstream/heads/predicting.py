@@ -18,7 +18,7 @@ from ultrafm.downstream.heads.answers import COLUMNS, Answer, asking, failed
 from ultrafm.downstream.heads.artifact import Head
 from ultrafm.downstream.heads.listing import Listed
 from ultrafm.downstream.heads.new_pictures import FRAMES_PER_CLIP, NewPicture, prepare_images
-from ultrafm.downstream.heads.overlays import encode_colour, outline_overlay, saliency_overlay, with_words
+from ultrafm.downstream.heads.overlays import colour_words, encode_colour, outline_overlay, saliency_overlay, with_words
 from ultrafm.downstream.review.saliency import ask, map_over_pixels, occlusion
 from ultrafm.files import hash_text, replacing, write_bytes, write_json
 from ultrafm.progress import progress
@@ -78,7 +78,7 @@ def keep_overlay(
         return
     if found.shares is not None and wanted.overlays:
         drawn = outline_overlay(picture.crop, found.shares, found.thresholds)
-        said = f"{head.facts.task}: outline of {', '.join(head.facts.answers)}"
+        said = f"{head.facts.task}: outline of {colour_words(head.facts.answers)}"
         write_bytes(folder / overlay_name(picture, "outline"), encode_colour(with_words(drawn, [said, *head.warnings])))
     if found.shares is None and wanted.saliency:
         for number, row in enumerate(found.rows):

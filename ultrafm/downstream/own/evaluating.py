@@ -67,9 +67,7 @@ def evaluate_own(places: Places, wish: Wish, tell: Callable[[str], None]) -> lis
     and passed over. Raises UltraFMError for an unknown task or method, and when nothing could be evaluated.
     """
     known = gather_tasks(load_sites(places.manifests))
-    for name in wish.tasks:
-        one_of("--task", name, known)
-    methods = {name: _methods_for(known[name].task.kind, wish.methods) for name in wish.tasks}
+    methods = {name: _methods_for(known[one_of("--task", name, known)].task.kind, wish.methods) for name in wish.tasks}
     opponents = gather_opponents(places.weights, places.study, places.out / WORK, wish.seed)
     tell(f"Own weights: {opponents.own}; beside them: {', '.join(list(opponents.folders)[1:])}")
     keep_model(places.weights, places.out / MODEL)
@@ -86,14 +84,19 @@ def evaluate_own(places: Places, wish: Wish, tell: Callable[[str], None]) -> lis
         generator = spawn(wish.seed, "own weights", name)
         records += own_records(data, found, validation, opponents.own, generator, wish.replicates)
         tables["outlines" if data.kind == "segmentation" else "predictions"].append(found)
-        if data.kind != "measurement":
-            with evaluate.one_thread():
-                head = fit_kept_head(places.weights, data, places.curated, places.out / WORK / "features")
-            save_head(head_folder(places.out / MODEL, name), head)
+        keep_head(places, data)
     if not records:
         raise UltraFMError("ultrafm evaluate", f"no answer ({'; '.join(skipped)})", "a task that can be evaluated")
     _write(places.out, records, tables)
     return records
+
+
+def keep_head(places: Places, data: TaskData) -> None:
+    """Fit and save the head of a task beside the copied encoder; none is kept of measurements."""
+    if data.kind != "measurement":
+        with evaluate.one_thread():
+            head = fit_kept_head(places.weights, data, places.curated, places.out / WORK / "features")
+        save_head(head_folder(places.out / MODEL, data.task.name), head)
 
 
 def task_tables(

@@ -35,8 +35,9 @@ def own_records(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Records of one task from the tables of `evaluate`: classes, outlines or measurements, whichever it asks for.
 
-    Classes: AUROC and AUPRC, averaged over answers; sensitivity and specificity at thresholds fixed on `validation`,
-    unless answers exclude each other; of the task's unit (image, clip or patient). Outlines: Dice and IoU. Measurements: mean absolute error.
+    Classes, of the task's unit (image, clip or patient): AUROC and AUPRC, averaged over answers; sensitivity and
+    specificity at thresholds fixed on `validation`, unless answers exclude each other. Outlines: Dice and IoU.
+    Measurements: mean absolute error.
     """
     if predictions.empty:
         return []

@@ -37,7 +37,7 @@ def as_text(table: pd.DataFrame) -> str:
     lines = []
     for (task, method, metric), rows in table.groupby(["task", "method", "metric"], sort=False):
         first = rows.iloc[0]
-        where = f"{first['images']} images, {first['fold']}, {first['n']} images of {first['n_patients']} patients"
+        where = f"{first['images']} images, {first['fold']}, {first['n']} cases of {first['n_patients']} patients"
         lines.append(f"\n{task}, {_words(method)}, {_words(metric)} ({where})")
         width = max(len(name) for name in rows["encoder"])
         lines += [

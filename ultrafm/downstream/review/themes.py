@@ -95,7 +95,7 @@ def _numeric(properties: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
             continue
         wanted = sorted(word for word, count in counts.items() if count >= LEAST_IMAGES)
         for value in wanted[len(counts) == 2 :]:  # of two words one says it all
-            yield f"{words} {value}", (properties[name] == value).to_numpy(dtype=float)
+            yield value if name == "site" else f"{words} {value}", (properties[name] == value).to_numpy(dtype=float)
 
 
 def _difference(errors: np.ndarray, truth: np.ndarray, patients: np.ndarray, values: np.ndarray) -> dict[str, object]:
@@ -130,6 +130,11 @@ def _words(row: pd.Series) -> str:
 def _sentence(row: pd.Series) -> str:
     side = "more" if row["difference"] > 0 else "less"
     name = str(row["property"])
-    subject = f"{side} of them from {name}" if name.startswith(tuple(KINDS.values())) else f"{side} {name}"
-    patients = f"{row['n_patients']} patients, {row['wrong_patients']} with one"
-    return f"{subject} ({_words(row)}, Holm p = {float(row['holm_p']):.3f}; {patients})."
+    subject = f"{side} of them from {name}" if name not in NUMBERS.values() else f"{side} {name}"
+    holm = float(row["holm_p"])
+    told = (
+        f"{row['wrong_patients']} of {row['n_patients']} patients"
+        if row["wrong_patients"] < row["n_patients"]
+        else (f"{row['n_patients']} patients")
+    )
+    return f"{subject} ({_words(row)}, Holm p {'< 0.001' if holm < 0.001 else f'= {holm:.3f}'}; {told})."
