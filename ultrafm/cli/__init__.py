@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ultrafm import __version__
 from ultrafm.cli.curation import add_curation
+from ultrafm.cli.downstream import add_downstream
 from ultrafm.cli.federation import add_federation
 from ultrafm.cli.manifests import add_manifests
 from ultrafm.cli.readers import add_readers
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_curation(commands)
     add_federation(commands)
     add_weights(commands)
+    add_downstream(commands)
     add_readers(commands)
     commands.add_parser("doctor", help="check the installation").set_defaults(run=run_doctor)
     return parser

@@ -27,6 +27,15 @@ def fit(picture: np.ndarray, image_size: int, resampling: Image.Resampling) -> n
     return np.asarray(square)
 
 
+def unfit(square: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The way back: the part of a square (S, S) that `fit` filled, as (height, width), linearly between its pixels."""
+    side = len(square)
+    size = fitted_size(width, height, side)
+    left, top = (side - size[0]) // 2, (side - size[1]) // 2
+    part = np.asarray(square, dtype=np.float32)[top : top + size[1], left : left + size[0]]
+    return np.asarray(Image.fromarray(part).resize((width, height), Image.Resampling.BILINEAR))
+
+
 def fit_grey(crop: np.ndarray, image_size: int) -> np.ndarray:
     """Fit grey values: area averaging when shrinking (no aliasing of speckle), linear interpolation when enlarging."""
     shrinks = max(crop.shape) >= image_size

@@ -35,7 +35,10 @@ AROUND = 64  # pixels around the scan area that a word may reach into it from
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides what comes of a file, beside the file and its mask. previews: is there a contact sheet?"""
+    """All that decides what comes of a file, beside the file and its mask.
+
+    previews: is there a contact sheet? crops: are the de-identified crops wanted at the file's own resolution?
+    """
 
     folder: Path
     image_size: int
@@ -44,6 +47,7 @@ class Settings:
     blacks_out_text: bool
     previews: bool
     pseudonyms: Pseudonyms
+    crops: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ def prepare_frame(settings: Settings, job: Job, decoded: Decoded, named: dict[st
         image=encode_png(image), sector=encode_png(sector),
         mask=None if mask is None else encode_png(_fit_mask(crop_to(mask, area), settings.image_size)),
         preview=_preview(crop) if settings.previews else None,
+        crop=encode_png(crop) if settings.crops else None,
     )  # fmt: skip
 
 

@@ -65,12 +65,12 @@ def read_files(
     waiting = list(jobs.values())
     batches = [waiting[start : start + FILES_AT_ONCE] for start in range(0, len(waiting), FILES_AT_ONCE)]
     with progress(total=len(waiting), title=f"reading {site}", unit="file", passing=True) as bar:
-        for files in _read(settings, batches, min(workers, len(waiting) // WORTH_A_PROCESS)):
+        for files in read_batches(settings, batches, min(workers, len(waiting) // WORTH_A_PROCESS)):
             work.add(files)
             bar.update(len(files))
 
 
-def _read(settings: Settings, batches: Sequence[Sequence[Job]], workers: int) -> Iterator[list[ReadFile]]:
+def read_batches(settings: Settings, batches: Sequence[Sequence[Job]], workers: int) -> Iterator[list[ReadFile]]:
     """What came of each batch; which comes first does not matter.
 
     Pictures and clips are read in this process when there is one worker. DICOM decoders can crash on damaged bytes, so

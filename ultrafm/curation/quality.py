@@ -108,6 +108,11 @@ def require(measured: Measured, area: Sized, least: Quality) -> None:
             raise Unusable(kind, found, expected)
 
 
+def flags(measured: Measured, area: Sized, least: Quality) -> list[str]:
+    """The names of all reasons for which a picture is too poor to be of use; none for a good one."""
+    return [kind for fails, kind, _found, _expected in _faults(measured, area, least) if fails]
+
+
 def _faults(measured: Measured, area: Sized, least: Quality) -> Iterator[tuple[bool, str, str, str]]:
     """Each thing that is required: is it missed, its name, what was found, what was expected."""
     side = least.smallest_side

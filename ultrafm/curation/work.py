@@ -32,6 +32,8 @@ FETCHED = 256  # pictures in memory at a time
 class Picture:
     """One frame of a file: its curated pictures as PNG (preview: JPEG), and facts that do not come from the table.
 
+    crop: at the file's own resolution, where it is asked for; partial work does not keep it.
+
     failure: why it cannot be used; then there is nothing else. In place of a name it says "file" or "mask", the field
     of the row where the name stands. pixels, perceptual: see duplicates.Likeness.
     """
@@ -46,6 +48,7 @@ class Picture:
     sector: bytes | None = None
     mask: bytes | None = None
     preview: bytes | None = None
+    crop: bytes | None = None
 
 
 @dataclass(frozen=True)

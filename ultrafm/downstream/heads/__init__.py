@@ -1,0 +1,1 @@
+"""Heads on disk: what was fitted on top of a frozen encoder for one task, and its answers for new pictures."""
