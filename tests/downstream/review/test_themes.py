@@ -96,8 +96,8 @@ def test_a_number_as_error_is_taken_too():
 
 @pytest.mark.slow
 def test_without_a_theme_hardly_any_is_found():
-    found = [(failure_themes(*made(seed=seed))["holm_p"].astype(float) < 0.05).any() for seed in range(300)]
-    error = np.sqrt(0.05 * 0.95 / 300)
+    found = [(failure_themes(*made(seed=seed))["holm_p"].astype(float) < 0.05).any() for seed in range(100)]
+    error = np.sqrt(0.05 * 0.95 / 100)
     assert np.mean(found) < 0.05 + 3 * error
 
 
