@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.manifests.document import Document, FieldPath
-from ultrafm.manifests.schema import FileSource, PhantomSource, SiteManifest
+from ultrafm.manifests.schema import FileSource, PhantomSource, SiteManifest, Task
 from ultrafm.manifests.vocabulary import FIELD_LISTS, FILE, UNKNOWN, Vocabulary, miss
 
 FILL_IN = "FILL IN"  # what `ultrafm manifests new` writes where a person must decide
@@ -148,13 +148,23 @@ def _words(
         if isinstance(source, PhantomSource):
             yield from _phantom_words(("sources", name), source, vocabulary, labels)
     for position, task in enumerate(manifest.tasks):
-        field = ("tasks", str(position))
+        yield from _task_words(("tasks", str(position)), task, vocabulary)
+
+
+def _task_words(
+    field: FieldPath, task: Task, vocabulary: Vocabulary
+) -> Iterator[tuple[FieldPath, str, dict[str, str], str]]:
+    if task.organ:
         yield (*field, "organ"), task.organ, vocabulary.organs, "organ"
-        if task.disease:
-            yield (*field, "disease"), task.disease, vocabulary.diseases, "disease"
-        for side in ("positive", "negative"):
-            for place, word in enumerate(getattr(task, side)):
-                yield (*field, side, str(place)), word, vocabulary.labels, "label"
+    if task.disease:
+        yield (*field, "disease"), task.disease, vocabulary.diseases, "disease"
+    for side in ("positive", "negative"):
+        for place, word in enumerate(getattr(task, side)):
+            yield (*field, side, str(place)), word, vocabulary.labels, "label"
+    for name, words in task.classes.items():
+        for place, word in enumerate(words):
+            known = vocabulary.organs if task.classes_of == "organ" else vocabulary.labels
+            yield (*field, "classes", name, str(place)), word, known, task.classes_of
 
 
 def _phantom_words(
@@ -171,8 +181,11 @@ def _phantom_words(
 def _task_problems(position: int, manifest: SiteManifest) -> Iterator[Finding]:
     """A task must be one that the site can answer, and be asked once."""
     field, task = ("tasks", str(position)), manifest.tasks[position]
-    if task.organ not in manifest.organs:
+    if task.organ and task.organ not in manifest.organs:
         yield (*field, "organ"), repr(task.organ), f"an organ of the site: {', '.join(manifest.organs)}", ""
+    if task.organ is None and not set(task.organs) & set(manifest.organs):
+        expected = f"an organ of the site: {', '.join(manifest.organs)}"
+        yield (*field, "classes"), f"none but {', '.join(task.organs)}", expected, ""
     if manifest.split.rule == "pretrain_only":
         yield field, f"the task {task.name!r} at a site that only pre-trains", "no task, or another split rule", ""
     if any(other.name == task.name for other in manifest.tasks[:position]):
@@ -180,10 +193,12 @@ def _task_problems(position: int, manifest: SiteManifest) -> Iterator[Finding]:
     both = sorted(set(task.positive) & set(task.negative))
     if both:
         yield (*field, "negative"), f"{both[0]!r}, which is positive too", "labels on one side only", ""
-    structures = _structures(manifest)
-    if task.structure and structures and task.structure not in structures:
-        expected = f"one of {', '.join(structures)}{nearest(task.structure, structures)}"
-        yield (*field, "structure"), repr(task.structure), expected, "name it in mask_values of a source"
+    known = _structures(manifest)
+    for structure in task.outlined:
+        if known and structure not in known:
+            name = "structure" if task.structure else "structures"
+            expected = f"one of {', '.join(known)}{nearest(structure, known)}"
+            yield (*field, name), repr(structure), expected, "name it in mask_values of a source"
 
 
 def _structures(manifest: SiteManifest) -> list[str]:

@@ -5,45 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-
-
-def _expression(pattern: str) -> str:
-    """Refuse what is no regular expression."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"no regular expression ({error})") from error
-    return pattern
-
-
-def _one_group(pattern: str) -> str:
-    """Refuse what is no regular expression with exactly one group."""
-    groups = re.compile(_expression(pattern)).groups
-    if groups != 1:
-        raise ValueError(f"{groups} groups in round brackets, expected one")
-    return pattern
-
-
-def _inside(folder: str) -> str:
-    """Refuse a folder that could lead out of the one that it is relative to."""
-    if re.match(r"[/\\~]|[A-Za-z]:", folder) or ".." in re.split(r"[/\\]", folder):
-        raise ValueError("a path that leads out of its folder")
-    return folder
-
-
-Expression = Annotated[str, AfterValidator(_expression)]
-OneGroup = Annotated[str, AfterValidator(_one_group)]
-Inside = Annotated[str, AfterValidator(_inside)]
-
-
-class Strict(BaseModel):
-    """Base of all manifest parts: unknown fields are refused and values cannot change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from ultrafm.manifests.parts import Expression, Inside, OneGroup, Share, Strict
+from ultrafm.manifests.question import Task
 
 
 class Device(Strict):
@@ -335,26 +300,6 @@ class Sources(Strict):
     def available(self) -> list[str]:
         """Names of the sources that this manifest holds."""
         return [name for name in ("phantom", "open", "local") if getattr(self, name) is not None]
-
-
-class Task(Strict):
-    """A question asked of a site's images. Sites that name the same task must describe it in the same words."""
-
-    name: Name
-    kind: Literal["diagnosis", "segmentation"]
-    organ: str
-    disease: str | None = Field(default=None, description="diagnosis: what a positive case has")
-    positive: tuple[str, ...] = ()
-    negative: tuple[str, ...] = ()
-    structure: str | None = Field(default=None, description="segmentation: key of mask_values, or 'lesion'")
-
-    @model_validator(mode="after")
-    def _complete(self) -> Task:
-        if self.kind == "diagnosis" and not (self.positive and self.negative and self.disease):
-            raise ValueError("a diagnosis task needs positive, negative and disease")
-        if self.kind == "segmentation" and not self.structure:
-            raise ValueError("a segmentation task needs structure")
-        return self
 
 
 class Split(Strict):

@@ -207,7 +207,7 @@ def known_labels(manifest: SiteManifest) -> dict[str, str]:
     sources = (getattr(manifest.sources, name) for name in manifest.sources.available())
     own = {label for source in sources if isinstance(source, PhantomSource) for label in source.labels}
     if not manifest.label_map:
-        own |= {label for task in manifest.tasks for label in (*task.positive, *task.negative)}
+        own |= {label for task in manifest.tasks if task.classes_of == "label" for label in task.words}
     return {label: label for label in sorted(own | {UNKNOWN})} | manifest.label_map
 
 
