@@ -8,18 +8,31 @@ patients would be labels that a design with few labels does not have.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from ultrafm.downstream.designs.choosing import choose_penalty
 from ultrafm.downstream.evaluate import LINEAR_PROBE
-from ultrafm.downstream.methods.probe import probe_turn
+from ultrafm.downstream.methods.probe import fit_probe, probe_turn
 from ultrafm.downstream.tasks import TaskData, Turn
 
 INNER_GROUPS = 4  # of the training patients, at most, to choose the penalty on
 FEWEST = 2  # patients with and without each answer, without which nothing is trained
-COLUMNS = ("task", "method", "encoder", "answer", "image_id", "site", "patient", "fold", "truth", "score", "difficulty")
+COLUMNS = (
+    "task",
+    "method",
+    "encoder",
+    "answer",
+    "image_id",
+    "clip",
+    "site",
+    "patient",
+    "fold",
+    "truth",
+    "score",
+    "difficulty",
+)
 
 
 @dataclass(frozen=True)
@@ -30,15 +43,10 @@ class Seen:
     encoder: str
     features: np.ndarray
 
-    @cached_property
+    @property
     def answers(self) -> np.ndarray:
-        """(N, A) 0/1; see `answers_of`."""
-        return answers_of(self.data)[1]
-
-
-def answers_of(data: TaskData) -> tuple[tuple[str, ...], np.ndarray, bool]:
-    """Names of a task's A answers, their truth (N, A) 0/1, and whether an image has exactly one of them."""
-    return (data.task.disease or data.task.name,), data.truth[:, None], False
+        """(N, A) 0 or 1: is each answer true of each image?"""
+        return self.data.answer_truth
 
 
 def patterns(answers: np.ndarray) -> np.ndarray:
@@ -86,12 +94,27 @@ def inner_turn(answers: np.ndarray, patients: np.ndarray, train: np.ndarray, pre
 
 
 def ask(seen: Seen, turn: Turn, asked: np.ndarray | None = None) -> np.ndarray:
-    """(P, A) scores 0 to 1 of the images of `turn.predict` by a linear probe that was fitted on `turn.train`.
+    """(P, A) scores 0 to 1 of the images of `turn.predict` by the study's linear probe of `turn`.
 
     asked: (P, F) features of these images where they are not those of `seen` (perturbed pictures).
     """
     asked = seen.features[turn.predict] if asked is None else asked
-    return np.stack([probe_turn(seen.features, truth, turn).score(asked) for truth in seen.answers.T], axis=1)
+    probes = [probe_turn(seen.features, truth, turn) for truth in seen.answers.T]
+    return _together(seen, [probe.score(asked) for probe in probes])
+
+
+def ask_inner(seen: Seen, train: np.ndarray, predict: np.ndarray, fold: str) -> np.ndarray:
+    """(P, A) scores of the images `predict` by a probe of the images `train`, its penalty chosen inside `train`."""
+    turn = inner_turn(seen.answers, seen.data.patients, train, predict, fold)
+    penalty = choose_penalty(seen.features, seen.answers, turn)
+    probes = [fit_probe(seen.features[train], truth[train], penalty) for truth in seen.answers.T]
+    return _together(seen, [probe.score(seen.features[predict]) for probe in probes])
+
+
+def _together(seen: Seen, scores: list[np.ndarray]) -> np.ndarray:
+    """Scores of single answers as (P, A); they add up to 1 where an image has one of them."""
+    found = np.stack(scores, axis=1)
+    return found / found.sum(axis=1, keepdims=True) if seen.data.exclusive else found
 
 
 def prediction_rows(
@@ -101,12 +124,12 @@ def prediction_rows(
 
     scores: (P, A).
     """
-    names, truth, _ = answers_of(seen.data)
+    truth = seen.answers
     images = seen.data.table.iloc[rows]
     about = {"task": seen.data.task.name, "method": method, "encoder": seen.encoder, "fold": fold}
     parts = [
         images.assign(**about, answer=name, truth=truth[rows, number], score=scores[:, number], **own)
-        for number, name in enumerate(names)
+        for number, name in enumerate(seen.data.answers)
     ]
     return pd.concat(parts, ignore_index=True)[[*COLUMNS, *own]]
 

@@ -113,7 +113,9 @@ class TunedEncoder(nn.Module):
     def __init__(self, encoder: VisionTransformer, head: Head, blocks: int) -> None:
         super().__init__()
         self.encoder = training.trainable_copy(encoder)
-        moving = {id(one) for block in [*self.encoder.blocks[-blocks:], self.encoder.norm] for one in block.parameters()}
+        moving = {
+            id(one) for block in [*self.encoder.blocks[-blocks:], self.encoder.norm] for one in block.parameters()
+        }
         for weight in self.encoder.parameters():
             weight.requires_grad_(id(weight) in moving)
         folded = head.weights / head.deviation[:, None]

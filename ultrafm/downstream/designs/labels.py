@@ -6,16 +6,15 @@ drawn patient are labelled. Validation images are not read: see `asking`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from ultrafm.downstream.designs.asking import (
     Seen,
-    answers_of,
-    ask,
-    inner_turn,
+    ask_inner,
     joined,
     patient_classes,
     prediction_rows,
@@ -52,13 +51,13 @@ def first_of_each(order: np.ndarray, inside: np.ndarray, classes: pd.Series, cou
 
 def label_draws(data: TaskData, repeat: int, seed: int) -> tuple[np.ndarray, pd.Series]:
     """The order in which patients are labelled in one repeat, and the class of each; no encoder has a say in it."""
-    classes = patient_classes(answers_of(data)[1], data.patients)
+    classes = patient_classes(data.answer_truth, data.patients)
     return patient_order(classes, spawn(seed, "label draws", data.task.name, repeat)), classes
 
 
 def why_not_share(data: TaskData, share: float, repeats: int, seed: int) -> str | None:
     """None when this share of the training patients has two with and without each answer in all turns and repeats."""
-    answers, patients = answers_of(data)[1], data.patients
+    answers, patients = data.answer_truth, data.patients
     for repeat in range(repeats):
         order, _ = label_draws(data, repeat, seed)
         for turn in turns(data):
@@ -71,7 +70,7 @@ def why_not_share(data: TaskData, share: float, repeats: int, seed: int) -> str 
 
 def why_not_shots(data: TaskData, shots: int) -> str | None:
     """None when each class has so many training patients in all turns, and an image one answer; else the reason."""
-    answers, patients = answers_of(data)[1], data.patients
+    answers, patients = data.answer_truth, data.patients
     classes = patient_classes(answers, patients)
     if classes.max() > answers.shape[1]:
         return "images have several answers at once, so there are no classes to draw from"
@@ -94,7 +93,7 @@ def label_efficiency(seen: Seen, shares: Sequence[float], repeats: int, seed: in
         order, _ = label_draws(seen.data, repeat, seed)
         for share in possible:
             if share < 1 or repeat == 0:
-                parts += _answers_by(seen, lambda inside, s=share: first_share(order, inside, s), repeat, share=share)
+                parts += _answers_by(seen, partial(first_share, order, share=share), repeat, share=share)
     return joined(parts, SHARE_COLUMNS)
 
 
@@ -110,21 +109,20 @@ def few_shot(seen: Seen, shots: Sequence[int], repeats: int, seed: int) -> pd.Da
     for repeat in range(repeats):
         order, classes = label_draws(seen.data, repeat, seed)
         for count in possible:
-            parts += _answers_by(
-                seen, lambda inside, n=count: first_of_each(order, inside, classes, n), repeat, shots=count
-            )
+            take = partial(first_of_each, order, classes=classes, count=count)
+            parts += _answers_by(seen, take, repeat, shots=count)
     return joined(parts, SHOT_COLUMNS)
 
 
-def _answers_by(seen: Seen, choose, repeat: int, **own: float) -> list[pd.DataFrame]:
-    """The rows of one draw: in every turn a probe of the patients that `choose` takes of the training patients."""
+def _answers_by(seen: Seen, take: Callable[[np.ndarray], np.ndarray], repeat: int, **own: float) -> list[pd.DataFrame]:
+    """The rows of one draw: in every turn a probe of the patients that `take` takes of the training patients."""
     patients, parts = seen.data.patients, []
     for turn in turns(seen.data):
-        chosen = choose(np.unique(patients[turn.train]))
+        chosen = take(np.unique(patients[turn.train]))
         rows = turn.train[np.isin(patients[turn.train], chosen)]
-        inner = inner_turn(seen.answers, patients, rows, turn.predict, turn.fold)
+        scores = ask_inner(seen, rows, turn.predict, turn.fold)
         made = {**own, "labelled": len(chosen), "repeat": repeat}
-        parts.append(prediction_rows(seen, turn.predict, ask(seen, inner), turn.fold, **made))
+        parts.append(prediction_rows(seen, turn.predict, scores, turn.fold, **made))
     return parts
 
 

@@ -16,7 +16,8 @@ import torch
 from torch.nn import functional
 
 from ultrafm.downstream.methods.features import as_pictures, as_shares
-from ultrafm.downstream.tasks import FOLDS, TaskData
+from ultrafm.downstream.tasks import TaskData
+from ultrafm.downstream.tasks.data import FOLDS
 from ultrafm.geometry.frames import ScanFrames, frames_of
 from ultrafm.pretraining import degradation
 from ultrafm.pretraining.views import picture_places

@@ -12,9 +12,7 @@ import pandas as pd
 
 from ultrafm.downstream.designs.asking import (
     Seen,
-    answers_of,
-    ask,
-    inner_turn,
+    ask_inner,
     joined,
     prediction_rows,
     why_not_trainable,
@@ -43,9 +41,12 @@ def asked_images(data: TaskData) -> np.ndarray:
 
 def why_not_site(data: TaskData, site: str) -> str | None:
     """None when a site has two patients with and without each answer, to learn from and to be asked about."""
-    answers, here = answers_of(data)[1], (data.table["site"] == site).to_numpy()
-    for part, words in ((learning(data), "to train on"), (asked_images(data), "to be asked about")):
-        if reason := why_not_trainable(answers[here & part], data.patients[here & part]):
+    answers, here = data.answer_truth, (data.table["site"] == site).to_numpy()
+    parts = [("to train on", np.flatnonzero(learning(data))), ("to be asked about", np.flatnonzero(asked_images(data)))]
+    parts += [("to train on in a turn", turn.train) for turn in turns(data)]
+    for words, rows in parts:
+        rows = rows[here[rows]]
+        if reason := why_not_trainable(answers[rows], data.patients[rows]):
             return f"{words}: {reason}"
     return None
 
@@ -113,5 +114,5 @@ def site_matrix(seen: Seen) -> pd.DataFrame:
 def _rows(seen: Seen, train: np.ndarray, predict: np.ndarray, **own: str) -> pd.DataFrame:
     patients = seen.data.patients
     fold = "test" if seen.data.design == FIXED_FOLDS else "cross-validation"
-    scores = ask(seen, inner_turn(seen.answers, patients, train, predict, fold))
+    scores = ask_inner(seen, train, predict, fold)
     return prediction_rows(seen, predict, scores, fold, **own, labelled=len(set(patients[train])))
