@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from ultrafm.errors import nearest
 from ultrafm.manifests.parts import Name, Strict
 
 Unit = Literal["mm", "pixels", "degrees"]
@@ -16,6 +18,28 @@ METRICS = {
     **dict.fromkeys(CLASSIFYING, ("auroc", "auprc", "balanced_accuracy", "f1", "brier")),
     "segmentation": ("dice", "iou", "hd95", "surface_dice"),
     "measurement": ("mean_absolute_error", "bias"),
+}
+
+
+@dataclass(frozen=True)
+class FromMasks:
+    """A measurement that outlines give: of how many structures, and in which units."""
+
+    structures: int
+    units: tuple[Unit, ...]
+
+
+LENGTH = ("mm", "pixels")
+# By name; what they do is told in ultrafm.downstream.measurement. Two structures: symphysis and head; superficial and
+# deep aponeurosis.
+FROM_MASKS = {
+    "angle_of_progression": FromMasks(2, ("degrees",)),
+    "biparietal_diameter": FromMasks(1, LENGTH),
+    "head_circumference": FromMasks(1, LENGTH),
+    "longest_diameter": FromMasks(1, LENGTH),
+    "muscle_thickness": FromMasks(2, LENGTH),
+    "occipitofrontal_diameter": FromMasks(1, LENGTH),
+    "perpendicular_diameter": FromMasks(1, LENGTH),
 }
 # Which fields belong to which kind, beyond name, kind, organ and metric.
 FIELDS = {
@@ -128,7 +152,15 @@ def _lacks_segmentation(task: Task) -> str | None:
 def _lacks_measurement(task: Task) -> str | None:
     if not (task.quantity and task.measured_in):
         return "a measurement task needs quantity and measured_in"
-    return None if bool(task.from_masks) == bool(task.structures) else "from_masks and structures need each other"
+    if not task.from_masks:
+        return "structures belong to from_masks" if task.structures else None
+    if task.from_masks not in FROM_MASKS:
+        return f"from_masks {task.from_masks!r}; one of {', '.join(FROM_MASKS)}{nearest(task.from_masks, FROM_MASKS)}"
+    measure = FROM_MASKS[task.from_masks]
+    if len(task.structures) != measure.structures:
+        return f"{task.from_masks} is taken from {measure.structures} structures, not from {len(task.structures)}"
+    fits = task.measured_in in measure.units
+    return None if fits else f"{task.from_masks} is measured in {' or '.join(measure.units)}, not in {task.measured_in}"
 
 
 def _metric(task: Task) -> str | None:

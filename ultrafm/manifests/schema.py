@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ultrafm.manifests.parts import Expression, Inside, OneGroup, Share, Strict
-from ultrafm.manifests.question import Task
+from ultrafm.manifests.question import Task, Unit
 
 
 class Device(Strict):
@@ -131,6 +131,7 @@ class Columns(Strict):
     modality: str | None = None
     scan_mode: str | None = None
     clip: str | None = None
+    device: str | None = Field(default=None, description="goes into the store as it stands: make and model, no more")
 
 
 class MaskPath(Strict):
@@ -154,6 +155,25 @@ class SideFile(MaskPath):
     finds: OneGroup
 
 
+class Quantity(Strict):
+    """One measured quantity: its column, and its unit; pixels are those of the original picture."""
+
+    column: str
+    unit: Unit
+
+
+class Measurements(Strict):
+    """A table of what observers measured in the files: one row per file and observer, empty cells where they did not.
+
+    The store holds the values as they stand, and numbers 1, 2, ... in place of the observers' names.
+    """
+
+    table: str = Field(description="CSV, relative to the folder")
+    file: str = Field(default="file", description="column with the path of the file, as the source names it")
+    observer: str | None = Field(default=None, description="column that tells observers apart; null: there is one")
+    quantities: dict[str, Quantity] = Field(min_length=1)
+
+
 class FileSource(Origin):
     """What all sources of real files have in common."""
 
@@ -169,6 +189,7 @@ class FileSource(Origin):
     mask_values: dict[str, tuple[int, ...]] = Field(
         default={}, description="structure -> pixel values; empty: lesion is > 0"
     )
+    measured: Measurements | None = Field(default=None, description="what people measured in the files")
     deidentification: Deidentification = Deidentification()
 
 

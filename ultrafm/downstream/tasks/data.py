@@ -86,9 +86,40 @@ class TaskData:
         Lengths shrink with the picture, so a model is fitted on `truth / unit_scale` and its answer multiplied by
         `unit_scale`. 1 for angles, and for millimetres where the size of a pixel is not known of every image.
         """
-        scale = {"pixels": "shrink", "mm": "pixel_mm"}.get(self.task.measured_in or "")
-        values = self.table[scale].to_numpy(dtype=float) if scale else np.ones(len(self.table))
-        return values if np.isfinite(values).all() else np.ones(len(self.table))
+        scale = unit_scale(self.table, self.task.measured_in)
+        return scale if np.isfinite(scale).all() else np.ones(len(self.table))
+
+
+def shrinks(table: pd.DataFrame, side: int) -> np.ndarray:
+    """(N,) pixels of the original picture in one curated pixel, along a line: the crop's longer side became `side`."""
+    left, top, right, bottom = np.array(table["crop"].tolist(), dtype=float).reshape(-1, 4).T
+    return np.maximum(right - left, bottom - top) / side
+
+
+def unit_scale(table: pd.DataFrame, unit: str | None) -> np.ndarray:
+    """(N,) a pixel of the image in `unit`: "mm" or "pixels" of the original; NaN where not known, 1 for degrees."""
+    column = {"pixels": "shrink", "mm": "pixel_mm"}.get(unit or "")
+    return table[column].to_numpy(dtype=float) if column else np.ones(len(table))
+
+
+def divided_unit(table: pd.DataFrame, task: Task, truth: np.ndarray) -> str | None:
+    """Why a task is skipped because a clip or patient, its unit, has images with different answers; else None.
+
+    table: rows of the store; truth: as in TaskData, of classes.
+    """
+    if task.unit == "image":
+        return None
+    units, answers = unit_names(table, task.unit), pd.factorize(pd.Series([*map(repr, truth.tolist())]))[0]
+    counts = pd.Series(answers).groupby(units).nunique()
+    divided = sorted(counts[counts > 1].index)
+    if not divided:
+        return None
+    labels = sorted(set(table[task.classes_of][units == divided[0]]))
+    several = f" ({len(divided)} such {task.unit}s)" if len(divided) > 1 else ""
+    return (
+        f"the {task.unit} {divided[0]} holds images of {' and '.join(map(repr, labels))}{several}; all images of a "
+        f"{task.unit} need one answer: correct the labels, or ask by unit: image"
+    )
 
 
 def patient_names(table: pd.DataFrame) -> np.ndarray:

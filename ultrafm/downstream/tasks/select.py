@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ultrafm.downstream.tasks.answers import class_truth
-from ultrafm.downstream.tasks.data import COLUMNS, FOLDS, TaskData
+from ultrafm.downstream.tasks.data import COLUMNS, FOLDS, NO_DESIGN, TaskData, divided_unit, shrinks
 from ultrafm.downstream.tasks.enough import design_of
-from ultrafm.errors import NothingToDo, UltraFMError
+from ultrafm.downstream.tasks.leaks import leak_reason
+from ultrafm.downstream.tasks.truths import Found, find_truth, never_found
+from ultrafm.errors import NothingToDo, UltraFMError, nearest
 from ultrafm.manifests import TaskAtSites
-from ultrafm.manifests.question import CLASSIFYING
-from ultrafm.manifests.schema import Task
-
-
-@dataclass(frozen=True)
-class Found:
-    """truth as in TaskData; known: (N,) has the image an answer? why: what is said of those without one."""
-
-    truth: np.ndarray
-    known: np.ndarray
-    why: str
 
 
 def select_tasks(curated: Path, tasks: Mapping[str, TaskAtSites], *kinds: str) -> dict[str, TaskData]:
@@ -43,63 +32,61 @@ def select_task(curated: Path, asked: TaskAtSites) -> TaskData:
     """The images of one task from the curated stores in `curated`; see TaskData.
 
     Left out and counted: images of another organ, of sites that only pre-train, and images without an answer (a label
-    of no class; no mask, or a mask in which none of the structures occurs). A task that cannot be evaluated comes back
-    with the reason in `skipped`.
+    of no class; no mask, or a mask in which none of the structures occurs; nothing measured). A task that cannot be
+    evaluated comes back with the reason in `skipped`: a site that was not curated, too few patients of a class in a
+    fold, a clip or patient with two answers where that is the unit, or a leak between folds.
+
+    Raises UltraFMError for a store that was changed or that nobody signed for, as `load_pictures` does.
     """
     from ultrafm.curation import load_pictures
 
-    task = asked.task
-    pictures = load_pictures(curated, asked.sites, FOLDS)
+    try:
+        pictures = load_pictures(curated, asked.sites, FOLDS)
+    except UltraFMError:
+        unknown = _not_curated(Path(curated), asked)
+        if unknown is None:
+            raise
+        return _no_images(asked, unknown)
     table = pictures.table.reset_index(drop=True)
-    found = _answer(curated, asked, table)
-    reasons = {
-        "another organ": ~table["organ"].isin(task.organs).to_numpy(),
+    found = find_truth(curated, asked, table, pictures.images.shape[1])
+    keep, left_out = _leave_out(_reasons(asked, table, found), len(table))
+    rows, images, sectors = table[keep], pictures.images[keep], pictures.sectors[keep]
+    found = found.of(keep)
+    kept = _columns(rows, images.shape[1])
+    design, skipped = design_of(kept, asked.task, found.truth, left_out)
+    skipped = skipped and skipped + never_found(asked.task, table)
+    skipped = skipped or divided_unit(rows, asked.task, found.truth) or leak_reason(rows, images, sectors)
+    return TaskData(
+        asked.task, design, images, sectors, found.truth, kept, left_out, skipped, found.observers, found.masks
+    )  # fmt: skip
+
+
+def _reasons(asked: TaskAtSites, table: pd.DataFrame, found: Found) -> dict[str, np.ndarray]:
+    """Why a row is left out -> (N,) which rows."""
+    return {
+        "another organ": ~table["organ"].isin(asked.task.organs).to_numpy(),
         "site only pre-trains": _only_trains(table),
-        found.why: ~np.asarray(found.known),
+        **found.lacking,
     }
-    keep, left_out = _leave_out(reasons, len(table))
-    truth, kept = found.truth[keep], _columns(table[keep], pictures.images.shape[1])
-    design, skipped = design_of(kept, task, truth, left_out)
-    return TaskData(task, design, pictures.images[keep], pictures.sectors[keep], truth, kept, left_out, skipped)
 
 
-def _answer(curated: Path, asked: TaskAtSites, table: pd.DataFrame) -> Found:
-    task = asked.task
-    if task.kind in CLASSIFYING:
-        return Found(*class_truth(table[task.classes_of], task), _no_class(task))
-    if task.kind == "segmentation":
-        return _outlines(curated, asked)
-    raise UltraFMError(f"task {task.name}", f"the kind {task.kind}", "a kind that can be selected")
+def _not_curated(curated: Path, asked: TaskAtSites) -> str | None:
+    """Which site of a task has no store in `curated`, in words; None when all have one."""
+    there = sorted(path.parent.parent.name for path in curated.glob("*/store/state.json"))
+    missing = [site for site in asked.sites if site not in there]
+    if not missing:
+        return None
+    return f"its site {missing[0]!r} is not among the curated ones ({', '.join(there)}){nearest(missing[0], there)}"
 
 
-def _no_class(task: Task) -> str:
-    if task.is_binary:
-        return "label neither positive nor negative"
-    return "label missing" if task.several else f"{task.classes_of} of no class"
-
-
-def _outlines(curated: Path, asked: TaskAtSites) -> Found:
-    """Numbered structures; an image is known when its mask tells of all of them and shows at least one."""
-    from ultrafm.curation import load_masks
-
-    names = asked.task.outlined
-    truth, told = 0, True
-    for number, name in enumerate(names, start=1):
-        masks, has_mask = load_masks(curated, asked.sites, FOLDS, name)
-        truth = np.where(masks > 0, np.uint8(number), truth).astype(np.uint8)
-        told = told & has_mask
-    return Found(truth, told & truth.any(axis=(1, 2)), f"{' and '.join(names)} not outlined or not in the image")
+def _no_images(asked: TaskAtSites, why: str) -> TaskData:
+    images, table = np.zeros((0, 1, 1), dtype=np.uint8), pd.DataFrame(columns=list(COLUMNS))
+    return TaskData(asked.task, NO_DESIGN, images, images > 0, np.zeros(0, dtype=np.int64), table, {}, why)
 
 
 def _columns(table: pd.DataFrame, side: int) -> pd.DataFrame:
     """The columns of COLUMNS of a store's rows; `side` is that of its pictures in pixels."""
-    return table.assign(shrink=_shrink(table, side)).reindex(columns=list(COLUMNS)).reset_index(drop=True)
-
-
-def _shrink(table: pd.DataFrame, side: int) -> list[float]:
-    """Pixels of the original picture in one curated pixel, along a line: the crop's longer side became `side`."""
-    boxes = table["crop"] if "crop" in table else [None] * len(table)
-    return [np.nan if box is None else max(box[2] - box[0], box[3] - box[1]) / side for box in boxes]
+    return table.assign(shrink=shrinks(table, side)).reindex(columns=list(COLUMNS)).reset_index(drop=True)
 
 
 def _only_trains(table: pd.DataFrame) -> np.ndarray:
