@@ -9,7 +9,7 @@ import numpy as np
 from ultrafm.downstream.metrics.cases import Cases, Estimates, undefined
 from ultrafm.downstream.metrics.decisions import confusions, share
 from ultrafm.downstream.metrics.resampling import Resampling, bootstrapped
-from ultrafm.errors import UltraFMError, one_of
+from ultrafm.errors import one_of
 
 
 def predicted_classes(scores: np.ndarray, ordered: bool) -> np.ndarray:
@@ -22,25 +22,21 @@ def predicted_classes(scores: np.ndarray, ordered: bool) -> np.ndarray:
     return (scores >= 0.5).sum(axis=-1) if ordered else scores.argmax(axis=-1)
 
 
-def of_classes(
-    name: str, tasks: Sequence[Cases], classes: Sequence[int], draws: Resampling, weights: np.ndarray | None = None
-) -> Estimates:
+def of_classes(name: str, tasks: Sequence[Cases], draws: Resampling, weights: np.ndarray | None = None) -> Estimates:
     """One of CLASS_MEASURES, of one task or averaged over several.
 
-    tasks: `scores` (C, K) the class number that each encoder chose, `truth` (K,) the true one; classes: (T,) how many
-    classes each task has. "top_1": share of images whose class is right. "balanced_accuracy": mean over the classes
-    that occur of the share that is right. "quadratic_kappa": Cohen's kappa with squared distances (Cohen, Psychological
-    Bulletin 1968, 70:213), for grades. Not defined where all images are of one class.
+    tasks: `scores` (C, K) the class number that each encoder chose and `truth` (K,) the true one, from 0. "top_1":
+    share of images whose class is right. "balanced_accuracy": mean over the classes that occur of the share that is
+    right. "quadratic_kappa": Cohen's kappa with squared distances (Cohen, Psychological Bulletin 1968, 70:213), for
+    grades. Not defined where all images are of one class.
     """
     one_of("measure of classes", name, CLASS_MEASURES)
-    if len(tasks) != len(classes):
-        raise UltraFMError("classes of tasks", f"{len(classes)} numbers for {len(tasks)} tasks", "one for each")
     if not tasks or any(len(np.unique(cases.truth)) < 2 for cases in tasks):
         return undefined(tasks, "images of one class only" if tasks else "no task")
-    sizes = {id(cases): count for cases, count in zip(tasks, classes)}
 
     def measure(cases: Cases, block: np.ndarray) -> np.ndarray:
-        rows = [confusions(row, cases.truth, sizes[id(cases)], block) for row in cases.scores]
+        count = int(max(cases.scores.max(), cases.truth.max())) + 1
+        rows = [confusions(row, cases.truth, count, block) for row in cases.scores]
         return CLASS_MEASURES[name](np.stack(rows, axis=1))
 
     return bootstrapped(tasks, draws, measure, weights)
