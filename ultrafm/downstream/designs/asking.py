@@ -1,4 +1,4 @@
-"""What all designs share: a task seen through one encoder, the probe that is asked, and the rows that come out.
+"""What all designs share: a task look through one encoder, the probe that is asked, and the rows that come out.
 
 Wherever a design picks training images of its own, the probe's penalty is chosen inside those very images, by inner
 groups of their patients; validation images are then not read at all. A large validation fold beside a few labelled
@@ -36,7 +36,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Seen:
+class Look:
     """A task as one encoder sees it: `features` (N, F), one row an image, computed once for all designs."""
 
     data: TaskData
@@ -47,6 +47,11 @@ class Seen:
     def answers(self) -> np.ndarray:
         """(N, A) 0 or 1: is each answer true of each image?"""
         return self.data.answer_truth
+
+    @property
+    def relation(self) -> dict[str, bool]:
+        """How the answers hang together, as classifiers are told."""
+        return {"exclusive": self.data.exclusive, "ordered": self.data.kind == "severity"}
 
 
 def patterns(answers: np.ndarray) -> np.ndarray:
@@ -93,43 +98,36 @@ def inner_turn(answers: np.ndarray, patients: np.ndarray, train: np.ndarray, pre
     return Turn(train, pairs, predict, fold)
 
 
-def ask(seen: Seen, turn: Turn, asked: np.ndarray | None = None) -> np.ndarray:
+def ask(look: Look, turn: Turn, asked: np.ndarray | None = None) -> np.ndarray:
     """(P, A) scores 0 to 1 of the images of `turn.predict` by the study's linear probe of `turn`.
 
-    asked: (P, F) features of these images where they are not those of `seen` (perturbed pictures).
+    asked: (P, F) features of these images where they are not those of `look` (perturbed pictures).
     """
-    asked = seen.features[turn.predict] if asked is None else asked
-    probes = [probe_turn(seen.features, truth, turn) for truth in seen.answers.T]
-    return _together(seen, [probe.score(asked) for probe in probes])
+    asked = look.features[turn.predict] if asked is None else asked
+    return probe_turn(look.features, look.answers, turn, **look.relation).score(asked)
 
 
-def ask_inner(seen: Seen, train: np.ndarray, predict: np.ndarray, fold: str) -> np.ndarray:
+def ask_inner(look: Look, train: np.ndarray, predict: np.ndarray, fold: str) -> np.ndarray:
     """(P, A) scores of the images `predict` by a probe of the images `train`, its penalty chosen inside `train`."""
-    turn = inner_turn(seen.answers, seen.data.patients, train, predict, fold)
-    penalty = choose_penalty(seen.features, seen.answers, turn)
-    probes = [fit_probe(seen.features[train], truth[train], penalty) for truth in seen.answers.T]
-    return _together(seen, [probe.score(seen.features[predict]) for probe in probes])
-
-
-def _together(seen: Seen, scores: list[np.ndarray]) -> np.ndarray:
-    """Scores of single answers as (P, A); they add up to 1 where an image has one of them."""
-    found = np.stack(scores, axis=1)
-    return found / found.sum(axis=1, keepdims=True) if seen.data.exclusive else found
+    turn = inner_turn(look.answers, look.data.patients, train, predict, fold)
+    penalty = choose_penalty(look.features, look.answers, turn)
+    probe = fit_probe(look.features[train], look.answers[train], penalty, **look.relation)
+    return probe.score(look.features[predict])
 
 
 def prediction_rows(
-    seen: Seen, rows: np.ndarray, scores: np.ndarray, fold: str, method: str = LINEAR_PROBE, **own: object
+    look: Look, rows: np.ndarray, scores: np.ndarray, fold: str, method: str = LINEAR_PROBE, **own: object
 ) -> pd.DataFrame:
     """The table of predictions (COLUMNS, then the design's `own`), one row for each of the images `rows` and answers.
 
     scores: (P, A).
     """
-    truth = seen.answers
-    images = seen.data.table.iloc[rows]
-    about = {"task": seen.data.task.name, "method": method, "encoder": seen.encoder, "fold": fold}
+    truth = look.answers
+    images = look.data.table.iloc[rows]
+    about = {"task": look.data.task.name, "method": method, "encoder": look.encoder, "fold": fold}
     parts = [
         images.assign(**about, answer=name, truth=truth[rows, number], score=scores[:, number], **own)
-        for number, name in enumerate(seen.data.answers)
+        for number, name in enumerate(look.data.answers)
     ]
     return pd.concat(parts, ignore_index=True)[[*COLUMNS, *own]]
 

@@ -11,7 +11,7 @@ Student's t, with the degrees of freedom of Satterthwaite (Biometrics Bulletin 1
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +20,8 @@ import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import t as student
 
-from ultrafm.downstream.metrics import LEVEL, Cases, Estimates, Interval, auroc, interval
+from ultrafm.downstream.metrics import Cases, Estimates, Interval, auroc, interval
+from ultrafm.downstream.metrics.cases import LEVEL
 from ultrafm.downstream.tasks import patient_names
 from ultrafm.errors import UltraFMError
 from ultrafm.reporting.records import FEWEST_PATIENTS
@@ -55,15 +56,12 @@ def curves_of(
     table = table.assign(repeat=table["repeat"]) if "repeat" in table else table.assign(repeat=0)
     keys = ["encoder", *conditions, "repeat"]
     names = table[keys].drop_duplicates().reset_index(drop=True)
-    by_task = [
-        [_cases(part, keys, names) for _, part in rows.groupby([*parts], sort=True)]
-        for _, rows in table.groupby("task", sort=True)
-    ]
-    # A task with fewer parts counts each of them several times, so that tasks weigh alike; the covariance knows.
-    most = math.lcm(*(len(cases) for cases in by_task))
-    cases = [one for found in by_task for one in found * (most // len(found))]
+    found = [(rows["task"].iloc[0], _cases(rows, keys, names)) for _, rows in table.groupby([*parts], sort=True)]
+    counts = Counter(task for task, _ in found)
+    weights = np.array([1 / counts[task] for task, _ in found])
+    estimates = auroc([cases for _, cases in found], weights)
     images = len(table[["task", "image_id"]].drop_duplicates())
-    return Curves(names, auroc(cases), images, len(set(patient_names(table))))
+    return Curves(names, estimates, images, len(set(patient_names(table))))
 
 
 def contrast(curves: Curves, wanted: Mapping[str, object], other: Mapping[str, object] | None = None) -> Interval:

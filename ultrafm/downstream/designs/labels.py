@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ultrafm.downstream.designs.asking import (
-    Seen,
+    Look,
     ask_inner,
     joined,
     patient_classes,
@@ -81,48 +81,48 @@ def why_not_shots(data: TaskData, shots: int) -> str | None:
     return None
 
 
-def label_efficiency(seen: Seen, shares: Sequence[float], repeats: int, seed: int) -> pd.DataFrame:
+def label_efficiency(look: Look, shares: Sequence[float], repeats: int, seed: int) -> pd.DataFrame:
     """Predictions by probes of a share of the training patients, `repeats` draws of each; the whole is asked once.
 
     Columns of `asking`, then share (0 to 1), labelled (patients), repeat. A share that leaves fewer than two patients
     with or without an answer, in any turn or repeat, is left out: `why_not_share` tells.
     """
-    possible = [share for share in shares if why_not_share(seen.data, share, repeats, seed) is None]
+    possible = [share for share in shares if why_not_share(look.data, share, repeats, seed) is None]
     parts = []
     for repeat in range(repeats):
-        order, _ = label_draws(seen.data, repeat, seed)
+        order, _ = label_draws(look.data, repeat, seed)
         for share in possible:
             if share < 1 or repeat == 0:
-                parts += _answers_by(seen, partial(first_share, order, share=share), repeat, share=share)
+                parts += _answers_by(look, partial(first_share, order, share=share), repeat, share=share)
     return joined(parts, SHARE_COLUMNS)
 
 
-def few_shot(seen: Seen, shots: Sequence[int], repeats: int, seed: int) -> pd.DataFrame:
+def few_shot(look: Look, shots: Sequence[int], repeats: int, seed: int) -> pd.DataFrame:
     """Predictions by probes of 1, 2, ... patients of each class, `repeats` draws of each.
 
     Columns of `asking`, then shots (patients a class), labelled (patients), repeat. With one patient a class the
     penalty cannot be chosen and is the probe's default. A number that a class does not have is left out:
     `why_not_shots` tells.
     """
-    possible = [count for count in shots if why_not_shots(seen.data, count) is None]
+    possible = [count for count in shots if why_not_shots(look.data, count) is None]
     parts = []
     for repeat in range(repeats):
-        order, classes = label_draws(seen.data, repeat, seed)
+        order, classes = label_draws(look.data, repeat, seed)
         for count in possible:
             take = partial(first_of_each, order, classes=classes, count=count)
-            parts += _answers_by(seen, take, repeat, shots=count)
+            parts += _answers_by(look, take, repeat, shots=count)
     return joined(parts, SHOT_COLUMNS)
 
 
-def _answers_by(seen: Seen, take: Callable[[np.ndarray], np.ndarray], repeat: int, **own: float) -> list[pd.DataFrame]:
+def _answers_by(look: Look, take: Callable[[np.ndarray], np.ndarray], repeat: int, **own: float) -> list[pd.DataFrame]:
     """The rows of one draw: in every turn a probe of the patients that `take` takes of the training patients."""
-    patients, parts = seen.data.patients, []
-    for turn in turns(seen.data):
+    patients, parts = look.data.patients, []
+    for turn in turns(look.data):
         chosen = take(np.unique(patients[turn.train]))
         rows = turn.train[np.isin(patients[turn.train], chosen)]
-        scores = ask_inner(seen, rows, turn.predict, turn.fold)
+        scores = ask_inner(look, rows, turn.predict, turn.fold)
         made = {**own, "labelled": len(chosen), "repeat": repeat}
-        parts.append(prediction_rows(seen, turn.predict, scores, turn.fold, **made))
+        parts.append(prediction_rows(look, turn.predict, scores, turn.fold, **made))
     return parts
 
 

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
+from ultrafm.downstream.designs.settings import Settings
+from ultrafm.downstream.methods.aggregation import aggregate
 from ultrafm.downstream.tasks import TaskData
 from ultrafm.files import hash_folder, hash_text, replacing
 from ultrafm.geometry.frames import ScanFrames
 from ultrafm.progress import progress
 from ultrafm.workers import worker_pool
 
-LABELS, SHOTS, LEFT_OUT, MATRIX = "label_efficiency", "few_shot", "leave_one_site_out", "site_matrix"
-TUNING, ROBUSTNESS = "tuning", "robustness"
-DESIGNS = (LABELS, SHOTS, LEFT_OUT, MATRIX, TUNING, ROBUSTNESS)
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
 
+    from ultrafm.downstream.designs.asking import Look
 
-@dataclass(frozen=True)
-class Settings:
-    """What is asked. shares: of the training patients, 0 to 1; shots: patients a class; repeats: draws of both.
-
-    kinds: of PERTURBATIONS; rounds, local_steps, blocks, block_rounds: see `Tuning`; tuned: encoders whose last blocks
-    are tuned too; precision: of that, fp32 or bf16.
-    """
-
-    shares: tuple[float, ...] = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
-    shots: tuple[int, ...] = (1, 2, 4, 8, 16)
-    repeats: int = 5
-    kinds: tuple[str, ...] = ("gain", "depth_gain", "blur", "speckle", "shadow", "resolution")
-    rounds: int = 40
-    local_steps: int = 5
-    blocks: int = 2
-    block_rounds: int = 4
-    tuned: tuple[str, ...] = ("random", "federated")
-    precision: str = "fp32"
-    seed: int = 0
+DESIGNS = ("label_efficiency", "few_shot", "leave_one_site_out", "site_matrix", "tuning", "robustness")
 
 
 @dataclass(frozen=True)
@@ -110,54 +96,82 @@ def design_jobs(
     return jobs
 
 
+def asked_once(tasks: Mapping[str, TaskData]) -> dict[str, TaskData]:
+    """The tasks that can be evaluated, without those that ask of the very images of another one the very same.
+
+    A question that is declared for images and again for their clips would else count twice in every average; the one
+    for images is kept. What is left is answered by image, and by clip or patient where the task says so.
+    """
+    kept: dict[str, TaskData] = {}
+    for name, data in sorted(tasks.items(), key=lambda one: (one[1].task.unit != "image", one[0])):
+        if data.skipped is None and not any(_same_question(data, other) for other in kept.values()):
+            kept[name] = data
+    return {name: kept[name] for name in tasks if name in kept}
+
+
+def _same_question(one: TaskData, other: TaskData) -> bool:
+    same_images = one.table["image_id"].equals(other.table["image_id"])
+    return same_images and np.array_equal(one.answer_truth, other.answer_truth)
+
+
 def compute_parts(job: Job) -> None:
     """Compute the designs of a job that are missing, on one thread, and keep each as soon as it is there."""
+    from ultrafm.downstream.designs.asking import Look
     from ultrafm.downstream.evaluate import one_thread
+    from ultrafm.downstream.methods.encoders import open_encoder
+    from ultrafm.downstream.methods.features import extract_features, pixel_features
 
     with one_thread():
-        seen, extract, encoder = _look(job)
+        encoder = open_encoder(job.folder) if job.folder else None
+
+        def extract(images: np.ndarray, sectors: np.ndarray) -> np.ndarray:
+            return extract_features(encoder, images, sectors) if encoder else pixel_features(images)
+
+        look = Look(job.data, job.encoder, extract(job.data.images, job.data.sectors))
         for design in job.missing():
-            table = _compute(job, design, seen, extract, encoder)
+            table = compute_design(design, look, job, extract, encoder)
+            table = aggregate(table, job.data.task.unit) if len(table) and job.data.task.unit != "image" else table
             with replacing(job.part(design)) as temporary:
                 table.to_parquet(temporary, index=False)
 
 
-def _look(job: Job):
-    """The task as the encoder sees it, the encoder's way of making features, and the encoder."""
-    from ultrafm.downstream.designs.asking import Seen
-    from ultrafm.downstream.methods.features import extract_features, pixel_features
-    from ultrafm.pretraining.weights import load_encoder
-
-    encoder = load_encoder(job.folder) if job.folder else None
-
-    def extract(images, sectors):
-        return extract_features(encoder, images, sectors) if encoder else pixel_features(images)
-
-    return Seen(job.data, job.encoder, extract(job.data.images, job.data.sectors)), extract, encoder
-
-
-def _compute(job: Job, design: str, seen, extract, encoder) -> pd.DataFrame:
+def compute_design(
+    design: str, look: Look, job: Job, extract: Callable[..., np.ndarray], encoder: VisionTransformer | None
+) -> pd.DataFrame:
+    """The predictions of one of DESIGNS, by image."""
     from ultrafm.downstream.designs import federated_tuning, labels, robustness, sites
 
     asked = job.settings
-    if design == LABELS:
-        return labels.label_efficiency(seen, asked.shares, asked.repeats, asked.seed)
-    if design == SHOTS:
-        return labels.few_shot(seen, asked.shots, asked.repeats, asked.seed)
-    if design == LEFT_OUT:
-        return sites.leave_one_site_out(seen)
-    if design == MATRIX:
-        return sites.site_matrix(seen)
-    if design == ROBUSTNESS:
-        return robustness.robustness(seen, job.frames, extract, asked.kinds, asked.seed)
-    tuning = federated_tuning.Tuning(asked.rounds, asked.local_steps, asked.blocks, asked.block_rounds, asked.precision)
-    tuned = encoder if job.encoder in asked.tuned else None
-    return federated_tuning.tune_together_or_alone(seen, tuning, asked.seed, tuned)
+    match design:
+        case "label_efficiency":
+            return labels.label_efficiency(look, asked.shares, asked.repeats, asked.seed)
+        case "few_shot":
+            return labels.few_shot(look, asked.shots, asked.repeats, asked.seed)
+        case "leave_one_site_out":
+            return sites.leave_one_site_out(look)
+        case "site_matrix":
+            return sites.site_matrix(look)
+        case "tuning":
+            tuned = encoder if job.encoder in asked.tuned else None
+            return federated_tuning.tune_together_or_alone(look, asked.tuning, asked.seed, tuned)
+        case "robustness":
+            return robustness.robustness(look, job.frames, extract, asked.kinds, asked.seed)
+    raise ValueError(f"design {design!r}: expected one of {', '.join(DESIGNS)}")
+
+
+def left_out(tasks: Mapping[str, TaskData], settings: Settings) -> pd.DataFrame:
+    """What the designs cannot ask of these tasks, and why: columns task, what, why."""
+    from ultrafm.downstream.designs.labels import left_out_labels
+    from ultrafm.downstream.designs.sites import left_out_sites
+
+    rows = []
+    for name, data in tasks.items():
+        found = left_out_labels(data, settings.shares, settings.shots, settings.repeats, settings.seed)
+        rows += [{"task": name, "what": what, "why": why} for what, why in (found | left_out_sites(data)).items()]
+    return pd.DataFrame(rows, columns=["task", "what", "why"])
 
 
 def _as_scans(data: TaskData, frames: ScanFrames, scans: type):
-    import numpy as np
-
     nothing = np.zeros(len(data.images), np.int64)
     return scans(
         data.images, data.sectors, frames.curved.numpy(), frames.numbers.numpy(), nothing, nothing.astype(np.float32)

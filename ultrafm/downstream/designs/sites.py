@@ -1,7 +1,7 @@
 """Across sites: what a site is worth to which no label went, and what is learnt at one site tells at another.
 
 Asked are the images on which the study reports: those of the test fold, or of the evaluation fold in
-cross-validation. Encoders may have seen unlabelled training images of the site that is left out: what is left out are
+cross-validation. Encoders may have look unlabelled training images of the site that is left out: what is left out are
 its labels.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ultrafm.downstream.designs.asking import (
-    Seen,
+    Look,
     ask_inner,
     joined,
     prediction_rows,
@@ -67,34 +67,34 @@ def left_out_sites(data: TaskData) -> dict[str, str]:
     return found
 
 
-def leave_one_site_out(seen: Seen) -> pd.DataFrame:
+def leave_one_site_out(look: Look) -> pd.DataFrame:
     """Predictions for each site by a probe of all other sites ("other sites"), beside one that knows it ("all sites").
 
     Both are asked about the same images of the site, and train on all sites' training images but for its own. In
     cross-validation the probe that knows the site is fitted as the study does, on other patients.
     Columns of `asking`, then held_out_site, trained_on, labelled (patients).
     """
-    data, sites, parts = seen.data, seen.data.table["site"].to_numpy(dtype=str), []
+    data, sites, parts = look.data, look.data.table["site"].to_numpy(dtype=str), []
     asked = asked_images(data)
     for site in both_classes(data):
         train = np.flatnonzero(learning(data) & (sites != site))
         predict = np.flatnonzero(asked & (sites == site))
-        parts.append(_rows(seen, train, predict, held_out_site=site, trained_on=OTHERS))
+        parts.append(_rows(look, train, predict, held_out_site=site, trained_on=OTHERS))
         for turn in turns(data):
             train = turn.train[learning(data)[turn.train]]
             predict = turn.predict[sites[turn.predict] == site]
             if len(predict):
-                parts.append(_rows(seen, train, predict, held_out_site=site, trained_on=ALL))
+                parts.append(_rows(look, train, predict, held_out_site=site, trained_on=ALL))
     return joined(parts, LEFT_OUT_COLUMNS)
 
 
-def site_matrix(seen: Seen) -> pd.DataFrame:
+def site_matrix(look: Look) -> pd.DataFrame:
     """Predictions for each site by a probe of each site alone.
 
     On the diagonal, other patients of the same site train: its own train fold, or, in cross-validation, its other
     groups. Columns of `asking`, then train_site, test_site, labelled (patients).
     """
-    data, sites, parts = seen.data, seen.data.table["site"].to_numpy(dtype=str), []
+    data, sites, parts = look.data, look.data.table["site"].to_numpy(dtype=str), []
     asked, usable = asked_images(data), both_classes(data)
     for train_site in usable:
         train = np.flatnonzero(learning(data) & (sites == train_site))
@@ -102,17 +102,17 @@ def site_matrix(seen: Seen) -> pd.DataFrame:
             predict = np.flatnonzero(asked & (sites == test_site))
             own = {"train_site": train_site, "test_site": test_site}
             if train_site != test_site or data.design == FIXED_FOLDS:
-                parts.append(_rows(seen, train, predict, **own))
+                parts.append(_rows(look, train, predict, **own))
                 continue
             for turn in turns(data):
                 here = turn.predict[sites[turn.predict] == test_site]
                 if len(here):
-                    parts.append(_rows(seen, turn.train[sites[turn.train] == train_site], here, **own))
+                    parts.append(_rows(look, turn.train[sites[turn.train] == train_site], here, **own))
     return joined(parts, MATRIX_COLUMNS)
 
 
-def _rows(seen: Seen, train: np.ndarray, predict: np.ndarray, **own: str) -> pd.DataFrame:
-    patients = seen.data.patients
-    fold = "test" if seen.data.design == FIXED_FOLDS else "cross-validation"
-    scores = ask_inner(seen, train, predict, fold)
-    return prediction_rows(seen, predict, scores, fold, **own, labelled=len(set(patients[train])))
+def _rows(look: Look, train: np.ndarray, predict: np.ndarray, **own: str) -> pd.DataFrame:
+    patients = look.data.patients
+    fold = "test" if look.data.design == FIXED_FOLDS else "cross-validation"
+    scores = ask_inner(look, train, predict, fold)
+    return prediction_rows(look, predict, scores, fold, **own, labelled=len(set(patients[train])))

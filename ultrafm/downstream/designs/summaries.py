@@ -9,7 +9,8 @@ import pandas as pd
 
 from ultrafm.downstream.designs.contrasts import Curves, contrast, curves_of
 from ultrafm.downstream.metrics import Interval
-from ultrafm.downstream.records import MACRO_AVERAGE, MAIN
+from ultrafm.downstream.records import MACRO_AVERAGE
+from ultrafm.downstream.records.comparisons import MAIN
 from ultrafm.reporting.records import record
 
 ANSWERS, WITHIN_SITES = ("task", "answer"), ("task", "answer", "site")
