@@ -9,8 +9,10 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
 
 from ultrafm.downstream.designs.perturbations import PERTURBATIONS, perturb, scanned
+from ultrafm.downstream.designs.settings import ALONE, POOLED
 from ultrafm.downstream.records import MACRO_AVERAGE
 from ultrafm.downstream.tasks import TaskData
 from ultrafm.geometry.frames import ScanFrames
@@ -111,6 +113,22 @@ def difference_figure(
     return interval_plot(
         rows, "estimate", "ci_low", "ci_high", "label", "group", f"{title} ({_kind(rows)} images)", unit, 0.0
     )
+
+
+def tuning_figure(summary: pd.DataFrame, what: str, unit: str) -> Figure:
+    """Federated against pooled and alone, each encoder a line, averaged over tasks; summary: of `tuning_table`."""
+    rows = summary[summary["against"].isin([POOLED, ALONE])]
+    return difference_figure(rows, "federated − " + rows["against"].astype(str), f"Together or alone, {what}", unit)
+
+
+def values_style(summary: pd.DataFrame, conditions: Sequence[str]) -> Styler:
+    """The values of a summary for reading: a line a task and condition, a column an encoder, with 95 % intervals."""
+    values = summary[summary["against"].isna()]
+    texts = [interval_text(*row, 2) for row in values[["estimate", "ci_low", "ci_high"]].astype(float).to_numpy()]
+    shown = values.assign(AUROC=texts, task=values["task"].map(_words), patients=values["n_patients"])
+    keys = ["task", *conditions, "patients"]
+    wide = shown.pivot(index=keys, columns="encoder", values="AUROC").reset_index()
+    return wide.rename(columns=_words).rename_axis(columns=None).style.hide(axis="index")
 
 
 def perturbations_figure(data: TaskData, frames: ScanFrames, row: int, generator: torch.Generator) -> Figure:

@@ -19,7 +19,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from ultrafm.downstream.designs.asking import Look, joined, prediction_rows
-from ultrafm.downstream.designs.settings import Tuning
+from ultrafm.downstream.designs.settings import ALONE, FEDERATED, POOLED, Tuning
 from ultrafm.downstream.designs.sites import both_classes, learning
 from ultrafm.downstream.methods import training
 from ultrafm.downstream.methods.answers import balanced_weights, probabilities
@@ -33,7 +33,6 @@ from ultrafm.federation.vector import WEIGHTS, as_views, load_vector, to_vector
 from ultrafm.pretraining.precision import computing_in
 from ultrafm.seeds import spawn_torch
 
-POOLED, FEDERATED, ALONE = "pooled", "federated", "alone"
 HEAD, BLOCKS = "head", "head_and_blocks"
 TUNING_COLUMNS = ("trained", "train_site")
 Parts = Mapping[str, np.ndarray]  # site -> numbers of its training images
@@ -140,7 +139,7 @@ def tune_together_or_alone(
 
     Asked are the sites with both classes (see `sites`); all sites' training images take part in what is trained
     together. method "head" is on frozen features, "head_and_blocks", with an `encoder`, tunes its last blocks too.
-    Columns of `asking`, then trained ("pooled", "federated", "alone") and train_site.
+    Columns of `asking`, then trained (POOLED, FEDERATED, ALONE) and train_site.
     """
     data, usable = look.data, both_classes(look.data)
     sites, found = data.table["site"].to_numpy(dtype=str), []

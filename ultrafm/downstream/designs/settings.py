@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+# How a head is trained over several sites; in words of its own, as "pooled" and "federated" are encoders too.
+POOLED, FEDERATED, ALONE = "in one place", "by federated averaging", "at each site alone"
+
 
 @dataclass(frozen=True)
 class Tuning:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ultrafm.downstream.designs.contrasts import Curves, contrast, curves_of
+from ultrafm.downstream.designs.settings import ALONE, FEDERATED, POOLED
 from ultrafm.downstream.metrics import Interval
 from ultrafm.downstream.records import MACRO_AVERAGE
 from ultrafm.downstream.records.comparisons import MAIN
+from ultrafm.files import write_text
 from ultrafm.reporting.records import record
 
 ANSWERS, WITHIN_SITES = ("task", "answer"), ("task", "answer", "site")
@@ -74,7 +77,35 @@ def perturbation_changes(table: pd.DataFrame, described: Described) -> pd.DataFr
     """`change_table` of the rows of robustness: every level of each kind of perturbation against clean pictures."""
     kinds = table.groupby("perturbation", sort=False)
     parts = [change_table(rows, ["level"], {"level": 0.0}, described).assign(perturbation=kind) for kind, rows in kinds]
+    return pd.concat(parts, ignore_index=True) if parts else _none(["perturbation", "level"])
+
+
+def farthest(changes: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `perturbation_changes` at the two ends of each kind's levels."""
+    levels = changes.groupby("perturbation")["level"]
+    ends = (changes["level"] == levels.transform("min")) | (changes["level"] == levels.transform("max"))
+    away = changes["level"].abs() == changes["level"].abs().groupby(changes["perturbation"]).transform("max")
+    return changes[ends & away].reset_index(drop=True)
+
+
+def tuning_table(tuned: pd.DataFrame, described: Described) -> pd.DataFrame:
+    """What is trained together or alone, ranked within sites: values, then federated against pooled and alone.
+
+    Columns as `condition_table` with the condition `trained`; `against` is an encoder or a way of training.
+    """
+    if tuned.empty:
+        return _none(["trained"])
+    parts = [condition_table(tuned, ["trained"], described, WITHIN_SITES)]
+    for other in (POOLED, ALONE):
+        found = change_table(tuned, ["trained"], {"trained": other}, described, WITHIN_SITES)
+        parts.append(found[found["trained"] == FEDERATED])
     return pd.concat(parts, ignore_index=True)
+
+
+def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Write each table as <name>.csv into `folder`."""
+    for name, table in tables.items():
+        write_text(folder / f"{name}.csv", table.to_csv(index=False))
 
 
 def elsewhere_changes(matrix: pd.DataFrame, described: Described) -> pd.DataFrame:
@@ -82,7 +113,8 @@ def elsewhere_changes(matrix: pd.DataFrame, described: Described) -> pd.DataFram
     sites = matrix.groupby("test_site")
     parts = [change_table(rows, ["train_site"], {"train_site": site}, described) for site, rows in sites]
     tables = [part.assign(test_site=site, against="own site") for (site, _), part in zip(sites, parts)]
-    return pd.concat(tables, ignore_index=True).query("task != @MACRO_AVERAGE")
+    found = pd.concat(tables, ignore_index=True) if tables else _none(["train_site", "test_site"])
+    return found[found["task"] != MACRO_AVERAGE]
 
 
 def design_records(
@@ -109,6 +141,11 @@ def design_records(
             )
         )  # fmt: skip
     return made
+
+
+def _none(conditions: Sequence[str]) -> pd.DataFrame:
+    """A summary without rows."""
+    return pd.DataFrame(columns=[*conditions, "fold", *SUMMARY])
 
 
 def _groups(table: pd.DataFrame, described: Described) -> Iterator[tuple[dict[str, Any], int, pd.DataFrame]]:
