@@ -26,20 +26,19 @@ from ultrafm.seeds import spawn
 SHARE_COLUMNS, SHOT_COLUMNS = ("share", "labelled", "repeat"), ("shots", "labelled", "repeat")
 
 
-def patient_order(classes: pd.Series, generator: np.random.Generator) -> np.ndarray:
-    """The patients (index of `classes`) in a random order of which every beginning holds the classes evenly.
+def evenly(patients: np.ndarray, classes: pd.Series) -> np.ndarray:
+    """The `patients` in an order of which every beginning holds the classes evenly; within a class as they come.
 
-    Within a class the order is random; the i-th of n stands at (i + 1/2) / n of the whole, so a beginning holds each
-    class's share of patients to within one.
+    The i-th of a class's n stands at (i + 1/2) / n of the whole, so a beginning holds each class by its share of all.
     """
-    shuffled = classes.iloc[generator.permutation(len(classes))]
-    place = (shuffled.groupby(shuffled).cumcount() + 0.5) / shuffled.map(shuffled.value_counts())
+    own = pd.Series(classes[patients].to_numpy(), index=patients)
+    place = (own.groupby(own).cumcount() + 0.5) / own.map(own.value_counts())
     return place.sort_values(kind="stable").index.to_numpy()
 
 
-def first_share(order: np.ndarray, inside: np.ndarray, share: float) -> np.ndarray:
-    """The first `share` (0 to 1) of those patients of `order` that are among `inside`; halves are rounded up."""
-    found = order[np.isin(order, inside)]
+def first_share(order: np.ndarray, inside: np.ndarray, classes: pd.Series, share: float) -> np.ndarray:
+    """The first `share` (0 to 1, halves rounded up) of the patients `inside`, each class alike, as `order` has them."""
+    found = evenly(order[np.isin(order, inside)], classes)
     return found[: int(np.floor(share * len(found) + 0.5))]
 
 
@@ -50,18 +49,19 @@ def first_of_each(order: np.ndarray, inside: np.ndarray, classes: pd.Series, cou
 
 
 def label_draws(data: TaskData, repeat: int, seed: int) -> tuple[np.ndarray, pd.Series]:
-    """The order in which patients are labelled in one repeat, and the class of each; no encoder has a say in it."""
+    """A random order of the patients for one repeat, and the class of each; no encoder has a say in it."""
     classes = patient_classes(data.answer_truth, data.patients)
-    return patient_order(classes, spawn(seed, "label draws", data.task.name, repeat)), classes
+    order = classes.index.to_numpy()[spawn(seed, "label draws", data.task.name, repeat).permutation(len(classes))]
+    return order, classes
 
 
 def why_not_share(data: TaskData, share: float, repeats: int, seed: int) -> str | None:
     """None when this share of the training patients has two with and without each answer in all turns and repeats."""
     answers, patients = data.answer_truth, data.patients
     for repeat in range(repeats):
-        order, _ = label_draws(data, repeat, seed)
+        order, classes = label_draws(data, repeat, seed)
         for turn in turns(data):
-            chosen = np.isin(patients, first_share(order, patients[turn.train], share))
+            chosen = np.isin(patients, first_share(order, patients[turn.train], classes, share))
             rows = turn.train[chosen[turn.train]]
             if reason := why_not_trainable(answers[rows], patients[rows]):
                 return reason
@@ -90,10 +90,11 @@ def label_efficiency(look: Look, shares: Sequence[float], repeats: int, seed: in
     possible = [share for share in shares if why_not_share(look.data, share, repeats, seed) is None]
     parts = []
     for repeat in range(repeats):
-        order, _ = label_draws(look.data, repeat, seed)
+        order, classes = label_draws(look.data, repeat, seed)
         for share in possible:
             if share < 1 or repeat == 0:
-                parts += _answers_by(look, partial(first_share, order, share=share), repeat, share=share)
+                take = partial(first_share, order, classes=classes, share=share)
+                parts += _answers_by(look, take, repeat, share=share)
     return joined(parts, SHARE_COLUMNS)
 
 

@@ -67,7 +67,7 @@ def run_designs(
     with bar, worker_pool(max(1, min(workers, len(waiting)))) as pool:
         for _ in pool.map(compute_parts, waiting):
             bar.update()
-    return {design: _table(jobs, design) for design in DESIGNS}
+    return tables_of(jobs)
 
 
 def design_jobs(
@@ -178,8 +178,11 @@ def _as_scans(data: TaskData, frames: ScanFrames, scans: type):
     )
 
 
-def _table(jobs: Sequence[Job], design: str) -> pd.DataFrame:
-    """The parts of one design of all jobs, joined; those without rows are passed over where others have some."""
-    parts = [pd.read_parquet(job.part(design)) for job in jobs]
-    full = [part for part in parts if len(part)]
-    return pd.concat(full, ignore_index=True) if full else (parts[0] if parts else pd.DataFrame())
+def tables_of(jobs: Sequence[Job]) -> dict[str, pd.DataFrame]:
+    """The parts of each design of all jobs, joined; a table without rows where no task allows a design."""
+    found = {}
+    for design in DESIGNS:
+        parts = [pd.read_parquet(job.part(design)) for job in jobs]
+        full = [part for part in parts if len(part)] or parts[:1]
+        found[design] = pd.concat(full, ignore_index=True)
+    return found
