@@ -183,7 +183,7 @@ def test_inner_groups_are_patients_and_as_many_as_the_rarest_answer_allows() -> 
         assert not set(patients[fit]) & set(patients[held])
         assert set(answers[held, 0]) == {0, 1}
     assert inner_turn(answers[2:5], patients[2:5], np.arange(3), np.array([]), "test").selection == ()
-    assert "1 patients without" in why_not_trainable(answers[:5], patients[:5])
+    assert "1 patient without" in why_not_trainable(answers[:5], patients[:5])
 
 
 def test_the_quick_choice_solves_the_same_problem_as_scikit_learn() -> None:

@@ -78,7 +78,7 @@ def why_not_trainable(answers: np.ndarray, patients: np.ndarray, least: int = FE
         for value, words in ((1, "with"), (0, "without")):
             found = len(set(patients[column == value]))
             if found < least:
-                return f"{found} patients {words} the finding, at least {least} needed"
+                return f"{found} patient{'s' * (found != 1)} {words} the finding, at least {least} needed"
     return None
 
 

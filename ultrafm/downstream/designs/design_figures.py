@@ -47,7 +47,7 @@ def curve_figure(summary: pd.DataFrame, condition: str, title: str, unit: str, t
     for axes, task in zip(grid, tasks):
         _draw_curves(axes, values[values["task"] == task], condition, levels)
         axes.set_xticks(range(len(levels)), [ticks.format(level) for level in levels], fontsize="small")
-        axes.set_title(_words(task), fontsize="small")
+        axes.set_title("average" if task == MACRO_AVERAGE else _words(task), fontsize="small")
         axes.set_xlabel(unit, fontsize="small")
     return _finish(figure, grid, values, title)
 
