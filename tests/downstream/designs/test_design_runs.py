@@ -1,7 +1,5 @@
 """Running the designs: parts are kept and go on, questions are asked once, figures are drawn from what comes out."""
 
-import shutil
-
 import made_designs
 import numpy as np
 import pandas as pd
@@ -124,4 +122,3 @@ def test_figures_without_rows_say_so(data, tmp_path) -> None:
     ]
     assert all("nothing to show" in figure.alt for figure in drawn) and away.empty
     assert summaries.design_records(cells, "site_matrix", ["train_site", "test_site"], False) == []
-    shutil.rmtree(tmp_path)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from ultrafm.downstream.designs.asking import Look, inner_turn, patient_classes, why_not_trainable
+from ultrafm.downstream.designs.asking import Look, ask_inner, inner_turn, patient_classes, why_not_trainable
 from ultrafm.downstream.designs.choosing import choose_penalty, path_scores
 from ultrafm.downstream.designs.labels import (
     evenly,
@@ -24,7 +24,7 @@ from ultrafm.downstream.designs.labels import (
 )
 from ultrafm.downstream.designs.summaries import condition_table
 from ultrafm.downstream.methods.probe import PENALTIES
-from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS, Turn, turns
+from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS, TaskData, Turn, turns
 
 DESIGNS = (FIXED_FOLDS, CROSS_VALIDATION)
 SHARES = (0.25, 0.5, 1.0)
@@ -97,20 +97,19 @@ def test_all_encoders_get_the_same_patients_and_every_test_image_is_asked(design
 
 
 def test_labels_outside_of_the_draw_are_never_read() -> None:
-    """Wrong labels of validation images and of patients that are not drawn change no score."""
-    data = made_designs.made_task(each=1)
+    """Wrong labels of validation images, and of training patients that are not drawn, change no score."""
+    data = made_designs.made_task()
     look = made_designs.seen_by(data, 1.0)
-    found = few_shot(look, [4], 1, seed=0)
     (turn,) = turns(data)
     order, classes = label_draws(data, 0, seed=0)
-    chosen = first_of_each(order, np.unique(data.patients[turn.train]), classes, 4)
-    spoilt = np.where(np.isin(data.patients, chosen), data.truth, np.random.default_rng(5).permutation(data.truth))
-    same_draw = Look(made_designs.made_task(each=1), look.encoder, look.features)
-    rows = turn.train[np.isin(data.patients[turn.train], chosen)]
-    turned = inner_turn(same_draw.answers, data.patients, rows, turn.predict, "test")
-    assert choose_penalty(look.features, spoilt[:, None], turned) == choose_penalty(look.features, look.answers, turned)
-    assert set(np.concatenate([np.concatenate(pair) for pair in turned.selection])) == set(rows)
-    assert len(found) == len(turn.predict)
+    drawn = first_of_each(order, np.unique(data.patients[turn.train]), classes, 4)
+    rows = turn.train[np.isin(data.patients[turn.train], drawn)]
+    wrong = np.where(np.isin(np.arange(len(data.truth)), rows), data.truth, 1 - data.truth)
+    spoilt = Look(TaskData(**{**vars(data), "truth": wrong}), look.encoder, look.features)
+    scores = [ask_inner(one, rows, turn.predict, "test") for one in (look, spoilt)]
+    assert np.array_equal(*scores) and np.unique(scores[0]).size > 1
+    inner = inner_turn(look.answers, data.patients, rows, turn.predict, "test")
+    assert {row for pair in inner.selection for part in pair for row in part} == set(rows)
 
 
 @pytest.mark.parametrize("design", DESIGNS)
