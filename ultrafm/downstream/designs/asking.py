@@ -1,4 +1,4 @@
-"""What all designs share: a task look through one encoder, the probe that is asked, and the rows that come out.
+"""What all designs share: a task seen through one encoder, the probe that is asked, and the rows that come out.
 
 Wherever a design picks training images of its own, the probe's penalty is chosen inside those very images, by inner
 groups of their patients; validation images are then not read at all. A large validation fold beside a few labelled
