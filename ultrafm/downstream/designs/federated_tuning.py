@@ -2,8 +2,9 @@
 
 One procedure serves all three, federated averaging (FedAvg: McMahan et al. 2017, arXiv 1602.05629) over a list of
 parts: the sites, or everything as one part, or one site as the only part. So heads take the same number of steps, and
-blocks see each image equally often; with one local step a round, federated and pooled heads come to the same. First a head is fitted on the frozen encoder's
-features; then head and last blocks may go on together. Nothing is chosen on any fold: penalty and rounds are fixed.
+blocks see each image equally often; with one local step a round, federated and pooled heads come to the same. First a
+head is fitted on the frozen encoder's features; then head and last blocks may go on together. Nothing is chosen on any
+fold: penalty and rounds are fixed.
 
 Updates are joined by the federation's own streaming mean. Its driver is not used: it trains masked autoencoders.
 """
