@@ -133,6 +133,28 @@ def test_the_ablation_of_pretraining_runs_and_goes_on(smoke):
     assert hash_file(smoke / "results.json") == before
 
 
+@pytest.mark.slow
+def test_the_designs_of_evaluation_run_on_top_of_the_study_and_go_on(smoke):
+    before = hash_file(smoke / "results.json")
+    study = ["study", "--profile", "smoke", "--out", str(smoke), "--only"]
+    assert main([*study, "evaluation_designs"]) == 0
+    folder = smoke / "evaluation_designs"
+    records = read_json(folder / "records.json")
+    assert {one["section"] for one in records} == {"designs"} and {one["images"] for one in records} == {"simulated"}
+    assert {one["method"].split("/")[0] for one in records} >= {"label_efficiency", "few_shot", "robustness"}
+    parts = {path: path.stat().st_mtime_ns for path in (folder / "parts").glob("*.parquet")}
+    gone = min(parts)
+    gone.unlink()
+    (folder / "records.json").unlink()
+    assert main([*study, "evaluation_designs"]) == 0 and read_json(folder / "records.json") == records
+    assert [path for path, when in parts.items() if path.stat().st_mtime_ns != when] == [gone]
+    page = (smoke / "evaluation_designs.html").read_text()
+    assert external_references(page) == [] and "simulated" in page.lower()
+    shutil.rmtree(folder)
+    assert main([*study, "00_start_here"]) == 0
+    assert hash_file(smoke / "results.json") == before
+
+
 def test_encoders_of_one_study_are_tested_on_the_pictures_of_another(smoke, tmp_path):
     shutil.copytree(smoke / "10_curate", tmp_path / "other" / "10_curate")
     parameters = {"out": str(tmp_path / "other"), "profile": "smoke", "bootstrap": 50, "workers": 1}
