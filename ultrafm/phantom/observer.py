@@ -65,7 +65,7 @@ def best_of_stated(auroc: float, sources: Sequence[PhantomSource], organ: str) -
     counts = np.zeros((2, 2))  # true benign and malignant by called benign and malignant
     for source in sources:
         shares, wrong = source.findings_in(organ), source.label_noise
-        if set(name for name, share in shares.items() if share > 0) - set(LESION_LABELS):
+        if {name for name, share in shares.items() if share > 0} - set(LESION_LABELS):
             raise UltraFMError(
                 f"label_noise, {organ}", "patients without a lesion", "benign and malignant lesions only"
             )

@@ -1,7 +1,7 @@
 """A gate for the distance to the ideal observer: made features whose AUROC is known.
 
-A planted effect must be detected with its true size, and a planted null must not be: does the interval hold the truth as
-often as it says? The features go the whole way of the design, labelled patients, probe and intervals.
+A planted effect must be detected with its true size, and a planted null must not be: does the interval hold the truth
+as often as it says? The features go the whole way of the design, labelled patients, probe and intervals.
 
 Made patients have one feature, of unit variance, whose mean is `strength` higher in positive ones, so that its AUROC is
 Phi(strength / sqrt 2). Strengths of a seed's encoders vary by `SEED_SPREAD` around those that are planted; half of the
@@ -65,7 +65,7 @@ def made_scores(seeds: int, share: float, seed: int, repetition: int, probe: Pro
     patients = np.repeat([f"made/{number:03d}" for number in range(count)], IMAGES)
     hardness = _noise(generator, count)
     scores = []
-    for number in range(seeds):
+    for _seed in range(seeds):
         turns = [labelled_turn(truth, patients, fold, share, generator) for _draw in range(DRAWS)]
         for encoder in ENCODERS:
             strength = generator.normal(STRENGTHS[encoder], SEED_SPREAD)

@@ -35,11 +35,11 @@ def train_seeds(
     """
     jobs = [(place, sites, grey_scale, seed, arm) for seed in seeds for arm in ENCODERS]
     made: Encoders = {}
-    with progress(total=len(jobs), unit="encoder", title="pre-train") as bar:
-        with worker_pool(max(workers, 1), start_worker) as pool:
-            for job, folder in zip(jobs, pool.map(_train, jobs)):
-                made[job[3], job[4]] = folder
-                bar.update()
+    bar = progress(total=len(jobs), unit="encoder", title="pre-train")
+    with bar, worker_pool(max(workers, 1), start_worker) as pool:
+        for job, folder in zip(jobs, pool.map(_train, jobs)):
+            made[job[3], job[4]] = folder
+            bar.update()
     return made
 
 
