@@ -36,7 +36,8 @@ def made_table(patients: int, each: int, design: str, groups: int = 3, train_sha
         {
             "image_id": [f"site_01_a/{number:03d}" for number in range(len(patient))],
             "site": "site_01_a", "patient": [f"p{number:03d}" for number in patient],
-            "fold": fold, "group": group, "difficulty": 0.5, "simulated": True,
+            "clip": None, "organ": "breast", "scan_mode": "linear", "device": "made up",
+            "fold": fold, "group": group, "difficulty": 0.5, "simulated": True, "pixel_mm": 0.5, "shrink": 4.0,
         }
     )  # fmt: skip
 

@@ -212,6 +212,7 @@ def name_cells(site: str, candidate: Candidate, place: Place) -> dict[str, Any]:
         "image_id": image_id(site, candidate), "site": site,
         "patient": likeness.patient, "clip": likeness.clip or None,
         "label": words.label, "organ": words.organ, "modality": words.modality, "scan_mode": words.scan_mode,
+        "device": row.device or None, "measured": row.measured or None,
         "fold": place.fold, "group": place.group, "difficulty": row.difficulty,
         "sha256": likeness.pixels, "perceptual_hash": f"{likeness.perceptual:016x}", "simulated": row.simulated,
     }  # fmt: skip

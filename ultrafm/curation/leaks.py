@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from ultrafm.errors import UltraFMError
 TOLD_APART = ("patient", "clip", "sha256", "source_hash")
 WORDS = {"patient": "a patient", "clip": "a clip", "sha256": "the same pixels", "source_hash": "the same file"}
 COLUMNS = ["kind", "value", "folds", "images"]
+REMEMBERED = 512  # pictures at comparing size in memory
 
 
 def find_leaks(images: Path) -> pd.DataFrame:
@@ -26,16 +29,26 @@ def find_leaks(images: Path) -> pd.DataFrame:
     names, places = _places_of(read_plain(images, ["fold", "group"]))
     found = []
     for column in TOLD_APART:
-        values = read_plain(images, [column])[column].combine_chunks().dictionary_encode("encode")  # unknown is a value
-        codes = values.indices.to_numpy()
-        one = np.empty(len(values.dictionary), places.dtype)
-        one[codes] = places  # that of any of its rows
-        for code in np.unique(codes[places != one[codes]]):
-            value, rows = values.dictionary[int(code)].as_py(), np.flatnonzero(codes == code)
-            if value:
-                folds = ", ".join(names[place] for place in np.unique(places[rows]))
-                found.append((WORDS[column], value, folds, len(rows)))
+        for value, rows in shared_between(read_plain(images, [column])[column], places):
+            folds = ", ".join(names[place] for place in np.unique(places[rows]))
+            found.append((WORDS[column], value, folds, len(rows)))
     return pd.DataFrame(found, columns=COLUMNS)
+
+
+def shared_between(values: pa.ChunkedArray | np.ndarray, places: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Each of `values` (N,) that stands in more than one of `places` (N,), and its rows.
+
+    Empty and unknown values do not count.
+    """
+    column = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else pa.array(values, type=pa.string())
+    encoded = column.dictionary_encode("encode")  # unknown is a value
+    codes = encoded.indices.to_numpy()
+    one = np.empty(len(encoded.dictionary), places.dtype)
+    one[codes] = places  # that of any of its rows
+    for code in np.unique(codes[places != one[codes]]):
+        value = encoded.dictionary[int(code)].as_py()
+        if value:
+            yield value, np.flatnonzero(codes == code)
 
 
 def _places_of(table: pa.Table) -> tuple[list[str], np.ndarray]:
@@ -63,18 +76,28 @@ def near_leaks(curated: Path, site: str) -> pd.DataFrame:
     number of pictures.
     """
     table = read_table(Path(curated), site)
-    hashes = np.array([int(text, 16) for text in table["perceptual_hash"].to_pylist()], dtype=np.uint64)
-    places = [*zip(table["fold"].to_pylist(), table["group"].to_pylist())]
-    names, found = table["image_id"].to_pylist(), []
-    for one in range(len(hashes)):
-        close = np.flatnonzero(np.bitwise_count(hashes[one + 1 :] ^ hashes[one]) <= CLOSE_HASHES) + one + 1
-        for other in map(int, close):
-            if places[one] == places[other]:
-                continue
-            alike = tying(*(_look(table, row) for row in (one, other)))
-            if alike is not None:
-                found.append((names[one], names[other], *alike))
+    _names, places = _places_of(table.select(["fold", "group"]))
+    names = table["image_id"].to_pylist()
+    pairs = near_pairs(table["perceptual_hash"].to_pylist(), places, lambda row: _look(table, row))
+    found = [(names[one], names[other], *alike) for one, other, alike in pairs]
     return pd.DataFrame(found, columns=["image_id", "other_image_id", *Resemblance._fields])
+
+
+def near_pairs(
+    hashes: Sequence[str], places: np.ndarray, look: Callable[[int], Compared]
+) -> Iterator[tuple[int, int, Resemblance]]:
+    """Rows of two pictures in different `places` (N,) that show one scan, and how alike they are.
+
+    hashes: (N,) perceptual hashes, 16 hexadecimal digits each; `look` gives the picture of a row at comparing size.
+    """
+    seen = lru_cache(maxsize=REMEMBERED)(look)
+    bits = np.array([int(text, 16) for text in hashes], dtype=np.uint64)
+    for one in range(len(bits)):
+        close = (np.bitwise_count(bits[one + 1 :] ^ bits[one]) <= CLOSE_HASHES) & (places[one + 1 :] != places[one])
+        for other in map(int, np.flatnonzero(close) + one + 1):
+            alike = tying(seen(one), seen(other))
+            if alike is not None:
+                yield one, other, alike
 
 
 def _look(table: object, row: int) -> Compared:

@@ -31,7 +31,8 @@ PICTURES = ("image", "sector", "mask")
 COLUMNS = {
     "image_id": "string", "site": "string", "patient": "string", "clip": "string",
     "image": "picture", "sector": "picture", "mask": "picture", "structures": "string",
-    "label": "string", "organ": "string", "modality": "string", "scan_mode": "string",
+    "label": "string", "organ": "string", "modality": "string", "scan_mode": "string", "device": "string",
+    "measured": "string",
     "fold": "string", "group": "int32", "difficulty": "float32", "pixel_mm": "float32",
     "original_width": "int32", "original_height": "int32", "crop": "whole numbers", "colour": "bool",
     "area": "string", "sector_geometry": "numbers", "found_scan_mode": "string", "confidence": "float32",

@@ -36,10 +36,11 @@ def json_schema(vocabulary: Vocabulary) -> dict[str, Any]:
         for name, known in FIELD_LISTS.items():
             parts[kind]["properties"][name]["anyOf"] = [{"enum": _or_unknown(vocabulary, known)}, {"type": "null"}]
     task = parts["Task"]["properties"]
-    task["organ"] = {"enum": list(vocabulary.organs)}
+    task["organ"]["anyOf"] = [{"enum": list(vocabulary.organs)}, {"type": "null"}]
     task["disease"]["anyOf"] = [{"enum": list(vocabulary.diseases)}, {"type": "null"}]
     for side in ("positive", "negative"):
         task[side]["items"] = {"enum": list(vocabulary.labels)}
+    task["classes"]["additionalProperties"]["items"] = {"enum": [*vocabulary.labels, *vocabulary.organs]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from ultrafm.errors import UltraFMError
 from ultrafm.files import read_json, write_json
-from ultrafm.manifests.schema import Strict
+from ultrafm.manifests.parts import Strict
 
 
 class LockedPlace(Strict):

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ultrafm.manifests.schema import SiteManifest
+from ultrafm.manifests.schema import SiteManifest, Task
 from ultrafm.manifests.sources import choose_source, is_simulated
 from ultrafm.manifests.tasks import gather_tasks
 from ultrafm.reporting.figures import house_style, new_figure
@@ -53,7 +53,7 @@ def tasks_table(sites: Sequence[SiteManifest]) -> pd.DataFrame:
         {
             "task": name,
             "kind": asked.task.kind,
-            "organ": asked.task.organ,
+            "organ": ", ".join(asked.task.organs),
             "asks": question(asked.task),
             "sites": ", ".join(site[:7] for site in asked.sites),
         }
@@ -62,11 +62,16 @@ def tasks_table(sites: Sequence[SiteManifest]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["task", "kind", "organ", "asks", "sites"])
 
 
-def question(task) -> str:
-    """A task in words: the classes of a diagnosis, the structure of a segmentation."""
+def question(task: Task) -> str:
+    """A task in words: the classes that are told apart, the structures that are outlined, the quantity."""
     if task.kind == "segmentation":
-        return f"outline of {task.structure}"
-    return f"{' or '.join(task.positive)} ({task.disease}) against {' or '.join(task.negative)}"
+        return f"outline of {' and '.join(task.outlined)}"
+    if task.kind == "measurement":
+        return f"{task.quantity} in {task.measured_in}"
+    if task.is_binary:
+        return f"{' or '.join(task.positive)} ({task.disease}) against {' or '.join(task.negative)}"
+    words = (" < " if task.kind == "severity" else ", ").join(task.classes)
+    return f"any of {words}" if task.several else words
 
 
 def overview_figure(sites: Sequence[SiteManifest], wanted: str) -> Figure:

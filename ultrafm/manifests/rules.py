@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.manifests.document import Document, FieldPath
 from ultrafm.manifests.schema import FileSource, PhantomSource, SiteManifest
+from ultrafm.manifests.task_rules import Finding, task_problems, task_words
 from ultrafm.manifests.vocabulary import FIELD_LISTS, FILE, UNKNOWN, Vocabulary, miss
 
 FILL_IN = "FILL IN"  # what `ultrafm manifests new` writes where a person must decide
 UNFILLED = (repr(FILL_IN), "what the field's comment asks for", "fill it in")
 REAL_KINDS = "'folder', 'dicom', 'video', 'archive' or 'huggingface'"
-Finding = tuple[FieldPath, str, str, str]  # field, found, expected, how to mend
 
 
 def site_problems(document: Document, manifest: SiteManifest, vocabulary: Vocabulary | None) -> list[UltraFMError]:
@@ -20,7 +20,7 @@ def site_problems(document: Document, manifest: SiteManifest, vocabulary: Vocabu
     findings = [] if vocabulary is None else [*_word_problems(manifest, vocabulary)]
     findings += [*_mapped_words(manifest, vocabulary), *_own_problems(document, manifest)]
     for position in range(len(manifest.tasks)):
-        findings += _task_problems(position, manifest)
+        findings += task_problems(position, manifest)
     return [UltraFMError(document.place(field), *rest) for field, *rest in findings]
 
 
@@ -148,13 +148,7 @@ def _words(
         if isinstance(source, PhantomSource):
             yield from _phantom_words(("sources", name), source, vocabulary, labels)
     for position, task in enumerate(manifest.tasks):
-        field = ("tasks", str(position))
-        yield (*field, "organ"), task.organ, vocabulary.organs, "organ"
-        if task.disease:
-            yield (*field, "disease"), task.disease, vocabulary.diseases, "disease"
-        for side in ("positive", "negative"):
-            for place, word in enumerate(getattr(task, side)):
-                yield (*field, side, str(place)), word, vocabulary.labels, "label"
+        yield from task_words(("tasks", str(position)), task, vocabulary)
 
 
 def _phantom_words(
@@ -166,30 +160,3 @@ def _phantom_words(
         yield (*place, "findings_by_organ", organ), organ, vocabulary.organs, "organ"
         for word in shares:
             yield (*place, "findings_by_organ", organ, word), word, labels, "label"
-
-
-def _task_problems(position: int, manifest: SiteManifest) -> Iterator[Finding]:
-    """A task must be one that the site can answer, and be asked once."""
-    field, task = ("tasks", str(position)), manifest.tasks[position]
-    if task.organ not in manifest.organs:
-        yield (*field, "organ"), repr(task.organ), f"an organ of the site: {', '.join(manifest.organs)}", ""
-    if manifest.split.rule == "pretrain_only":
-        yield field, f"the task {task.name!r} at a site that only pre-trains", "no task, or another split rule", ""
-    if any(other.name == task.name for other in manifest.tasks[:position]):
-        yield (*field, "name"), f"the task {task.name!r} more than once", "each task once", ""
-    both = sorted(set(task.positive) & set(task.negative))
-    if both:
-        yield (*field, "negative"), f"{both[0]!r}, which is positive too", "labels on one side only", ""
-    structures = _structures(manifest)
-    if task.structure and structures and task.structure not in structures:
-        expected = f"one of {', '.join(structures)}{nearest(task.structure, structures)}"
-        yield (*field, "structure"), repr(task.structure), expected, "name it in mask_values of a source"
-
-
-def _structures(manifest: SiteManifest) -> list[str]:
-    """What the masks of the site's sources can show; without mask_values a mask shows a lesion."""
-    names: set[str] = set()
-    for name in manifest.sources.available():
-        source = getattr(manifest.sources, name)
-        names |= set(source.mask_values) if isinstance(source, FileSource) and source.mask_values else {"lesion"}
-    return sorted(names)

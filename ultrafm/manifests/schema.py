@@ -5,45 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-
-
-def _expression(pattern: str) -> str:
-    """Refuse what is no regular expression."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"no regular expression ({error})") from error
-    return pattern
-
-
-def _one_group(pattern: str) -> str:
-    """Refuse what is no regular expression with exactly one group."""
-    groups = re.compile(_expression(pattern)).groups
-    if groups != 1:
-        raise ValueError(f"{groups} groups in round brackets, expected one")
-    return pattern
-
-
-def _inside(folder: str) -> str:
-    """Refuse a folder that could lead out of the one that it is relative to."""
-    if re.match(r"[/\\~]|[A-Za-z]:", folder) or ".." in re.split(r"[/\\]", folder):
-        raise ValueError("a path that leads out of its folder")
-    return folder
-
-
-Expression = Annotated[str, AfterValidator(_expression)]
-OneGroup = Annotated[str, AfterValidator(_one_group)]
-Inside = Annotated[str, AfterValidator(_inside)]
-
-
-class Strict(BaseModel):
-    """Base of all manifest parts: unknown fields are refused and values cannot change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from ultrafm.manifests.parts import Expression, Inside, OneGroup, Share, Strict
+from ultrafm.manifests.question import Task, Unit
 
 
 class Device(Strict):
@@ -166,6 +131,7 @@ class Columns(Strict):
     modality: str | None = None
     scan_mode: str | None = None
     clip: str | None = None
+    device: str | None = Field(default=None, description="goes into the store as it stands: make and model, no more")
 
 
 class MaskPath(Strict):
@@ -189,6 +155,25 @@ class SideFile(MaskPath):
     finds: OneGroup
 
 
+class Quantity(Strict):
+    """One measured quantity: its column, and its unit; pixels are those of the original picture."""
+
+    column: str
+    unit: Unit
+
+
+class Measurements(Strict):
+    """A table of what observers measured in the files: one row per file and observer, empty cells where they did not.
+
+    The store holds the values as they stand, and numbers 1, 2, ... in place of the observers' names.
+    """
+
+    table: str = Field(description="CSV, relative to the folder")
+    file: str = Field(default="file", description="column with the path of the file, as the source names it")
+    observer: str | None = Field(default=None, description="column that tells observers apart; null: there is one")
+    quantities: dict[str, Quantity] = Field(min_length=1)
+
+
 class FileSource(Origin):
     """What all sources of real files have in common."""
 
@@ -204,6 +189,7 @@ class FileSource(Origin):
     mask_values: dict[str, tuple[int, ...]] = Field(
         default={}, description="structure -> pixel values; empty: lesion is > 0"
     )
+    measured: Measurements | None = Field(default=None, description="what people measured in the files")
     deidentification: Deidentification = Deidentification()
 
 
@@ -335,26 +321,6 @@ class Sources(Strict):
     def available(self) -> list[str]:
         """Names of the sources that this manifest holds."""
         return [name for name in ("phantom", "open", "local") if getattr(self, name) is not None]
-
-
-class Task(Strict):
-    """A question asked of a site's images. Sites that name the same task must describe it in the same words."""
-
-    name: Name
-    kind: Literal["diagnosis", "segmentation"]
-    organ: str
-    disease: str | None = Field(default=None, description="diagnosis: what a positive case has")
-    positive: tuple[str, ...] = ()
-    negative: tuple[str, ...] = ()
-    structure: str | None = Field(default=None, description="segmentation: key of mask_values, or 'lesion'")
-
-    @model_validator(mode="after")
-    def _complete(self) -> Task:
-        if self.kind == "diagnosis" and not (self.positive and self.negative and self.disease):
-            raise ValueError("a diagnosis task needs positive, negative and disease")
-        if self.kind == "segmentation" and not self.structure:
-            raise ValueError("a segmentation task needs structure")
-        return self
 
 
 class Split(Strict):

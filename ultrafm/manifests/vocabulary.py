@@ -9,8 +9,8 @@ from pydantic import Field
 
 from ultrafm.errors import UltraFMError, nearest
 from ultrafm.manifests.document import read_document
+from ultrafm.manifests.parts import Strict
 from ultrafm.manifests.problems import validate
-from ultrafm.manifests.schema import Strict
 
 FILE = "vocabulary.yaml"
 UNKNOWN = "unknown"

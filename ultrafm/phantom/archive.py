@@ -226,7 +226,7 @@ def archive_as_folder(manifest: SiteManifest, source: PhantomSource) -> FolderSo
 
     Its path is "." because the archive's own folder is what paths are relative to.
     """
-    named = {name: name for name in ("label", "mask", "organ", "modality", "scan_mode", "clip")}
+    named = {name: name for name in ("label", "mask", "organ", "modality", "scan_mode", "clip", "device")}
     return FolderSource(
         kind="folder", country=source.country, licence=source.licence, citation=source.citation, checked=source.checked,
         publisher=source.institution, columns=Columns(**named), conditions=source.conditions,

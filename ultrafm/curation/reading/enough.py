@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from ultrafm.curation.reading.table import Row, row_words
 from ultrafm.curation.reasons import Unusable
 from ultrafm.errors import UltraFMError
-from ultrafm.manifests.schema import SiteManifest, Split, Task
+from ultrafm.manifests.question import CLASSIFYING, Task
+from ultrafm.manifests.schema import SiteManifest, Split
 from ultrafm.manifests.tasks import FEWEST_IN_FOLDS, FEWEST_IN_TURNS
 
 
 def task_warnings(manifest: SiteManifest, rows: Sequence[Row]) -> list[str]:
-    """One warning for each diagnosis task of which a class has so few patients that a fold may come out too small.
+    """One warning for each class of a task that has so few patients that a fold may come out too small.
 
     Folds are dealt later, by hashes, so this goes by their shares. Sites that share a task add up; each is told alone.
     """
@@ -25,13 +26,14 @@ def task_warnings(manifest: SiteManifest, rows: Sequence[Row]) -> list[str]:
             continue
         if words.label:
             patients[words.organ, words.label].add(row.patient)
-    tasks = [task for task in manifest.tasks if task.kind == "diagnosis"]
+    tasks = [task for task in manifest.tasks if task.kind in CLASSIFYING and task.classes_of == "label"]
     return [text for task in tasks for text in _lacking(manifest, task, patients)]
 
 
 def _lacking(manifest: SiteManifest, task: Task, patients: Mapping[tuple[str, str], set[str]]) -> list[str]:
     told = []
-    for name, labels in (("positive", task.positive), ("negative", task.negative)):
+    classes = task.classes or {"positive": task.positive, "negative": task.negative}
+    for name, labels in classes.items():
         count = len(set().union(*(patients.get((task.organ, label), set()) for label in labels)))
         folds = [(fold, round(share * count, 6), least) for fold, share, least in _shares(manifest.split)]
         short = [f"about {expected:.1f} in {fold}" for fold, expected, least in folds if expected < least]

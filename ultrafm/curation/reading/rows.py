@@ -13,6 +13,7 @@ from pathlib import Path
 from ultrafm.curation.reading.decode import find_file, shown_name
 from ultrafm.curation.reading.dicomdir import DICOMDIR, listed_files
 from ultrafm.curation.reading.enough import task_warnings
+from ultrafm.curation.reading.measured import with_measurements
 from ultrafm.curation.reading.table import (
     Row,
     mask_name,
@@ -47,7 +48,7 @@ def read_rows(manifest: SiteManifest, source: FileSource, archive: Path) -> list
         rows = file_rows(manifest, source, folder)
         if isinstance(source, Listed):
             rows = with_masks(with_side_labels(rows, source, folder), manifest.site, source, folder)
-    return with_words(rows, source)
+    return with_measurements(with_words(rows, source), manifest.site, source, folder)
 
 
 @dataclass(frozen=True)

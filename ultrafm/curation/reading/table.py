@@ -25,6 +25,7 @@ class Row:
     frame, frames: which frame of the file this is, from 0, and how many of the file are taken.
     simulated, difficulty: said by simulated archives only; difficulty is 0 (plain) to 1 (hidden), or None.
     fault: why the file cannot be used, where that was seen already when it was listed.
+    measured: what observers measured in the file, JSON {quantity: {number of the observer: value}}.
     """
 
     number: int
@@ -41,6 +42,8 @@ class Row:
     frame: int = 0
     frames: int = 1
     fault: Unusable | None = None
+    device: str = ""
+    measured: str = ""
 
     @property
     def name(self) -> str:
@@ -207,7 +210,7 @@ def known_labels(manifest: SiteManifest) -> dict[str, str]:
     sources = (getattr(manifest.sources, name) for name in manifest.sources.available())
     own = {label for source in sources if isinstance(source, PhantomSource) for label in source.labels}
     if not manifest.label_map:
-        own |= {label for task in manifest.tasks for label in (*task.positive, *task.negative)}
+        own |= {label for task in manifest.tasks if task.classes_of == "label" for label in task.words}
     return {label: label for label in sorted(own | {UNKNOWN})} | manifest.label_map
 
 

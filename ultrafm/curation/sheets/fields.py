@@ -10,6 +10,9 @@ FIELDS = {
     "organ": "Organ that was scanned.",
     "modality": "Kind of ultrasound, such as B-mode or colour Doppler.",
     "scan_mode": "Shape of the scan as the site states it: linear, convex, phased sector, endocavity.",
+    "device": "Make and model of the scanner as the site's table states it; empty where it does not.",
+    "measured": "JSON: measured quantity to number of the observer to value, in the source's units; pixels are those of"
+    " the original picture.",
     "found_scan_mode": "Shape of the scan as read from the pixels: linear, convex, phased sector or unknown.",
     "fold": "Fold by patient: train, validation, test or evaluation.",
     "group": "Patient group of cross-validation; empty where the site has fixed folds.",

@@ -20,8 +20,8 @@ from ultrafm.federation.plan import Federation
 from ultrafm.federation.secure.session import guarantee
 from ultrafm.federation.vector import layout
 from ultrafm.manifests.document import Document, read_document
+from ultrafm.manifests.parts import Name, Strict
 from ultrafm.manifests.problems import validate
-from ultrafm.manifests.schema import Name, Strict
 from ultrafm.pretraining.recipe import Recipe, build_model, recipe_of_size
 
 Scalar = bool | int | float | str
