@@ -1,12 +1,12 @@
-"""The joint task of eight diseases: put together wrongly it is exposed by a control without tissue, rightly it is not."""
+"""The joint task of eight diseases: put together wrongly, a control without tissue exposes it; rightly, it does not."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ultrafm.downstream.controls import joint_task
-from ultrafm.downstream.controls.joint_task import CONFOUNDED, CONTROL, FAIR, JointPictures, compare_designs, draw_joint
 from ultrafm.downstream.controls.figures import joint_figure
+from ultrafm.downstream.controls.joint_task import CONFOUNDED, CONTROL, FAIR, JointPictures, compare_designs, draw_joint
 from ultrafm.errors import UltraFMError
 from ultrafm.manifests import choose_source, load_sites
 from ultrafm.study import REPOSITORY
@@ -34,15 +34,15 @@ def test_made_sites_are_exposed_by_the_control_and_counterparts_at_one_site_are_
     assert fair["low"] < 0.5 < fair["high"] and fair["warning"] == ""
     assert table.loc[(FAIR, "tissue"), "low"] > 0.9 and table.loc[(FAIR, "tissue"), "warning"] == ""
     assert len(joint_figure(table.reset_index()).axes) == 1
-    records = joint_task.joint_records(table.reset_index(), pictures)
+    records = joint_task.joint_records(table.reset_index())
     assert len(records) == 4 and {row["images"] for row in records} == {"simulated"}
-    assert {row["level"]: row["n"] for row in records} == {CONFOUNDED: 120, FAIR: 240}
+    assert {row["level"]: row["n"] for row in records} == {CONFOUNDED: 60, FAIR: 120}
 
 
 def test_a_clue_at_the_site_itself_is_found_in_the_fair_design():
     generator = np.random.default_rng(1)
     pictures = made_pictures(generator)
-    pictures.seen[:, 3] += 1.5 * pictures.sick
+    pictures.seen[:, 3] += 3 * pictures.sick
     table = compare_designs(pictures, {}).set_index("design")
     assert table.loc[FAIR, "low"] > 0.7 and "without looking at tissue" in table.loc[FAIR, "warning"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_tasks import made_diagnosis
 
-from ultrafm.downstream.controls import figures, origin, permutation
+from ultrafm.downstream.controls import figures
 from ultrafm.downstream.controls.origin import site_from_features, site_records, site_table
 from ultrafm.downstream.controls.permutation import (
     Permuted,
@@ -45,7 +45,7 @@ def test_a_large_site_does_not_count_for_more():
     assert 0.4 < told.accuracy < 0.85
 
 
-def test_patients_are_never_on_both_sides(monkeypatch):
+def test_patients_are_never_on_both_sides():
     """Features that name the patient and nothing else do not tell its site."""
     features = np.eye(60)[np.repeat(np.arange(60), 2)]
     told = site_from_features(features, SITES, PATIENTS, np.random.default_rng(1))
@@ -82,17 +82,17 @@ def made(design=FIXED_FOLDS, patients=80):
     data = made_diagnosis(generator, design, patients)
     own = np.repeat(generator.normal(size=(patients, 8)), 2, axis=0)
     features = own + 0.01 * generator.normal(size=own.shape)
-    features[:, 0] += 2 * data.truth
+    features[:, 0] += 4 * data.truth
     return data, features
 
 
 @pytest.mark.parametrize("design", [FIXED_FOLDS, CROSS_VALIDATION])
 def test_permuted_labels_scatter_about_chance_and_true_ones_do_not(design):
-    data, features = made(design)
-    found = permutation_test(data, features, 19, np.random.default_rng(1))
+    data, features = made(design, 96 if design == FIXED_FOLDS else 48)
+    found = permutation_test(data, features, 9, np.random.default_rng(1))
     low, high = found.mean_interval
     assert low < 0.5 < high and found.warning == ""
-    assert found.auroc > 0.8 and found.p_value == pytest.approx(1 / 20)
+    assert found.auroc > 0.8 and found.p_value == pytest.approx(1 / 10)
 
 
 def test_a_leak_of_patients_is_found_by_permutation_and_by_the_leak_check():

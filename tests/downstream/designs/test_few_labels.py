@@ -1,5 +1,7 @@
 """Few labels: draws are nested, hold both classes, and no other label has a say."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def draw(share, seed=0):
 
 def test_smaller_shares_are_parts_of_larger_ones():
     shares = [draw(share) for share in (0.01, 0.1, 0.25, 0.5, 1.0)]
-    assert all(small <= large for small, large in zip(shares, shares[1:]))
+    assert all(small <= large for small, large in pairwise(shares))
     assert [len(one) for one in shares] == [4, 6, 15, 30, 60]  # 20 and 40 of a class: 2+2, 2+4, 5+10, 10+20, all
     assert draw(0.1) != draw(0.1, seed=1)
 

@@ -2,7 +2,9 @@
 
 It is fitted and asked by the task's own turns, so no patient is on both sides and its AUROC is paired with the
 model's. A control that ranks as well as the model shows that the task can be solved without looking at tissue; it does
-not show that the model does so, nor does a control at chance prove that there is no shortcut of another kind.
+not show that the model does so, nor does a control at chance prove that there is no shortcut of another kind. In a
+cross-validation of few patients the folds are tied to one another: a control that knows nothing strays farther from 0.5
+than its interval over patients says, to either side.
 """
 
 from __future__ import annotations
