@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from ultrafm.curation.likeness import compared, resemblance
 from ultrafm.curation.prepare import Job, Settings, prepare_file, prepare_frame
 from ultrafm.curation.reading.media import read_frames
 from ultrafm.curation.store import decode_png
-from ultrafm.manifests import load_sites
+from ultrafm.downstream.tasks import CLASSIFYING, select_tasks
+from ultrafm.manifests import gather_tasks, load_sites
 from ultrafm.manifests.schema import FolderSource, SiteManifest
 
 MANIFESTS = Path(__file__).parents[1] / "real_sites"
@@ -53,6 +55,28 @@ def test_folds_of_the_real_sites_are_those_of_their_locks(everything):
     _out, table = everything
     known = {path.name.removesuffix(".lock.json") for path in MANIFESTS.glob("*.lock.json")}
     assert known == set(table["site"])
+
+
+def test_tasks_of_the_real_sites_can_be_evaluated_and_measures_are_those_of_the_observers(everything, real_data):
+    out, _table = everything
+    asked = gather_tasks(load_sites(MANIFESTS))
+    found = select_tasks(out, asked, *CLASSIFYING, "segmentation", "measurement")
+    assert set(found) == set(asked) and {name: data.skipped for name, data in found.items() if data.skipped} == {}
+    muscle = found["muscle_thickness"]
+    table = pd.read_csv(real_data / "muscle_timtrack" / "manual_by_3_observers.csv")
+    by_file = table[table["file"].str.contains("vl_ge")].groupby("file")["thickness_px"].mean()
+    assert len(muscle.truth) == 152 and len(set(muscle.patients)) == 9 and muscle.left_out == {}
+    assert np.isin(muscle.truth.round(9), by_file.round(9)).all()
+    assert muscle.unit_scale.min() > 6  # original pictures of some 500 pixels, curated to 64
+    assert set(np.unique(found["nerve_and_vessel"].truth)) == {0, 1, 2}
+
+
+def test_real_patients_with_both_labels_cannot_be_asked_by_patient(everything):
+    out, _table = everything
+    asked = gather_tasks(load_sites(MANIFESTS))["pneumonia_clip"]
+    by_patient = replace(asked, task=asked.task.model_copy(update={"unit": "patient"}))
+    told = select_tasks(out, {"asked": by_patient}, "diagnosis")["asked"].skipped
+    assert "holds images of 'bacterial pneumonia' and 'regular'" in told and "the patient site_07_northumbria/" in told
 
 
 def dicom_and_clips(real_data: Path) -> tuple[SiteManifest, FolderSource]:

@@ -106,6 +106,19 @@ def test_a_task_with_too_few_patients_is_told_before_anything_is_read(rule, posi
     assert [told in text for text in found] == [True] if told else found == []
 
 
+def test_each_class_of_a_task_needs_patients():
+    classes = {"none": ["normal"], "harmless": ["benign"], "cancer": ["malignant"]}
+    task = {"name": "finding", "kind": "severity", "organ": "breast", "classes": classes}
+    split = {"rule": "cross_validation", "train": 0.5}
+    manifest = made_manifest(
+        tasks=[task], split=split, label_map={"good": "benign", "bad": "malignant", "no": "normal"}
+    )
+    labels = ["bad"] * 3 + ["good"] * 4
+    rows = [blank_row(number, "a.png", str(number), label) for number, label in enumerate(labels)]
+    found = task_warnings(manifest, rows)
+    assert ["0 none patients" in found[0], "3 cancer patients" in found[1], len(found)] == [True, True, 2]
+
+
 def test_patients_with_another_organ_do_not_count_for_a_task():
     row = blank_row(2, "a.png", "1", "good")
     rows = [replace(row, patient=f"{label}{n}", label=label) for label in ("good", "bad") for n in range(30)]

@@ -56,7 +56,7 @@ def test_tasks_are_gathered_in_any_order_of_sites(manifests: list[SiteManifest])
     assert tasks["liver_mass"].sites == ("site_07_jade_liver", "site_08_amber_liver", "site_09_linden_liver")
     assert tasks["liver_mass"].task.positive == ("malignant",)
     assert gather_tasks([]) == {}
-    assert gather_tasks(manifests[9:]) == {}
+    assert gather_tasks(manifests[11:]) == {}
 
 
 def test_sites_that_disagree_on_a_task_are_refused(manifests: list[SiteManifest]) -> None:

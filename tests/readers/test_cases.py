@@ -40,6 +40,20 @@ def test_cases_from_predictions() -> None:
     assert found.overall_images() == "simulated"
 
 
+def test_tasks_of_several_answers_and_of_clips_are_not_rated_and_leave_the_others_their_names() -> None:
+    tasks = {
+        "a": {**TASKS["a"], "answers": ["gout"], "unit": "image"},
+        "b": {**TASKS["b"], "answers": ["gout"], "unit": "clip"},
+        "c": {**TASKS["c"], "answers": ["none", "mild", "grave"], "unit": "image"},
+    }
+    found = study_cases(predictions(), tasks, "federated", "linear_probe")
+    assert set(found.cases["disease"]) == {"gout"} and found.images == {"gout": "real"}
+    assert found.dropped == (
+        "gout (b) is left out: it is about a whole clip, and readers rate images",
+        "mumps (c) is left out: it has 3 answers, and readers give one rating",
+    )
+
+
 @pytest.mark.parametrize(
     ("encoder", "method", "tasks", "words"),
     [

@@ -134,14 +134,14 @@ class Columns(Strict):
     device: str | None = Field(default=None, description="goes into the store as it stands: make and model, no more")
 
 
-class MaskPath(Strict):
-    """A mask lies where `pattern` (a regular expression), found in the picture's path, is replaced by `becomes`."""
+class Renaming(Strict):
+    """Another path: what `pattern` (a regular expression) finds in the path is replaced by `becomes`."""
 
     pattern: str
     becomes: str = Field(description="\\1 stands for the first group")
 
     @model_validator(mode="after")
-    def _fits(self) -> MaskPath:
+    def _fits(self) -> Renaming:
         try:
             re.sub(self.pattern, self.becomes, "")
         except re.error as error:
@@ -149,7 +149,7 @@ class MaskPath(Strict):
         return self
 
 
-class SideFile(MaskPath):
+class SideFile(Renaming):
     """A text file (XML, JSON, ...) beside each picture; the one group of `finds` is looked for in it."""
 
     finds: OneGroup
@@ -170,6 +170,9 @@ class Measurements(Strict):
 
     table: str = Field(description="CSV, relative to the folder")
     file: str = Field(default="file", description="column with the path of the file, as the source names it")
+    renamed: Renaming | None = Field(
+        default=None, description="where the source names files otherwise: what pattern finds in the path becomes that"
+    )
     observer: str | None = Field(default=None, description="column that tells observers apart; null: there is one")
     quantities: dict[str, Quantity] = Field(min_length=1)
 
@@ -217,7 +220,7 @@ class Listed(FileSource):
     label_file: SideFile | None = Field(
         default=None, description="the same for a label that stands in a file of its own"
     )
-    mask_path: MaskPath | None = Field(default=None, description="how the path of a mask follows from its picture's")
+    mask_path: Renaming | None = Field(default=None, description="how the path of a mask follows from its picture's")
 
     @model_validator(mode="after")
     def _patient_is_told(self) -> Listed:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -50,14 +51,14 @@ def read_predictions(folder: Path) -> pd.DataFrame:
 
 
 def study_cases(
-    predictions: pd.DataFrame, tasks: Mapping[str, Mapping[str, str]], encoder: str, method: str
+    predictions: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any]], encoder: str, method: str
 ) -> StudyCases:
     """The out-of-sample predictions of one encoder and method as cases, one disease per task.
 
     predictions: the columns of the diagnosis step (task, method, encoder, image_id, site, patient, truth, score,
-    difficulty); tasks: {task: {"disease": ..., "images": "real" or "simulated"}}. Two tasks of one disease are two
-    diseases here, since their scores come from two classifiers. A task needs two patients of each class, else it is
-    dropped with its reason. Raises UltraFMError for a missing column, an encoder or method without predictions, a
+    difficulty); tasks: what `describe_tasks` says of each. Two tasks of one disease are two diseases here, since their
+    scores come from two classifiers. A task needs two patients of each class, one answer and images as its unit, else
+    it is dropped with its reason. Raises UltraFMError for a missing column, an encoder or method without predictions, a
     task that `tasks` does not know, and NothingToDo when nothing is left.
     """
     rows = _chosen(predictions, encoder, method)
@@ -69,7 +70,7 @@ def study_cases(
     names = _disease_names(tasks)
     kept, dropped = [], []
     for task, group in rows.groupby("task", sort=True):
-        reason = _too_few(group)
+        reason = _not_to_rate(tasks[str(task)]) or _too_few(group)
         if reason:
             dropped.append(f"{names[str(task)]} is left out: {reason}")
         else:
@@ -100,13 +101,22 @@ def _chosen(predictions: pd.DataFrame, encoder: str, method: str) -> pd.DataFram
     return rows
 
 
-def _disease_names(tasks: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """A different name for each task: its disease, and the task too where a disease has several."""
-    times = Counter(about["disease"] for about in tasks.values())
+def _disease_names(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """A different name for each task: its disease, and the task too where a disease has several that can be rated."""
+    rated = {task: about["disease"] for task, about in tasks.items() if _not_to_rate(about) is None}
+    times = Counter(rated.values())
     return {
-        task: about["disease"] if times[about["disease"]] == 1 else f"{about['disease']} ({task})"
+        task: about["disease"] if task in rated and times[about["disease"]] == 1 else f"{about['disease']} ({task})"
         for task, about in tasks.items()
     }
+
+
+def _not_to_rate(about: Mapping[str, Any]) -> str | None:
+    """Why readers, who give each image one rating, are not asked a task; None when they can be."""
+    answers, unit = about.get("answers", ()), about.get("unit", "image")
+    if len(answers) > 1:
+        return f"it has {len(answers)} answers, and readers give one rating"
+    return None if unit == "image" else f"it is about a whole {unit}, and readers rate images"
 
 
 def _too_few(rows: pd.DataFrame) -> str | None:

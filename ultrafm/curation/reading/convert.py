@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from ultrafm.curation.reading.decode import to_eight_bits
 from ultrafm.errors import UltraFMError
-from ultrafm.manifests.schema import ArchiveSource, MaskPath, MatlabPictures
+from ultrafm.manifests.schema import ArchiveSource, MatlabPictures, Renaming
 
 VOLUMES = (".nii.gz", ".nii")
 HEADER = 348  # bytes of a NIfTI-1 header (nifti.nimh.nih.gov, nifti1.h)
@@ -43,11 +43,11 @@ def convert_all(source: ArchiveSource, folder: Path) -> None:
             draw_outline(path, source.mask_path, folder / source.path)
 
 
-def drawn_masks(mask_path: MaskPath | None) -> MaskPath | None:
+def drawn_masks(mask_path: Renaming | None) -> Renaming | None:
     """Where masks lie once outlines in JSON were drawn: beside the outlines, as PNG."""
     if mask_path is None or not mask_path.becomes.endswith(".json"):
         return mask_path
-    return MaskPath(pattern=mask_path.pattern, becomes=f"{mask_path.becomes}.png")
+    return Renaming(pattern=mask_path.pattern, becomes=f"{mask_path.becomes}.png")
 
 
 def convert_volume(path: Path) -> Path:
@@ -129,7 +129,7 @@ def _matlab_rows(record: Any, layout: MatlabPictures, out: Path) -> Iterator[tup
         yield name, patient, label
 
 
-def draw_outline(path: Path, mask_path: MaskPath, folder: Path) -> None:
+def draw_outline(path: Path, mask_path: Renaming, folder: Path) -> None:
     """Draw the outline that belongs to a picture, if there is one, as a mask of its size beside the outline.
 
     An outline is a list of points [x, y], or a list of such lists. One that is not is left out, and so is its mask.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -33,7 +34,12 @@ def with_measurements(rows: Sequence[Row], site: str, source: FileSource, folder
     if not any(row.file in found for row in rows):
         first = next((row.file for row in rows), "none")
         hint = nearest(first, found)
-        raise UltraFMError(where, "none of the site's files", f"files such as {first!r}{hint}", "correct measured.file")
+        raise UltraFMError(
+            where,
+            "none of the site's files",
+            f"files such as {first!r}{hint}",
+            "correct measured.file, or measured.renamed",
+        )
     told = {file: json.dumps(values, sort_keys=True) for file, values in found.items()}
     return [replace(row, measured=told.get(row.file, "")) for row in rows]
 
@@ -50,7 +56,7 @@ def read_measurements(path: Path, asked: Measurements, where: str) -> dict[str, 
             value = _number(cells[told.column], f"{place}, column {told.column}")
             if value is None:
                 continue
-            values = found[cells[asked.file]][quantity]
+            values = found[_file(cells[asked.file], asked)][quantity]
             if number in values:
                 expected = "one value of an observer for a file and a quantity"
                 raise UltraFMError(place, f"a second {quantity} of {cells[asked.file]!r}", expected)
@@ -71,6 +77,11 @@ def _read(path: Path, asked: Measurements, where: str) -> pd.DataFrame:
             mend = f"correct measured.{field} in the manifest"
             raise UltraFMError(where, f"no column {name!r}", f"one of {known}{nearest(name, table.columns)}", mend)
     return table
+
+
+def _file(name: str, asked: Measurements) -> str:
+    """The path of a file as the source names it."""
+    return name if asked.renamed is None else re.sub(asked.renamed.pattern, asked.renamed.becomes, name)
 
 
 def _number(cell: str, place: str) -> float | None:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from ultrafm.downstream.tasks.answers import answer_names
 from ultrafm.downstream.tasks.data import FOLDS, TaskData
 from ultrafm.manifests.question import CLASSIFYING
+from ultrafm.manifests.schema import Task
 
 
 def describe_tasks(tasks: Mapping[str, TaskData]) -> dict[str, dict[str, object]]:
@@ -19,12 +21,21 @@ def describe_tasks(tasks: Mapping[str, TaskData]) -> dict[str, dict[str, object]
             "answers": list(data.answers),
             "unit": data.task.unit,
             "metric": data.task.headline,
+            "averaged": is_averaged(data.task),
             "images": "simulated" if data.simulated else "real",
             "design": data.design,
             "skipped": data.skipped,
         }
         for name, data in tasks.items()
     }
+
+
+def is_averaged(task: Task) -> bool:
+    """Does a task count in the average over tasks: one answer about each image?
+
+    Tasks of several answers, and tasks about clips and patients, ask the same patients again.
+    """
+    return len(answer_names(task)) == 1 and task.unit == "image"
 
 
 def count_tasks(tasks: Mapping[str, TaskData]) -> pd.DataFrame:

@@ -10,7 +10,6 @@ import pandas as pd
 
 from ultrafm.downstream.tasks.data import COLUMNS, FOLDS, NO_DESIGN, TaskData, divided_unit, shrinks
 from ultrafm.downstream.tasks.enough import design_of
-from ultrafm.downstream.tasks.leaks import leak_reason
 from ultrafm.downstream.tasks.truths import Found, find_truth, never_found
 from ultrafm.errors import NothingToDo, UltraFMError, nearest
 from ultrafm.manifests import TaskAtSites
@@ -39,6 +38,7 @@ def select_task(curated: Path, asked: TaskAtSites) -> TaskData:
     Raises UltraFMError for a store that was changed or that nobody signed for, as `load_pictures` does.
     """
     from ultrafm.curation import load_pictures
+    from ultrafm.downstream.tasks.leaks import leak_reason
 
     try:
         pictures = load_pictures(curated, asked.sites, FOLDS)

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import made_stores
 import made_tasks
 import numpy as np
 import pandas as pd
 import pytest
+from made_stores import store
 
-from ultrafm import curation
 from ultrafm.downstream import tasks as downstream_tasks
 from ultrafm.downstream.tasks import (
     CROSS_VALIDATION,
@@ -23,26 +22,10 @@ from ultrafm.errors import UltraFMError
 from ultrafm.manifests import TaskAtSites
 
 
-@dataclass
-class Pictures:
-    images: np.ndarray
-    sectors: np.ndarray
-    table: pd.DataFrame
-
-
-def store(monkeypatch: pytest.MonkeyPatch, table: pd.DataFrame, masks: np.ndarray | None = None) -> None:
-    """Let the curated store hold these rows; image i is filled with the grey value i."""
-    images = np.arange(len(table), dtype=np.uint8)[:, None, None] * np.ones((1, 4, 4), dtype=np.uint8)
-    pictures = Pictures(images, np.ones(images.shape, dtype=bool), table)
-    monkeypatch.setattr(curation, "load_pictures", lambda curated, sites, folds: pictures, raising=False)
-    has_mask = np.ones(len(table), dtype=bool) if masks is None else masks.max(axis=(1, 2)) < 2
-    monkeypatch.setattr(curation, "load_masks", lambda *asked: (masks % 2, has_mask), raising=False)
-
-
 def labelled(design: str = FIXED_FOLDS, **settings: float) -> pd.DataFrame:
     """Rows of 16 patients, benign and malignant in turn."""
-    table = made_tasks.made_table(16, 2, design, **settings)
-    return table.assign(organ="breast", label=np.where(np.arange(32) // 2 % 2, "malignant", "benign"))
+    table = made_stores.made_rows(16, 2, design, **settings)
+    return table.assign(label=np.where(np.arange(32) // 2 % 2, "malignant", "benign"))
 
 
 ASKED = TaskAtSites(made_tasks.DIAGNOSIS, ("site_01_a",))
@@ -63,8 +46,7 @@ def test_other_labels_and_organs_are_left_out_and_counted(monkeypatch):
 def test_images_without_the_structure_are_left_out_and_counted(monkeypatch):
     masks = np.ones((32, 4, 4), dtype=np.uint8)
     masks[0] = 0
-    masks[1] = 2  # the fake store takes this for an image without a mask
-    store(monkeypatch, labelled(), masks)
+    store(monkeypatch, labelled(), {"lesion": masks}, without_mask=[1])
     data = select_task("nowhere", TaskAtSites(made_tasks.SEGMENTATION, ("site_01_a",)))
     assert data.left_out == {"lesion not outlined or not in the image": 2}
     assert data.truth.shape == (30, 4, 4) and data.truth.all()
@@ -98,14 +80,14 @@ def test_a_site_that_only_pretrains_is_skipped_with_a_reason(monkeypatch):
 
 
 def test_a_pretraining_site_beside_an_evaluating_one_lends_no_images(monkeypatch):
-    second = labelled().assign(site="site_02_b", fold="train")
+    second = made_stores.at_site(labelled(), "site_02_b").assign(fold="train")
     store(monkeypatch, pd.concat([labelled(), second], ignore_index=True))
     data = select_task("nowhere", TaskAtSites(made_tasks.DIAGNOSIS, ("site_01_a", "site_02_b")))
     assert set(data.table["site"]) == {"site_01_a"} and data.left_out == {"site only pre-trains": 32}
 
 
 def test_mixed_designs_are_skipped_with_a_reason(monkeypatch):
-    second = labelled(CROSS_VALIDATION).assign(site="site_02_b")
+    second = made_stores.at_site(labelled(CROSS_VALIDATION), "site_02_b")
     store(monkeypatch, pd.concat([labelled(), second], ignore_index=True))
     data = select_task("nowhere", TaskAtSites(made_tasks.DIAGNOSIS, ("site_01_a", "site_02_b")))
     assert "mix fixed folds and cross-validation" in data.skipped
