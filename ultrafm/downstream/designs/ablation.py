@@ -226,7 +226,7 @@ def main_effects(scores: pd.DataFrame, described: Mapping[str, Mapping[str, Any]
     words = {arm.name: dict(zip(CHOICES, arm.choices.split(", "))) for arm in arms}
     kept = scores[scores["encoder"].isin(words)]
     compared = macro_comparison(kept, described)
-    estimates = auroc(compared.cases)
+    estimates = auroc(compared.cases, compared.weights)
     rows = []
     for choice in CHOICES:
         options = list(dict.fromkeys(words[arm.name][choice] for arm in arms))

@@ -1,4 +1,4 @@
-"""Figures of diagnosis and segmentation; drawn in the house style of `ultrafm.reporting.figures`."""
+"""Pictures with scores and outlines, ROC curves, and intervals of encoders."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from scipy.ndimage import binary_erosion
 from sklearn.metrics import roc_curve
 
+from ultrafm.downstream.figures.words import kind_of, nothing, words
 from ultrafm.downstream.tasks import TaskData
 from ultrafm.reporting.figures import (
     LINES,
@@ -35,8 +36,8 @@ def draw_intervals(table: pd.DataFrame, model: str, title: str, unit: str, refer
     """Intervals of `records_table` rows of one model ("linear probe"): a block of lines a task, encoders in colour."""
     rows = table[table["model"] == model] if len(table) else table
     if rows.empty:
-        return _nothing(title)
-    title = f"{title}, {model}{_kind(rows['images'])}"
+        return nothing(title)
+    title = f"{title}, {model}{kind_of(rows['images'])}"
     return interval_plot(rows, "estimate", "ci_low", "ci_high", "task", "encoder", title, unit, reference)
 
 
@@ -44,7 +45,7 @@ def draw_roc(predictions: pd.DataFrame, described: Mapping[str, Mapping[str, str
     """ROC curves of each task, one curve an encoder, for one method; out-of-sample scores."""
     rows = predictions[predictions["method"] == method]
     if rows.empty:
-        return _nothing("ROC curves")
+        return nothing("ROC curves")
     tasks, encoders = sorted(rows["task"].unique()), list(dict.fromkeys(rows["encoder"]))
     columns = min(3, len(tasks))
     lines = -(-len(tasks) // columns)
@@ -55,14 +56,14 @@ def draw_roc(predictions: pd.DataFrame, described: Mapping[str, Mapping[str, str
         for encoder, number in colour_places(encoders).items():
             found = rows[(rows["task"] == task) & (rows["encoder"] == encoder)]
             share, hits, _ = roc_curve(found["truth"].astype(int), found["score"], drop_intermediate=False)
-            axes.plot(share, hits, color=PALETTE[number], linestyle=LINES[number % len(LINES)], label=_words(encoder))
-        axes.set_title(f"{_words(task)}\n({described[task]['images']} images)", fontsize="small")
+            axes.plot(share, hits, color=PALETTE[number], linestyle=LINES[number % len(LINES)], label=words(encoder))
+        axes.set_title(f"{words(task)}\n({described[task]['images']} images)", fontsize="small")
         axes.set_xlabel("1 − specificity", fontsize="small")
     for axes in grid[len(tasks) :]:
         axes.set_axis_off()
     grid[0].set_ylabel("sensitivity", fontsize="small")
     grid[0].legend(loc="lower right", fontsize="x-small", title="encoder", title_fontsize="x-small")
-    figure.suptitle(f"ROC curves, {_words(method)}\n", x=0.01, ha="left", fontsize="medium")
+    figure.suptitle(f"ROC curves, {words(method)}\n", x=0.01, ha="left", fontsize="medium")
     return figure
 
 
@@ -71,16 +72,16 @@ def draw_scored(
 ) -> Figure:
     """`count` test images of one task, half of them positive where there are enough, with truth and score."""
     rows = _chosen(predictions, data, method, encoder)
-    title = f"{_words(data.task.name)}: scores by the {_words(encoder)} encoder, {_words(method)}"
+    title = f"{words(data.task.name)}: scores by the {words(encoder)} encoder, {words(method)}"
     if rows.empty:
-        return _nothing(title)
+        return nothing(title)
     halves = [rows[rows["truth"] == answer] for answer in (1, 0)]
     picked = [half.iloc[np.sort(generator.permutation(len(half))[: count // 2])] for half in halves]
     shown = pd.concat(picked)
     images = [enlarge(data.images[row]) for row in _places(data, shown["image_id"])]
-    words = {1: "positive", 0: "negative"}
-    titles = [f"{words[int(row.truth)]}, score {row.score:.2f}" for row in shown.itertuples()]
-    return picture_grid(images, titles, f"{title}{_kind(['simulated' if data.simulated else 'real'])}", count // 2)
+    said = {1: "positive", 0: "negative"}
+    titles = [f"{said[int(row.truth)]}, score {row.score:.2f}" for row in shown.itertuples()]
+    return picture_grid(images, titles, f"{title}{kind_of(['simulated' if data.simulated else 'real'])}", count // 2)
 
 
 def draw_outlines(
@@ -91,9 +92,9 @@ def draw_outlines(
     masks: (N, S, S) of all rows of `scores`, in their order.
     """
     rows = _chosen(scores.reset_index(drop=True), data, method, encoder).sort_values("dice", ascending=False)
-    title = f"{_words(data.task.name)}: {_words(encoder)} encoder, {_words(method)}; truth green, drawn orange"
+    title = f"{words(data.task.name)}: {words(encoder)} encoder, {words(method)}; truth green, drawn orange"
     if rows.empty:
-        return _nothing(title)
+        return nothing(title)
     each = max(1, min(each, len(rows) // 3))
     middle = len(rows) // 2 - each // 2
     parts = {"best": rows.iloc[:each], "middle": rows.iloc[middle : middle + each], "worst": rows.iloc[-each:]}
@@ -102,14 +103,14 @@ def draw_outlines(
         for place, index, value in zip(_places(data, part["image_id"]), part.index, part["dice"]):
             images.append(outlined(data.images[place], data.truth[place], masks[index]))
             titles.append(f"{name}, Dice {value:.2f}")
-    return picture_grid(images, titles, title + _kind(["simulated" if data.simulated else "real"]), each)
+    return picture_grid(images, titles, title + kind_of(["simulated" if data.simulated else "real"]), each)
 
 
 def draw_dice(scores: pd.DataFrame, described: Mapping[str, Mapping[str, str]], method: str) -> Figure:
     """Dice of every image as a dot, one line of dots an encoder, one panel a task; for one method."""
     rows = scores[scores["method"] == method]
     if rows.empty:
-        return _nothing("Dice of single images")
+        return nothing("Dice of single images")
     tasks, encoders = sorted(rows["task"].unique()), list(dict.fromkeys(rows["encoder"]))
     figure = new_figure(max(7.0, 3.2 * len(tasks)), 3.6, f"distribution of Dice in {', '.join(tasks)}")
     for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks):
@@ -119,12 +120,12 @@ def draw_dice(scores: pd.DataFrame, described: Mapping[str, Mapping[str, str]], 
             places = number + np.linspace(0.25, -0.25, len(values))
             axes.scatter(np.sort(values), places, s=9, alpha=0.6, color=PALETTE[colour], marker=MARKERS[colour])
             axes.plot([np.median(values)] * 2, [number - 0.36, number + 0.36], color="#222222", linewidth=2)
-        axes.set_yticks(range(len(encoders)), [_words(encoder) for encoder in encoders])
+        axes.set_yticks(range(len(encoders)), [words(encoder) for encoder in encoders])
         axes.invert_yaxis()
         axes.set(xlim=(-0.02, 1.02), xlabel="Dice of one image")
-        axes.set_title(f"{_words(task)}\n({described[task]['images']} images)", fontsize="small")
+        axes.set_title(f"{words(task)}\n({described[task]['images']} images)", fontsize="small")
     figure.suptitle(
-        f"Dice of single images, {_words(method)}; the bar is the median", x=0.01, ha="left", fontsize="medium"
+        f"Dice of single images, {words(method)}; the bar is the median", x=0.01, ha="left", fontsize="medium"
     )
     return figure
 
@@ -150,19 +151,3 @@ def _chosen(table: pd.DataFrame, data: TaskData, method: str, encoder: str) -> p
 
 def _places(data: TaskData, names: Sequence[str]) -> np.ndarray:
     return pd.Index(data.table["image_id"]).get_indexer(list(names))
-
-
-def _kind(images: Sequence[str]) -> str:
-    kinds = set(images)
-    return f" ({' and '.join(sorted(kinds))} images)"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _nothing(title: str) -> Figure:
-    """A figure that says that there is nothing to show."""
-    figure = new_figure(7, 1.2, f"{title}: nothing to show")
-    figure.text(0.02, 0.5, f"{title}: no task could be evaluated; see the table of tasks for the reason.", va="center")
-    return figure

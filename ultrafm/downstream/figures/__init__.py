@@ -1,0 +1,31 @@
+"""Figures of diagnosis, segmentation and measurement, in the house style of `ultrafm.reporting.figures`."""
+
+from ultrafm.downstream.figures.agreement import draw_bland_altman
+from ultrafm.downstream.figures.forests import draw_forest, draw_subgroups
+from ultrafm.downstream.figures.pictures import (
+    draw_dice,
+    draw_intervals,
+    draw_outlines,
+    draw_roc,
+    draw_scored,
+    enlarge,
+    models,
+    outlined,
+)
+from ultrafm.downstream.figures.probabilities import draw_calibration, draw_decision_curve
+
+__all__ = [
+    "draw_bland_altman",
+    "draw_calibration",
+    "draw_decision_curve",
+    "draw_dice",
+    "draw_forest",
+    "draw_intervals",
+    "draw_outlines",
+    "draw_roc",
+    "draw_scored",
+    "draw_subgroups",
+    "enlarge",
+    "models",
+    "outlined",
+]
