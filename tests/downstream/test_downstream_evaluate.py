@@ -10,8 +10,8 @@ import torch
 
 from ultrafm.downstream import figures
 from ultrafm.downstream.evaluate import PREDICTION_COLUMNS, SCORE_COLUMNS, evaluate_diagnosis, evaluate_segmentation
+from ultrafm.downstream.methods.drawing import dice
 from ultrafm.downstream.methods.features import pixel_features
-from ultrafm.downstream.methods.segmentation import dice
 from ultrafm.downstream.records import diagnosis_records, records_table, segmentation_records
 from ultrafm.downstream.tasks import CROSS_VALIDATION, TaskData, describe_tasks
 from ultrafm.errors import UltraFMError

@@ -1,51 +1,39 @@
-"""Evaluation: every encoder on every task, in parallel; out come out-of-sample predictions, one row per image."""
+"""Evaluation: every encoder on every task, in parallel; out come predictions out of sample, a row an image and answer.
+
+Which methods are asked is a parameter (CLASSIFIERS, REGRESSIONS and SEGMENTERS name them). A method that cannot answer,
+for instance because a part has one class, is told of in `failures`, and all else is still there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from ultrafm.downstream.tasks import TaskData, Turn, turns
+from ultrafm.downstream.methods.jobs import (
+    FAILURE_COLUMNS,
+    PREDICTION_COLUMNS,
+    SCORE_COLUMNS,
+    Evaluation,
+    Job,
+    Segmentations,
+    answer,
+    joined,
+    segment,
+)
+from ultrafm.downstream.tasks import TaskData
+from ultrafm.errors import one_of
 from ultrafm.progress import progress
-from ultrafm.seeds import spawn_torch
 from ultrafm.workers import worker_pool
 
-LINEAR_PROBE, LINEAR_HEAD, FINE_TUNING = "linear_probe", "linear_head", "fine_tuning"
+LINEAR_PROBE, LINEAR_HEAD, FINE_TUNING, RIDGE = "linear_probe", "linear_head", "fine_tuning", "ridge_regression"
 PIXELS = "pixels"
-ROW = ["task", "method", "encoder", "image_id", "site", "patient", "fold"]
-PREDICTION_COLUMNS = [*ROW, "truth", "score", "difficulty"]
-SCORE_COLUMNS = [*ROW, "dice"]
-Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One encoder on one task; without a folder, the pixels themselves stand in for features.
-
-    epochs: of fine-tuning, 0 for none; precision: "fp32" or "bf16".
-    """
-
-    data: TaskData
-    encoder: str
-    folder: Path | None
-    epochs: int
-    precision: str
-    seed: int
-
-
-@dataclass(frozen=True)
-class Segmentations:
-    """scores: a row per image, method and encoder (SCORE_COLUMNS); masks: the 0/1 masks (N, S, S) in the same order."""
-
-    scores: pd.DataFrame
-    masks: np.ndarray
+Part = TypeVar("Part")
 
 
 def evaluate_diagnosis(
@@ -55,19 +43,42 @@ def evaluate_diagnosis(
     epochs: int = 8,
     workers: int = 1,
     precision: str = "auto",
-) -> pd.DataFrame:
-    """Out-of-sample scores of each encoder on each task that can be evaluated (PREDICTION_COLUMNS).
+    methods: Sequence[str] = (LINEAR_PROBE, FINE_TUNING),
+    cache: Path | None = None,
+    inner: bool = False,
+) -> Evaluation:
+    """Out-of-sample scores of each encoder for each answer of each task whose answers are classes (CLASSIFYING kinds).
 
-    Methods: "linear_probe" on the frozen encoder and, unless `epochs` is 0, "fine_tuning". Fine-tuning draws the same
-    batches and augmentations for all encoders. The number of workers does not change the result. A task's data come
-    from `select_tasks`. A linear probe on coarse pixels ("pixels") is always beside the encoders, as a control.
+    methods: names of CLASSIFIERS; with `epochs` 0 those that train the encoder are left out. All encoders see the same
+    batches and augmentations; the number of workers does not change the result. If linear probes are asked for, one on
+    coarse pixels ("pixels") is beside the encoders, as a control. Features are kept in the folder `cache`, if given.
+    inner: in cross-validation, methods that train the encoder give validation scores too, at the price of a second
+    training in each turn; the others always do.
     """
-    jobs = _jobs(tasks, encoders, seed, epochs, precision)
-    controls = {job.data.task.name: replace(job, encoder=PIXELS, folder=None, epochs=0) for job in jobs}
-    parts = _run(diagnose, [*jobs, *controls.values()], workers, "diagnosis")
-    if not parts:
-        return pd.DataFrame({name: pd.Series(dtype=object) for name in PREDICTION_COLUMNS})
-    return pd.concat(parts, ignore_index=True)
+    from ultrafm.downstream.methods.classifying import CLASSIFIERS
+
+    asked = _asked(methods, CLASSIFIERS, epochs)
+    jobs = _jobs(tasks, encoders, asked, seed, epochs, precision, cache)
+    jobs = [replace(job, inner=inner) for job in jobs]
+    return _evaluation(_run(answer, [*jobs, *_controls(jobs, LINEAR_PROBE)], workers, "diagnosis"))
+
+
+def evaluate_measurement(
+    tasks: Mapping[str, TaskData],
+    encoders: Mapping[str, Path],
+    seed: int,
+    workers: int = 1,
+    methods: Sequence[str] = (RIDGE,),
+    cache: Path | None = None,
+) -> Evaluation:
+    """Out-of-sample values of each encoder for each measurement; truth and score are numbers in the task's unit.
+
+    methods: names of REGRESSIONS; else as evaluate_diagnosis.
+    """
+    from ultrafm.downstream.methods.classifying import REGRESSIONS
+
+    jobs = _jobs(tasks, encoders, _asked(methods, REGRESSIONS, 0), seed, 0, "fp32", cache)
+    return _evaluation(_run(answer, [*jobs, *_controls(jobs, RIDGE)], workers, "measurement"))
 
 
 def evaluate_segmentation(
@@ -77,60 +88,24 @@ def evaluate_segmentation(
     epochs: int = 8,
     workers: int = 1,
     precision: str = "auto",
+    methods: Sequence[str] = (LINEAR_HEAD, FINE_TUNING),
+    cache: Path | None = None,
 ) -> Segmentations:
-    """Dice and predicted mask of each image, out of sample, for each encoder and task that can be evaluated.
+    """Scores and predicted mask of each image and structure, out of sample, for each encoder and task.
 
-    Methods: "linear_head" on the frozen encoder and, unless `epochs` is 0, "fine_tuning"; else as evaluate_diagnosis.
+    methods: names of SEGMENTERS; with `epochs` 0 only the linear head is left. Else as evaluate_diagnosis.
     """
-    parts = _run(segment, _jobs(tasks, encoders, seed, epochs, precision), workers, "segmentation")
-    if not parts:
-        empty = pd.DataFrame({name: pd.Series(dtype=object) for name in SCORE_COLUMNS})
-        return Segmentations(empty, np.zeros((0, 1, 1), dtype=np.uint8))
-    scores = pd.concat([part.scores for part in parts], ignore_index=True)
-    return Segmentations(scores, np.concatenate([part.masks for part in parts]))
+    from ultrafm.downstream.methods.segmenting import SEGMENTERS
 
-
-def diagnose(job: Job) -> pd.DataFrame:
-    """The predictions of one job."""
-    from ultrafm.downstream.methods.features import extract_features, pixel_features
-    from ultrafm.downstream.methods.finetune import fine_tune
-    from ultrafm.downstream.methods.probe import probe_turn, steady_probe
-    from ultrafm.pretraining.weights import load_encoder
-
-    data, encoder = job.data, load_encoder(job.folder) if job.folder else None
-    features = extract_features(encoder, data.images, data.sectors) if encoder else pixel_features(data.images)
-    parts = []
-    for number, turn in enumerate(turns(data)):
-        probe = probe_turn(features, data.truth, turn)
-        parts.append(_predictions(job, LINEAR_PROBE, turn, probe.score(features[turn.predict])))
-        if job.epochs:
-            generator = spawn_torch(job.seed, "fine-tuning", data.task.name, number)
-            start = steady_probe(features, data.truth, turn, probe.penalty)
-            scores = fine_tune(encoder, start, data, turn, job.epochs, job.precision, generator)
-            parts.append(_predictions(job, FINE_TUNING, turn, scores))
-    return pd.concat(parts, ignore_index=True).sort_values(["method", "image_id"], ascending=[False, True])
-
-
-def segment(job: Job) -> Segmentations:
-    """The scores and masks of one job."""
-    from ultrafm.downstream.methods.features import extract_patch_features
-    from ultrafm.downstream.methods.segmentation import draw, fine_tune_segmentation, fit_head
-    from ultrafm.pretraining.weights import load_encoder
-
-    data, encoder = job.data, load_encoder(job.folder)
-    features = extract_patch_features(encoder, data.images)
-    scores, masks = [], []
-    for number, turn in enumerate(turns(data)):
-        generator = spawn_torch(job.seed, "segmentation", data.task.name, number)
-        head = fit_head(features, data, turn, encoder.patch_embed.patch_size[0])
-        drawn = {LINEAR_HEAD: draw(head, features, data, turn)}
-        if job.epochs:
-            drawn[FINE_TUNING] = fine_tune_segmentation(encoder, head, data, turn, job.epochs, job.precision, generator)
-        scores += [_dice_rows(job, method, turn, found) for method, found in drawn.items()]
-        masks += list(drawn.values())
-    table = pd.concat(scores, ignore_index=True)
-    order = table.sort_values(["method", "image_id"], ascending=[False, True]).index.to_numpy()
-    return Segmentations(table.loc[order].reset_index(drop=True), np.concatenate(masks)[order])
+    jobs = _jobs(tasks, encoders, _asked(methods, SEGMENTERS, epochs), seed, epochs, precision, cache)
+    parts = _run(segment, jobs, workers, "segmentation")
+    masks = [part.masks for part in parts if len(part.masks)]
+    return Segmentations(
+        joined([part.scores for part in parts], SCORE_COLUMNS),
+        np.concatenate(masks) if masks else np.zeros((0, 1, 1), dtype=np.uint8),
+        joined([part.validation for part in parts], SCORE_COLUMNS),
+        joined([part.failures for part in parts], FAILURE_COLUMNS),
+    )
 
 
 @contextmanager
@@ -147,46 +122,63 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _asked(methods: Sequence[str], known: Iterable[str], epochs: int) -> tuple[str, ...]:
+    """The methods that are to be asked. Raises UltraFMError for a name that is none."""
+    from ultrafm.downstream.methods.classifying import TRAINED
+    from ultrafm.downstream.methods.segmenting import TRAINED_TO_DRAW
+
+    asked = tuple(dict.fromkeys(one_of("methods", method, known) for method in methods))
+    return tuple(method for method in asked if epochs or method not in (*TRAINED, *TRAINED_TO_DRAW))
+
+
 def _jobs(
-    tasks: Mapping[str, TaskData], encoders: Mapping[str, Path], seed: int, epochs: int, precision: str
+    tasks: Mapping[str, TaskData],
+    encoders: Mapping[str, Path],
+    methods: tuple[str, ...],
+    seed: int,
+    epochs: int,
+    precision: str,
+    cache: Path | None,
 ) -> list[Job]:
     from ultrafm.pretraining.precision import choose_precision
 
     chosen = choose_precision(precision)
     return [
-        Job(data, encoder, Path(folder), epochs, chosen, seed)
+        Job(data, encoder, Path(folder), methods, seed, epochs, chosen, cache)
         for data in tasks.values()
         if data.skipped is None
         for encoder, folder in encoders.items()
     ]
 
 
-def _run(answer: Callable[[Job], Answer], jobs: Sequence[Job], workers: int, title: str) -> list[Answer]:
+def _controls(jobs: Sequence[Job], method: str) -> list[Job]:
+    """For each task one job that asks `method` of the pixels, if the jobs ask it of encoders."""
+    found = {
+        job.data.task.name: replace(job, encoder=PIXELS, folder=None, methods=(method,))
+        for job in jobs
+        if method in job.methods
+    }
+    return list(found.values())
+
+
+def _evaluation(parts: Sequence[Evaluation]) -> Evaluation:
+    return Evaluation(
+        joined([part.predictions for part in parts], PREDICTION_COLUMNS),
+        joined([part.validation for part in parts], PREDICTION_COLUMNS),
+        joined([part.failures for part in parts], FAILURE_COLUMNS),
+    )
+
+
+def _run(ask: Callable[[Job], Part], jobs: Sequence[Job], workers: int, title: str) -> list[Part]:
     """The answers in the order of the jobs; `workers` fresh processes, or this one when there is one worker or job."""
     if workers <= 1 or len(jobs) <= 1:
         with one_thread():
-            return [answer(job) for job in progress(jobs, total=len(jobs), title=title, unit="job")]
+            return [ask(job) for job in progress(jobs, total=len(jobs), title=title, unit="job")]
     with worker_pool(min(workers, len(jobs))) as pool:
-        asked = pool.map(_on_one_thread, [answer] * len(jobs), jobs)
+        asked = pool.map(_on_one_thread, [ask] * len(jobs), jobs)
         return list(progress(asked, total=len(jobs), title=title, unit="job"))
 
 
-def _on_one_thread(answer: Callable[[Job], Answer], job: Job) -> Answer:
+def _on_one_thread(ask: Callable[[Job], Part], job: Job) -> Part:
     with one_thread():
-        return answer(job)
-
-
-def _rows(job: Job, method: str, turn: Turn) -> pd.DataFrame:
-    rows = job.data.table.iloc[turn.predict].reset_index(drop=True)
-    return rows.assign(task=job.data.task.name, method=method, encoder=job.encoder, fold=turn.fold)
-
-
-def _predictions(job: Job, method: str, turn: Turn, scores: np.ndarray) -> pd.DataFrame:
-    rows = _rows(job, method, turn).assign(truth=job.data.truth[turn.predict], score=scores)
-    return rows.assign(difficulty=rows["difficulty"].astype(float))[PREDICTION_COLUMNS]
-
-
-def _dice_rows(job: Job, method: str, turn: Turn, masks: np.ndarray) -> pd.DataFrame:
-    from ultrafm.downstream.methods.segmentation import dice
-
-    return _rows(job, method, turn).assign(dice=dice(masks, job.data.truth[turn.predict]))[SCORE_COLUMNS]
+        return ask(job)

@@ -7,13 +7,17 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from ultrafm.downstream.methods.features import (
+    as_input,
     as_pictures,
     coverage,
     extract_features,
     extract_patch_features,
+    extract_tokens,
     pool_tokens,
+    resized,
+    token_shares,
 )
-from ultrafm.downstream.methods.finetune import fine_tune, head_from, predict
+from ultrafm.downstream.methods.finetune import Tuned, answer_loss, fine_tune, head_from
 from ultrafm.downstream.methods.probe import (
     DEFAULT_PENALTY,
     PENALTIES,
@@ -23,7 +27,7 @@ from ultrafm.downstream.methods.probe import (
     steady_probe,
 )
 from ultrafm.downstream.metrics import Cases, auroc, interval
-from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS, Turn, turns
+from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS, TaskData, Turn, turns
 from ultrafm.pretraining.grey import GreyScale
 from ultrafm.pretraining.recipe import Recipe, build_model
 from ultrafm.pretraining.weights import load_encoder, save_encoder
@@ -133,13 +137,18 @@ def test_fine_tuning_is_deterministic_blind_to_test_labels_and_leaves_the_encode
     encoder, turn = made_tasks.tiny_encoder(), turns(data)[0]
     before = {name: weight.clone() for name, weight in encoder.state_dict().items()}
     start = probe_turn(extract_features(encoder, data.images, data.sectors), data.truth, turn)
-    scores = fine_tune(encoder, start, data, turn, 2, "fp32", torch.Generator().manual_seed(3))
+
+    def tuned(asked: TaskData, seed: int) -> np.ndarray:
+        made = fine_tune(encoder, start, asked, turn, 2, "fp32", torch.Generator().manual_seed(seed))
+        return made.score(asked, turn.predict)[:, 0]
+
+    scores = tuned(data, 3)
     flipped = data.truth.copy()
     flipped[turn.predict] = 1 - flipped[turn.predict]
     blind = type(data)(**{**vars(data), "truth": flipped})
     torch.manual_seed(99)  # the global state plays no part
-    assert (scores == fine_tune(encoder, start, blind, turn, 2, "fp32", torch.Generator().manual_seed(3))).all()
-    other = fine_tune(encoder, start, data, turn, 2, "fp32", torch.Generator().manual_seed(4))
+    assert (scores == tuned(blind, 3)).all()
+    other = tuned(data, 4)
     assert (scores != other).any() or design == FIXED_FOLDS  # there the start may be kept
     assert all((weight == before[name]).all() for name, weight in encoder.state_dict().items())
     assert roc_auc_score(data.truth[turn.predict], scores) > 0.9
@@ -154,7 +163,8 @@ def test_the_epoch_of_fine_tuning_is_not_chosen_on_test_labels():
     flipped[turn.predict] = 1 - flipped[turn.predict]
     blind = type(data)(**{**vars(data), "truth": flipped})
     scores = [
-        fine_tune(encoder, start, one, turn, 4, "fp32", torch.Generator().manual_seed(0)) for one in (data, blind)
+        fine_tune(encoder, start, one, turn, 4, "fp32", torch.Generator().manual_seed(0)).score(one, turn.predict)
+        for one in (data, blind)
     ]
     assert (scores[0] == scores[1]).all()
 
@@ -164,7 +174,7 @@ def test_very_sure_scores_are_not_tied():
     head = torch.nn.Linear(48, 1)
     with torch.no_grad():
         head.bias.fill_(25.0)
-    assert len(set(predict(encoder, head, data, np.arange(8)).tolist())) == 8
+    assert len(set(Tuned(encoder, head).score(data, np.arange(8))[:, 0].tolist())) == 8
 
 
 def test_fine_tuning_never_starts_from_a_weakly_penalised_probe():
@@ -186,3 +196,59 @@ def test_registers_of_an_encoder_are_no_patches(tmp_path):
     expected = torch.cat([tokens[:, 0], tokens[:, 3:].mean(dim=1)], dim=1)
     assert np.allclose(features, expected.detach().numpy(), atol=1e-5)
     assert extract_patch_features(encoder, images).shape == (3, 16, 64)
+
+
+@pytest.mark.parametrize(
+    "task", [made_tasks.CLASSES, made_tasks.LABELS, made_tasks.SEVERITY], ids=lambda task: task.name
+)
+def test_fine_tuning_answers_several_and_starts_as_the_probe(task):
+    data, encoder = made_tasks.made_classes(np.random.default_rng(0), task), made_tasks.tiny_encoder()
+    (turn,), relation = turns(data), {"exclusive": data.exclusive, "ordered": task.kind == "severity"}
+    features = extract_features(encoder, data.images, data.sectors)
+    start = fit_probe(features[turn.train], data.answer_truth[turn.train], 1e-3, **relation)
+    untouched = fine_tune(encoder, start, data, turn, 0, "fp32", torch.Generator()).score(data, turn.predict)
+    assert untouched == pytest.approx(start.score(features[turn.predict]), abs=1e-5)
+    scores = fine_tune(encoder, start, data, turn, 3, "fp32", torch.Generator().manual_seed(0)).score(
+        data, turn.predict
+    )
+    truth = data.answer_truth[turn.predict]
+    assert np.mean([roc_auc_score(truth[:, column], scores[:, column]) for column in range(truth.shape[1])]) > 0.6
+    if relation["exclusive"]:
+        assert scores.sum(axis=1) == pytest.approx(1)
+    if relation["ordered"]:
+        assert (np.diff(scores, axis=1) <= 0).all()
+
+
+def test_the_loss_of_one_class_is_a_softmax_and_of_labels_a_sigmoid_each():
+    logits, answers = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[0.0, 1.0, 0.0]])
+    softmax = -logits.log_softmax(dim=1)[0, 1]
+    assert answer_loss(logits, answers, torch.full((1, 3), 2.0), exclusive=True).item() == pytest.approx(2 * softmax)
+    each = -torch.stack([(-logits[0, 0]).sigmoid(), logits[0, 1].sigmoid(), (-logits[0, 2]).sigmoid()]).log()
+    assert answer_loss(logits, answers, torch.ones(1, 3)).item() == pytest.approx(each.mean().item())
+
+
+def test_pictures_are_resized_and_given_the_colours_that_an_encoder_wants():
+    pictures = torch.rand(2, 1, 32, 32)
+    grey = made_tasks.tiny_encoder()
+    assert as_input(grey, pictures).equal((pictures - 0.3) / 0.2)
+    coloured = made_tasks.tiny_encoder(img_size=48, patch_size=16, in_chans=3)
+    coloured.pretrained_cfg |= {"mean": (0.1, 0.2, 0.3), "std": (0.5, 1.0, 2.0)}
+    seen = as_input(coloured, torch.full((2, 1, 32, 32), 0.6))
+    assert seen.shape == (2, 3, 48, 48) and seen[0, :, 5, 5].tolist() == pytest.approx([1.0, 0.4, 0.15])
+    assert resized(coloured, pictures).mean().item() == pytest.approx(pictures.mean().item(), abs=0.02)
+
+
+def test_features_of_an_encoder_of_another_size_are_those_of_resized_pictures():
+    images = np.random.default_rng(0).integers(0, 255, (3, 32, 32), dtype=np.uint8)
+    sectors = np.zeros(images.shape, dtype=bool)
+    sectors[:, :, :16] = True
+    encoder = made_tasks.tiny_encoder(img_size=64, patch_size=16)
+    features = extract_features(encoder, images, sectors)
+    tokens = (
+        encoder.forward_features(as_input(encoder, as_pictures(images))).detach().numpy()[:, 1:].reshape(3, 4, 4, 24)
+    )
+    shares = token_shares(encoder, sectors)[:, 1:].reshape(3, 4, 4)
+    assert shares[:, :, :2].sum(axis=(1, 2)) == pytest.approx(1, abs=0.03) and features.shape == (3, 48)
+    expected = (tokens * shares[..., None]).sum(axis=(1, 2))
+    assert features[:, 24:] == pytest.approx(expected, abs=1e-5)
+    assert extract_tokens(encoder, images).shape == (3, 17, 24)

@@ -95,4 +95,3 @@ def _head_measure(mask: np.ndarray, quantity: str, spacing: Spacing) -> Measured
     place = HEAD_MEASURES.index(quantity)
     drawn = {quantity: outline.drawn(lines[place])}
     return Measured(values[place], unit_of("length", spacing), notes=outline.notes, drawn=drawn)
-

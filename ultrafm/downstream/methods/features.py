@@ -9,8 +9,24 @@ from torch.nn import functional
 
 
 def as_input(encoder: VisionTransformer, pictures: torch.Tensor) -> torch.Tensor:
-    """Grey values 0 to 1, (B, 1, S, S), normalised with the mean and deviation that travel with the encoder."""
-    return (pictures - encoder.pretrained_cfg["mean"][0]) / encoder.pretrained_cfg["std"][0]
+    """Grey values 0 to 1, (B, 1, S, S), as the encoder wants them: (B, colours, E, E).
+
+    Resized to its E pixels, and normalised with the mean and deviation that travel with it; an encoder of coloured
+    pictures sees the same grey in every colour.
+    """
+    pictures, mean, deviation = resized(encoder, pictures), *(encoder.pretrained_cfg[key] for key in ("mean", "std"))
+    if encoder.patch_embed.proj.weight.shape[1] == 1:
+        return (pictures - mean[0]) / deviation[0]
+    mean, deviation = (torch.tensor(numbers)[None, :, None, None] for numbers in (mean, deviation))
+    return (pictures - mean) / deviation
+
+
+def resized(encoder: VisionTransformer, pictures: torch.Tensor) -> torch.Tensor:
+    """(B, C, S, S) pictures or shares at the encoder's picture size E, (B, C, E, E); untouched where S is E already."""
+    side = encoder.patch_embed.img_size[0]
+    if pictures.shape[-1] == side:
+        return pictures
+    return functional.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True)
 
 
 def coverage(sectors: torch.Tensor, patch: int) -> torch.Tensor:
@@ -32,7 +48,18 @@ def pool_tokens(tokens: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 def picture_features(encoder: VisionTransformer, pictures: torch.Tensor, sectors: torch.Tensor) -> torch.Tensor:
     """(B, 2 D) features of pictures (B, 1, S, S), grey 0 to 1, with their sectors of the same shape."""
     tokens = encoder.forward_features(as_input(encoder, pictures))
-    return pool_tokens(tokens.float(), coverage(sectors, encoder.patch_embed.patch_size[0]))
+    return pool_tokens(tokens.float(), sector_shares(encoder, sectors))
+
+
+def sector_shares(encoder: VisionTransformer, sectors: torch.Tensor) -> torch.Tensor:
+    """(B, T) weights of the encoder's patches, adding up to 1, from sectors (B, 1, S, S); see `coverage`."""
+    return coverage(resized(encoder, sectors), encoder.patch_embed.patch_size[0])
+
+
+def picture_tokens(encoder: VisionTransformer, pictures: torch.Tensor) -> torch.Tensor:
+    """(B, 1 + T, D) last tokens of pictures (B, 1, S, S): the class token and the patches, without registers."""
+    tokens = encoder.forward_features(as_input(encoder, pictures)).float()
+    return torch.cat([tokens[:, :1], tokens[:, encoder.num_prefix_tokens :]], dim=1)
 
 
 def patch_features(encoder: VisionTransformer, pictures: torch.Tensor) -> torch.Tensor:
@@ -77,6 +104,22 @@ def extract_features(
         for start in range(0, len(images), batch)
     ]
     return torch.cat(parts).numpy() if parts else np.zeros((0, 2 * encoder.embed_dim), dtype=np.float32)
+
+
+@torch.inference_mode()
+def extract_tokens(encoder: VisionTransformer, images: np.ndarray, batch: int = 64) -> np.ndarray:
+    """(N, 1 + T, D) float32 last tokens of (N, S, S) uint8 images: the class token, then the patches row by row."""
+    encoder.eval()
+    starts = range(0, len(images), batch)
+    parts = [picture_tokens(encoder, as_pictures(images[start : start + batch])) for start in starts]
+    return torch.cat(parts).numpy()
+
+
+@torch.inference_mode()
+def token_shares(encoder: VisionTransformer, sectors: np.ndarray) -> np.ndarray:
+    """(N, 1 + T) float32: 1 for the class token, then each patch's weight by the scan sector (N, S, S)."""
+    shares = sector_shares(encoder, as_shares(sectors))
+    return torch.cat([torch.ones(len(shares), 1), shares], dim=1).numpy()
 
 
 @torch.inference_mode()

@@ -1,11 +1,13 @@
-"""What diagnosis and segmentation share when a whole encoder is trained further."""
+"""The training loop that all trained methods share: batches, rates, augmentation, and which epoch is kept."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from timm.optim import param_groups_layer_decay
@@ -29,6 +31,45 @@ def trainable_copy(encoder: VisionTransformer) -> VisionTransformer:
     return encoder
 
 
+@contextmanager
+def seeded(generator: torch.Generator) -> Iterator[None]:
+    """For libraries that draw from torch's global generator: seed it from ours, and put it back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+        yield
+
+
+def keep_best(model: nn.Module, epochs: int, train: Callable[[int], None], quality: Callable[[], float] | None) -> None:
+    """Call `train` for the epochs 0 to `epochs` - 1; leave `model` with the weights of the best one by `quality`.
+
+    The start counts too, and comes first among equals: nothing is changed where training does not help. Without
+    `quality` (nothing is held out to choose on) the last epoch stays.
+    """
+    best, kept = -1.0, None
+    for epoch in range(epochs + 1):
+        if epoch:
+            train(epoch - 1)
+        if quality is not None and (found := quality()) > best:
+            best, kept = found, copy.deepcopy(model.state_dict())
+    if kept is not None:
+        model.load_state_dict(kept)
+
+
+def train_epoch(
+    optimizer: torch.optim.Optimizer,
+    rows: np.ndarray,
+    epoch: int,
+    epochs: int,
+    loss: Callable[[torch.Tensor], torch.Tensor],
+    generator: torch.Generator,
+) -> None:
+    """Epoch `epoch` (from 0) of `epochs` over the images `rows`: a step down the `loss` of each batch of rows."""
+    batches = list(shuffled_batches(torch.from_numpy(rows), generator))
+    for number, batch in enumerate(batches):
+        set_rate(optimizer, (epoch + (number + 0.5) / len(batches)) / epochs)
+        step(optimizer, loss(batch))
+
+
 def make_optimizer(encoder: VisionTransformer, head: nn.Module, rate: float) -> torch.optim.AdamW:
     """AdamW in which each block learns LAYER_DECAY times as fast as the one above it (Clark et al. 2020, section 3).
 
@@ -41,6 +82,11 @@ def make_optimizer(encoder: VisionTransformer, head: nn.Module, rate: float) -> 
     ]
     rows.append({"params": list(head.parameters()), "weight_decay": WEIGHT_DECAY, "peak": rate})
     return torch.optim.AdamW(rows, lr=0.0, fused=True)
+
+
+def plain_optimizer(weights: list[nn.Parameter], rate: float) -> torch.optim.AdamW:
+    """AdamW in which all `weights` learn at the same `rate`."""
+    return torch.optim.AdamW([{"params": weights, "weight_decay": WEIGHT_DECAY, "peak": rate}], lr=0.0, fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, progress: float, warmup: float = 0.1) -> None:
