@@ -134,6 +134,12 @@ EXPERIMENTS = (
         ("manifests", "geometry", "curation", "pretraining", "downstream"),
         "experiments",
     ),
+    StepPlan(
+        "evaluation_designs",
+        ("10_curate", "20_pretrain"),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream"),
+        "experiments",
+    ),
 )
 ALL_STEPS = STEPS + EXPERIMENTS
 ALL_NAMES = tuple(step.name for step in ALL_STEPS)
