@@ -17,7 +17,8 @@ import pandas as pd
 from scipy.stats import t
 
 from ultrafm.downstream.auc import placements
-from ultrafm.downstream.methods.probe import probe_turn
+from ultrafm.downstream.designs.choosing import choose_penalty
+from ultrafm.downstream.methods.probe import fit_probe
 from ultrafm.downstream.tasks import TaskData, Turn, turns
 from ultrafm.errors import UltraFMError
 from ultrafm.progress import progress
@@ -160,4 +161,5 @@ def permutation_records(found: Mapping[str, Permuted], method: str) -> list[dict
 
 
 def _probe(features: np.ndarray, answers: np.ndarray, turn: Turn) -> np.ndarray:
-    return probe_turn(features, answers, turn).score(features[turn.predict])
+    penalty = choose_penalty(features, answers[:, None], turn)
+    return fit_probe(features[turn.train], answers[turn.train], penalty).score(features[turn.predict])

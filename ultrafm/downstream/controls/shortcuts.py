@@ -17,7 +17,8 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ultrafm.downstream.controls.without_tissue import EVERYTHING
-from ultrafm.downstream.methods.probe import probe_turn
+from ultrafm.downstream.designs.choosing import choose_penalty
+from ultrafm.downstream.methods.probe import fit_probe
 from ultrafm.downstream.metrics import Cases, auroc, interval
 from ultrafm.downstream.tasks import TaskData, Turn, patient_names, turns
 from ultrafm.errors import UltraFMError
@@ -51,7 +52,8 @@ def control_scores(features: np.ndarray, truth: np.ndarray, turn: Turn) -> np.nd
     """
     if len(set(truth[turn.train])) < 2:
         return np.full(len(turn.predict), CHANCE)
-    linear = probe_turn(features, truth, turn).score(features[turn.predict])
+    penalty = choose_penalty(features, truth[:, None], turn)
+    linear = fit_probe(features[turn.train], truth[turn.train], penalty).score(features[turn.predict])
     leaf = max(2, min(20, len(turn.train) // 20))
     model = HistGradientBoostingClassifier(
         max_depth=3, learning_rate=0.05, max_iter=150, min_samples_leaf=leaf, random_state=0, early_stopping=False
