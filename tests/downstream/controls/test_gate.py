@@ -44,7 +44,7 @@ def test_the_gate_counts_by_hand():
 
 def test_the_gate_fails_where_the_truth_is_another(monkeypatch):
     """Were the design to claim another effect than there is, the gate would say so."""
-    studies = [seed_values([gate.made_scores(5, 0.1, 0, number, as_they_are)]) for number in range(20)]
+    studies = [seed_values([gate.made_scores(5, 0.1, 0, number, as_they_are)]) for number in range(8)]
     monkeypatch.setattr(gate, "planted_share", lambda: 0.0)
     assert gate.gate_table(studies).set_index("planted").loc["effect: share closed, federated", "covered"] < 0.1
 
@@ -56,8 +56,8 @@ def test_exact_limits(hits, low, high):
 
 @pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say():
-    """2,000 made studies of five seeds: Monte-Carlo error of a coverage of 95 % is 0.5 %."""
-    table = gate.run_gate(5, 0.1, 2000, seed=1, probe=as_they_are).set_index("planted")
-    assert table["covered"].between(0.93, 0.975).all()
-    assert 0.025 <= table.loc["null: pooled − federated", "detected"] <= 0.07
+    """1,000 made studies of five seeds: Monte-Carlo error of a coverage of 95 % is 0.7 %."""
+    table = gate.run_gate(5, 0.1, 1000, seed=1, probe=as_they_are).set_index("planted")
+    assert table["covered"].between(0.925, 0.975).all()
+    assert 0.025 <= table.loc["null: pooled − federated", "detected"] <= 0.075
     assert table.loc["effect: share closed, federated", "detected"] > 0.9

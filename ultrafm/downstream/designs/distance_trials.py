@@ -11,7 +11,7 @@ import numpy as np
 from ultrafm.downstream.designs.distance import ENCODERS, SeedScores
 from ultrafm.downstream.designs.few_labels import labelled_turn, probe_few_labels
 from ultrafm.downstream.tasks import FIXED_FOLDS, TaskData
-from ultrafm.errors import UltraFMError
+from ultrafm.errors import NothingToDo, UltraFMError
 from ultrafm.federation.arms import Workplace, count_training_images, keep_encoder, pretrain_arm, pretrain_federated
 from ultrafm.federation.grid import start_worker
 from ultrafm.manifests.schema import PhantomSource, SiteManifest
@@ -59,16 +59,29 @@ def _train(job: tuple[Workplace, list[str], GreyScale, int, str]) -> Path:
     return target
 
 
-def known_best(sites: Mapping[str, SiteManifest], asked: Mapping[str, TaskData]) -> dict[str, float]:
-    """Task -> AUROC of the ideal observer (`ultrafm.phantom.observer`), wrong labels reckoned in.
+def known_best(
+    sites: Mapping[str, SiteManifest], asked: Mapping[str, TaskData]
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Task -> AUROC of the ideal observer (`ultrafm.phantom.observer`), wrong labels reckoned in; and task -> why not.
 
-    Raises UltraFMError for a task that is not benign against malignant, or whose sites are not simulated alike.
+    Known of tasks that can be evaluated on fixed folds, ask for benign against malignant, and whose sites are simulated
+    alike. Raises NothingToDo when it is known of none.
     """
-    return {name: _best(data, [sites[site] for site in data.table["site"].unique()]) for name, data in asked.items()}
+    best, unknown = {}, {}
+    for name, data in asked.items():
+        try:
+            best[name] = _best(data, [sites[site] for site in data.table["site"].unique()])
+        except UltraFMError as error:
+            unknown[name] = error.found
+    if not best:
+        raise NothingToDo(f"no task has a known best AUROC ({'; '.join(map(': '.join, unknown.items()))})")
+    return best, unknown
 
 
 def _best(data: TaskData, sites: Sequence[SiteManifest]) -> float:
     task, sources = data.task, [site.sources.phantom for site in sites]
+    if data.skipped:
+        raise UltraFMError(f"task {task.name}", data.skipped, "a task that can be evaluated")
     if (task.positive, task.negative) != (("malignant",), ("benign",)) or data.design != FIXED_FOLDS:
         found = f"{', '.join(task.positive)} against {', '.join(task.negative)}, {data.design}"
         raise UltraFMError(f"task {task.name}", found, "malignant against benign, fixed folds: its best is known")
