@@ -111,7 +111,9 @@ def test_records_figures_and_tables():
     records = control_records(table, {data.task.name: data}, "federated")
     assert [row["comparator"] for row in records] == [None, "shortcut/noise", None, "shortcut/clue"]
     assert records[0]["estimate"] == table["control"].iloc[0] and records[0]["fold"] == "test"
-    assert "AUROC" in figures.shortcut_figure(table, "simulated").alt
+    all_groups = table.replace({"group": {"noise": FRAME, "clue": EVERYTHING}})
+    drawn = figures.shortcut_figure(all_groups, "simulated").alt
+    assert all(f"bright square {name}" in drawn for name in ("the model", FRAME, EVERYTHING))
     assert "clue" in figures.shortcut_style(table).to_html()
     assert strongest(table).empty and len(strongest(table.assign(group=EVERYTHING))) == 2
 

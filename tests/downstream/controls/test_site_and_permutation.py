@@ -64,7 +64,7 @@ def test_tasks_of_one_site_are_left_out_with_their_reason():
     both = replace(data, table=table)
     features = {"one": np.zeros((96, 2)), "two": np.random.default_rng(1).normal(size=(96, 2))}
     found = site_table({"one": data, "two": both}, features, np.random.default_rng(2))
-    assert found["why"].tolist() == ["site_01_a: 48 patients", ""]
+    assert found["why"].tolist() == ["one site only (site_01_a: 48 patients)", ""]
     records = site_records(found, "linear_probe/federated")
     assert [row["task"] for row in records] == ["two"] and "0.500" in records[0]["ci_method"]
     assert "site_01_a: 48 patients" in figures.site_style(found).to_html()

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
+from ultrafm.downstream.controls.without_tissue import EVERYTHING, FRAME
 from ultrafm.reporting.figures import interval_plot
 from ultrafm.reporting.records import interval_text
 
@@ -13,9 +14,12 @@ MODEL = "the model"
 
 
 def shortcut_figure(table: pd.DataFrame, images: str) -> Figure:
-    """AUROC of every group of features without tissue, and of the model, by task (from `control_table`)."""
+    """AUROC of all features without tissue, with and without grey values, and of the model, by task.
+
+    From `control_table`; `shortcut_style` shows every group alone.
+    """
     parts = []
-    for task, rows in table.groupby("task", sort=False):
+    for task, rows in table[table["group"].isin([FRAME, EVERYTHING])].groupby("task", sort=False):
         first = rows.iloc[0]
         model = {"task": task, "who": MODEL, "estimate": first["model"], "low": first["model_low"],
                  "high": first["model_high"]}  # fmt: skip
@@ -23,10 +27,9 @@ def shortcut_figure(table: pd.DataFrame, images: str) -> Figure:
                                         "control_high": "high"})  # fmt: skip
         parts += [pd.DataFrame([model]), controls[["task", "who", "estimate", "low", "high"]]]
     drawn = pd.concat(parts, ignore_index=True).astype({"estimate": float, "low": float, "high": float})
-    drawn["row"] = drawn["task"].str.replace("_", " ") + ": " + drawn["who"]
-    drawn["kind"] = drawn["who"].where(drawn["who"] == MODEL, "without tissue")
-    title = f"What is told without looking at tissue, beside the model ({images} images)"
-    return interval_plot(drawn, "estimate", "low", "high", "row", "kind", title, "AUROC", 0.5)
+    drawn["task"] = drawn["task"].str.replace("_", " ")
+    title = f"Told without looking at tissue, beside the model ({images} images)"
+    return interval_plot(drawn, "estimate", "low", "high", "task", "who", title, "AUROC", 0.5)
 
 
 def shortcut_style(table: pd.DataFrame) -> Styler:
@@ -80,7 +83,7 @@ def permutation_style(table: pd.DataFrame) -> Styler:
 
 def joint_figure(table: pd.DataFrame) -> Figure:
     """AUROC of the control and of the encoders in both designs of the joint task (from `compare_designs`)."""
-    title = "Eight diseases, put together wrongly and rightly (simulated images)"
+    title = "Eight diseases in one task (simulated images)"
     return interval_plot(table, "auroc", "low", "high", "design", "who", title, "AUROC, mean over diseases", 0.5)
 
 

@@ -46,7 +46,8 @@ def site_from_features(
     """
     names, counts = np.unique([site for site, _ in set(zip(sites, patients))], return_counts=True)
     if len(names) < 2 or counts.min() < FEWEST:
-        found = ", ".join(f"{name}: {count} patients" for name, count in zip(names, counts))
+        counted = [f"{name}: {count} patients" for name, count in zip(names, counts)]
+        found = f"one site only ({counted[0]})" if len(names) == 1 else ", ".join(counted)
         raise UltraFMError("site from features", found, f"at least two sites, each with {FEWEST} patients")
     given = _given_sites(features, sites, patients, min(FOLDS, int(counts.min())), generator)
     right = given.groupby("site")["right"].agg(["sum", "size"])
