@@ -49,7 +49,7 @@ def test_a_clue_at_the_site_itself_is_found_in_the_fair_design():
 
 @pytest.mark.slow
 def test_the_phantoms_confounded_task_is_exposed_and_the_fair_one_is_not():
-    table = compare_designs(draw_joint(SITES, 100, 32, seed=0), {}).set_index("design")
+    table = compare_designs(draw_joint(SITES, 60, 32, seed=0), {}).set_index("design")
     assert table.loc[CONFOUNDED, "low"] > 0.95
     assert table.loc[FAIR, "high"] < 0.62
 

@@ -1,10 +1,13 @@
 """The shortcut control: it finds a planted clue outside tissue, and none in noise; it is paired with the model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from made_tasks import made_diagnosis
 
+from ultrafm.downstream.auc import placements
 from ultrafm.downstream.controls import figures, shortcuts
 from ultrafm.downstream.controls.shortcuts import (
     control_records,
@@ -24,6 +27,7 @@ from ultrafm.downstream.controls.without_tissue import (
 )
 from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS, turns
 from ultrafm.errors import UltraFMError
+from ultrafm.manifests.schema import Task
 
 
 def predictions_of(data, scores):
@@ -154,3 +158,20 @@ def test_features_come_from_the_store_in_the_order_of_the_task(tmp_path):
     stored.iloc[1:].to_parquet(tmp_path / "site_01_a" / "images.parquet", index=False)
     with pytest.raises(UltraFMError, match="no image site_01_a/000"):
         features_without_tissue(tmp_path, data)
+
+
+def test_several_answers_are_each_asked_and_averaged():
+    data, _, generator = made(patients=96)
+    classes = {"benign": ("benign",), "malignant": ("malignant",), "normal": ("normal",)}
+    task = Task(name="finding", kind="diagnosis", organ="breast", classes=classes)
+    truth = np.repeat(generator.permutation(96) % 3, 2)
+    data = replace(data, task=task, truth=truth)
+    clue = data.answer_truth[:, [0]] + 0.1 * generator.normal(size=(len(truth), 1))
+    seen = shortcut_predictions(data, {"clue": clue})
+    assert seen.groupby("answer", sort=False)["truth"].sum().to_dict() == dict(
+        zip(data.answers, data.answer_truth[turns(data)[0].predict].sum(axis=0))
+    )
+    model = seen.assign(method="linear_probe", encoder="federated", score=seen["truth"] * 1.0)
+    row = control_table(model, seen).iloc[0]
+    single = [placements(own["score"], own["truth"]).aucs[0] for _answer, own in seen.groupby("answer")]
+    assert row["control"] == pytest.approx(np.mean(single)) and row["model"] == 1
