@@ -122,6 +122,12 @@ EXPERIMENTS = (
         ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream"),
         "experiments",
     ),
+    StepPlan(
+        "distance_to_ideal",
+        ("10_curate",),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream", "readers"),
+        "experiments",
+    ),
     StepPlan("simulated_pictures", (), ("manifests", "phantom", "geometry", "curation"), "experiments"),
     StepPlan(
         "phantom_to_real",

@@ -6,7 +6,7 @@ from phantom_makers import BOTH, make_manifest, make_source
 
 from ultrafm.errors import UltraFMError
 from ultrafm.phantom.lesions import draw_lesion, draw_traits
-from ultrafm.phantom.observer import best_auroc, ideal_score, observed_auroc, separation_for
+from ultrafm.phantom.observer import best_auroc, best_of_stated, ideal_score, observed_auroc, separation_for
 from ultrafm.phantom.patients import draw_patient
 
 MANY = 3000
@@ -57,3 +57,31 @@ def test_a_manifest_sets_it_and_all_but_the_lesion_stays():
     assert draw_lesion("benign", 0.2, (0, 0.5), 0.3, np.random.default_rng(0)).aspect == pytest.approx(
         draw_lesion("benign", 0.2, (0, 0.5), 0.3, np.random.default_rng(0), 1.0).aspect
     )
+
+
+def test_wrong_labels_lower_the_best_as_counted():
+    source = make_source(BOTH).model_copy(update={"label_noise": 0.2})
+    # Called malignant: 80 % malignant; called benign: 20 %. 0.64 x 0.9 + 0.04 x 0.1 + 0.32 / 2
+    assert best_of_stated(0.9, [source, source], "breast") == pytest.approx(0.74)
+    assert best_of_stated(0.9, [make_source(BOTH)], "breast") == 0.9
+    assert best_of_stated(0.9, [source.model_copy(update={"label_noise": 0.5})], "breast") == pytest.approx(0.5)
+
+
+def test_wrong_labels_are_reckoned_as_a_simulation_counts_them():
+    shares = {"benign": 0.7, "malignant": 0.3}
+    source = make_source(shares).model_copy(update={"label_noise": 0.1})
+    generator = np.random.default_rng(0)
+    truth = generator.random(200_000) < 0.3
+    called = truth ^ (generator.random(200_000) < 0.1)
+    scores = generator.normal(size=200_000) + 1.5 * truth
+    won, clean = (
+        (generator.choice(scores[label], 200_000) > generator.choice(scores[~label], 200_000)).mean()
+        for label in (called, truth)
+    )
+    assert best_of_stated(clean, [source], "breast") == pytest.approx(won, abs=0.005)
+
+
+def test_wrong_labels_among_patients_without_a_lesion_have_no_known_best():
+    source = make_source({"normal": 0.4, "benign": 0.3, "malignant": 0.3}).model_copy(update={"label_noise": 0.1})
+    with pytest.raises(UltraFMError, match="without a lesion"):
+        best_of_stated(0.9, [source], "breast")

@@ -9,7 +9,7 @@ contrast pictures show (vessels, stiffness, washout) does not count, so these ma
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +18,7 @@ from scipy.special import ndtr
 from scipy.stats import beta, mannwhitneyu
 
 from ultrafm.errors import UltraFMError
+from ultrafm.manifests.schema import PhantomSource
 from ultrafm.phantom.lesions import DIFFICULTY, LESION_LABELS, TRAITS, draw_traits, trait_distribution
 
 VISIBLE = tuple(name for name in TRAITS if name not in ("log_stiffness", "washout", "vessel_place"))
@@ -50,6 +51,29 @@ def best_auroc(separation: float) -> float:
     shares = (np.arange(STEPS) + 0.5) / STEPS
     apart = separation * distance() * (1 - beta.ppf(shares, *DIFFICULTY))
     return float(ndtr(np.hypot(apart[:, None], apart[None, :]) / 2).mean())
+
+
+def best_of_stated(auroc: float, sources: Sequence[PhantomSource], organ: str) -> float:
+    """AUROC of the ideal observer when it is judged by the labels of the archives' tables, some of which are wrong.
+
+    auroc: by the true labels. With shares a and b of truly malignant lesions among those called malignant and benign,
+    a pair of them is in the right order with probability a (1 - b) auroc + (1 - a) b (1 - auroc), and else by chance.
+    Raises UltraFMError where wrong labels mix in patients without a lesion, of whom nothing is known.
+    """
+    if not any(source.label_noise for source in sources):
+        return auroc
+    counts = np.zeros((2, 2))  # true benign and malignant by called benign and malignant
+    for source in sources:
+        shares, wrong = source.findings_in(organ), source.label_noise
+        if {name for name, share in shares.items() if share > 0} - set(LESION_LABELS):
+            raise UltraFMError(
+                f"label_noise, {organ}", "patients without a lesion", "benign and malignant lesions only"
+            )
+        for true, name in enumerate(LESION_LABELS):
+            counts[true, [true, 1 - true]] += source.patients * shares.get(name, 0) * np.array([1 - wrong, wrong])
+    among_benign, among_malignant = counts[1] / counts.sum(axis=0)
+    right, swapped = among_malignant * (1 - among_benign), (1 - among_malignant) * among_benign
+    return float(right * auroc + swapped * (1 - auroc) + (1 - right - swapped) / 2)
 
 
 def observed_auroc(separation: float, lesions: int, generator: np.random.Generator) -> float:
