@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 from scipy.special import expit, logit
 
@@ -34,6 +37,18 @@ def aggregate(predictions: pd.DataFrame, unit: str) -> pd.DataFrame:
     keys = [name for name in predictions.columns if name not in ways]
     found = rows.groupby(keys, sort=False, dropna=False).agg(ways).reset_index()
     return found.assign(score=expit(found["score"]))[[*predictions.columns, "images"]]
+
+
+def aggregate_units(predictions: pd.DataFrame, described: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """The table of predictions of several tasks, each about its own unit of analysis.
+
+    described: task -> "unit", as `describe_tasks` says. Tasks about images stay as they are; see `aggregate`.
+    """
+    parts = [
+        aggregate(rows, described[task]["unit"]) if described[task]["unit"] != "image" else rows.assign(images=1)
+        for task, rows in predictions.groupby("task", sort=False)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else predictions.assign(images=1)
 
 
 def _only_one(values: pd.Series) -> object:

@@ -10,7 +10,7 @@ from ultrafm.downstream.records.groups import subgroup_records
 from ultrafm.downstream.records.measurement import measurement_records
 from ultrafm.downstream.records.over_tasks import pooled_records, pooled_table
 from ultrafm.downstream.records.probabilities import fixed_on_validation, probability_records
-from ultrafm.downstream.records.reading import records_table
+from ultrafm.downstream.records.reading import measures_table, p_value_table, records_table
 from ultrafm.downstream.records.segmentation import segmentation_records
 
 __all__ = [
@@ -21,7 +21,9 @@ __all__ = [
     "fixed_on_validation",
     "macro_comparison",
     "measurement_records",
+    "measures_table",
     "p_value_records",
+    "p_value_table",
     "pooled_records",
     "pooled_table",
     "probability_records",

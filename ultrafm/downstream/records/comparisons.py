@@ -46,7 +46,7 @@ def comparisons(table: pd.DataFrame, value: str, described: Mapping[str, Mapping
 
     table: columns task, method, encoder, image_id, site, patient, fold, the column `value`, and where there are:
     answer, truth (0/1), unmeasurable (a reason, or None). A task with several answers is the mean over them.
-    described: task -> "images", real or simulated. Raises UltraFMError for a value that is not a number and for images
+    described: task -> "images", real or simulated, and "averaged", False where averages leave it out. Raises UltraFMError for a value that is not a number and for images
     that some encoders did not answer.
     """
     for method in dict.fromkeys(table["method"]):
@@ -59,7 +59,7 @@ def comparisons(table: pd.DataFrame, value: str, described: Mapping[str, Mapping
         for one in single:
             yield one
             yield from _answers(one)
-        yield from _averages(single)
+        yield from _averages([one for one in single if described[one.task].get("averaged", True)])
 
 
 def macro_comparison(predictions: pd.DataFrame, described: Mapping[str, Mapping[str, Any]]) -> Comparison:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from ultrafm.reporting.records import interval_text
+
 
 def records_table(records: Sequence[Mapping[str, Any]], metric: str, differences: bool) -> pd.DataFrame:
     """Records of one metric as a table for reading and drawing, either of values or of differences.
@@ -27,3 +29,34 @@ def records_table(records: Sequence[Mapping[str, Any]], metric: str, differences
             | {"fold": row["fold"], "images": row["images"]}
         )
     return pd.DataFrame(rows)
+
+
+def p_value_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """P-values of differences of AUROC (`p_value_records`), a row a task and comparison.
+
+    Columns task, model, encoder ("federated - random"), DeLong, bootstrap, Holm over tasks; missing where not defined.
+    """
+    names = {"auroc_p": "DeLong", "auroc_bootstrap_p": "bootstrap", "auroc_p_holm": "Holm over tasks"}
+    keys = ["task", "model", "encoder"]
+    found: pd.DataFrame | None = None
+    for metric, name in names.items():
+        table = records_table(records, metric, differences=True)
+        rows = (table if len(table) else pd.DataFrame(columns=[*keys, "estimate"]))[[*keys, "estimate"]]
+        rows = rows.rename(columns={"estimate": name})
+        found = rows if found is None else found.merge(rows, on=keys, how="left")
+    return found.astype(dict.fromkeys(names.values(), float))
+
+
+def measures_table(records: Sequence[Mapping[str, Any]], method: str) -> pd.DataFrame:
+    """What one method and encoder ("linear_probe/federated") reached, a row a task and level, a column a metric.
+
+    Cells are "0.81 [0.75, 0.86]", or the reason that there is no number; no differences.
+    """
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for row in records:
+        if row["method"] == method and row["comparator"] is None:
+            text = interval_text(row["estimate"], row["ci_low"], row["ci_high"], 2)
+            said = text if row["estimate"] is not None else str(row["ci_method"])
+            cells.setdefault((row["task"], row["level"] or ""), {})[row["metric"].replace("_", " ")] = said
+    names = [{"task": task.replace("_", " "), "level": level} for task, level in cells]
+    return pd.DataFrame([name | found for name, found in zip(names, cells.values())])
