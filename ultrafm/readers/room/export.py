@@ -37,9 +37,9 @@ def export_ratings(store: Store, study: Study, path: Path) -> pd.DataFrame:
 def ratings_table(store: Store, study: Study) -> pd.DataFrame:
     """One row per reader, modality, case and disease, and where the study compares with the AI its rows too.
 
-    session: the reader's how manyth sign-in. seconds: see `timing`. region: left, top, right, bottom and frame in pixels
-    of the store's picture, as JSON. at: when it was kept (UTC). simulated: "yes" for a demonstration, whose readings are
-    nobody's. protocol: hash under which it was read; deviation: why that is not the registered one.
+    session: number of the reader's sign-in. seconds: see `timing`. region: left, top, right, bottom, frame, in pixels
+    of the store's picture, as JSON. at: when it was kept (UTC). simulated: "yes" in a demonstration, whose readings
+    count for nobody's. protocol: hash under which it was read; deviation: why that is not the registered one.
     Raises UltraFMError before the first reading.
     """
     rows = store.rows(QUERY, TRAINING)

@@ -30,7 +30,9 @@ async def read_form(request: Request) -> Form:
         if len(body) > LARGEST:
             raise BadForm("too large")
     try:
-        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict"))
+        return dict(
+            parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
+        )
     except (UnicodeDecodeError, ValueError) as error:
         raise BadForm("no form") from error
 

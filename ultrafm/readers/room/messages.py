@@ -29,8 +29,8 @@ MESSAGES = {
     ),
     "code": Message(
         403, "That is not the code that belongs to this link",
-        "Go back to your personal link and type your identity code as the study office wrote it. Where the page asks for "
-        "consent, the box must be ticked.",
+        "Go back to your personal link and type your identity code as the study office wrote it. Where the page asks "
+        "for consent, the box must be ticked.",
     ),
     "older": Message(
         409, "This case was opened again elsewhere",
@@ -47,8 +47,8 @@ MESSAGES = {
     ),
     "values": Message(
         422, "The answer is not complete",
-        "Every disease needs a whole number from 0 to 100, and one final diagnosis must be chosen. A marked region must "
-        "lie in the picture. Nothing was taken from here.", True,
+        "Every disease needs a whole number from 0 to 100, and one final diagnosis must be chosen. A marked region "
+        "must lie in the picture. Nothing was taken from here.", True,
     ),
     "protocol": Message(
         503, "The study is halted",

@@ -76,7 +76,9 @@ class Design(Strict):
     """Fully crossed: every reader reads every case in every part, in an order of her own."""
 
     parts: tuple[Literal["unaided", "aided"], ...] = (UNAIDED, AIDED)
-    washout_days: float = Field(default=28, ge=0, le=3650, description="between a reader's last unaided and first aided")
+    washout_days: float = Field(
+        default=28, ge=0, le=3650, description="between a reader's last unaided and first aided"
+    )
 
     @model_validator(mode="after")
     def _unaided_first(self) -> Self:

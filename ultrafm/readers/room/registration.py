@@ -1,4 +1,4 @@
-"""The protocol's hash over the life of a study: registered before the first reading, kept, or deviated from in words."""
+"""The protocol's hash over the life of a study: registered before the first reading, kept, or deviated from."""
 
 from __future__ import annotations
 

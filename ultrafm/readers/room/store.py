@@ -93,7 +93,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         _make_tables(connection)
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise UltraFMError(f"--store {path}", f"a file that is no data base ({error})", "a reading room's file") from error
+        raise UltraFMError(
+            f"--store {path}", f"a file that is no data base ({error})", "a reading room's file"
+        ) from error
     return connection
 
 
