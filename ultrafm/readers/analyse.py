@@ -17,6 +17,7 @@ from ultrafm.errors import UltraFMError, nearest
 from ultrafm.files import write_json
 from ultrafm.readers.against import against_readers
 from ultrafm.readers.covariance import describe_covariance
+from ultrafm.readers.deviations import protocol_of
 from ultrafm.readers.endpoints import Endpoint
 from ultrafm.readers.modalities import between_modalities
 from ultrafm.readers.names import natural_order, text
@@ -82,7 +83,8 @@ def _head(table: pd.DataFrame, plan: Plan, found: dict[str, Any], source: str) -
         "readers": who_reads(table, plan.ai),
     }
     drawn = {"seed": plan.seed, "replicates": plan.replicates} if plan.covariance == "bootstrap" else {}
-    return head | drawn
+    protocol = protocol_of(table, plan.ai)
+    return head | drawn | ({} if protocol is None else {"protocol": protocol})
 
 
 def _final_diagnosis(table: pd.DataFrame, options: Options) -> dict[str, Any]:

@@ -94,8 +94,7 @@ def _rows(curated: Path, images: Iterable[str], clips: Iterable[str], where: str
 def _check_known(wanted: Sequence[str], known: Mapping[str, object], where: str, curated: Path) -> None:
     missing = [name for name in wanted if name not in known]
     if missing:
-        found = f"{missing[0]!r}{nearest(missing[0], known)}"
-        raise UltraFMError(f"STUDY.yaml, {where}", found, f"a name that a store in {curated} holds")
+        raise UltraFMError(f"STUDY.yaml, {where}", repr(missing[0]), f"a name that a store in {curated} holds")
 
 
 def _in_order(curated: Path, clip: str, rows: Sequence[dict]) -> list[dict]:
