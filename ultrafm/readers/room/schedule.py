@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ultrafm.readers.room.protocol import AIDED, TRAINING, UNAIDED
+from ultrafm.readers.room.protocol import AIDED, TRAINING
 from ultrafm.readers.room.registered import Study
 from ultrafm.seeds import spawn
 
@@ -46,10 +46,9 @@ def next_step(
         left = [item for item in order if (part, item) not in done]
         if not left:
             continue
-        if part == AIDED:
-            until = (unaided_end or 0.0) + study.protocol.design.washout_days * DAY
-            if now < until:
-                return Step("washout", part, until=until)
+        until = washout_ends(study, unaided_end) if part == AIDED else None
+        if until is not None and now < until:
+            return Step("washout", part, until=until)
         return Step("case", part, left[0], len(order) - len(left) + 1, len(order))
     return Step("done")
 
@@ -60,7 +59,8 @@ def parts_of(study: Study) -> Sequence[str]:
 
 
 def washout_ends(study: Study, unaided_end: float | None) -> float | None:
-    """When aided reading may begin after the last unaided reading; None without one."""
-    if unaided_end is None or AIDED not in study.protocol.design.parts or UNAIDED not in study.protocol.design.parts:
+    """When aided reading may begin after the last unaided reading; None where there is nothing to wait for."""
+    days = study.protocol.design.washout_days
+    if unaided_end is None or not days or AIDED not in study.protocol.design.parts:
         return None
-    return unaided_end + study.protocol.design.washout_days * DAY
+    return unaided_end + days * DAY
