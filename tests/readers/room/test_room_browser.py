@@ -62,7 +62,8 @@ def answer(page: playwright.Page, rating: int, keys: bool = False) -> None:
     ready(page)
     before = page.locator("#stage").get_attribute("data-page")
     if keys:
-        page.keyboard.press("1")
+        page.keyboard.press("v")
+        page.keyboard.press("r")
         page.keyboard.type(str(rating))
         page.keyboard.press("d")
         page.keyboard.press("Space")
@@ -143,8 +144,8 @@ def test_two_readers_read_a_study_over_a_kill_and_the_export_is_what_they_typed(
 
 
 def test_the_viewer_zooms_windows_plays_and_marks(browser: playwright.Browser, server: Server) -> None:
-    server.path.unlink()
-    make_study(server.path.parent, cases=2, training=0, clips=2)
+    (server.path.parent / "clips").mkdir()
+    server.path = make_study(server.path.parent / "clips", cases=2, training=0, clips=2)
     server.start()
     page = open_page(browser)
     enter(page, server.links["R1"], "R1")
@@ -229,12 +230,18 @@ def test_a_second_tab_going_back_and_a_pause(browser: playwright.Browser, server
     newer.wait_for_timeout(2500)
     newer.get_by_role("button", name="Resume").click()
     playwright.expect(newer.get_by_role("heading", name="Paused")).to_be_hidden()
+    newer.evaluate("() => Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    newer.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")  # as if put behind another tab
+    playwright.expect(newer.get_by_role("heading", name="Paused")).to_be_visible()
+    newer.evaluate("() => { delete document.hidden; }")
+    newer.keyboard.press("p")
+    playwright.expect(newer.get_by_role("heading", name="Paused")).to_be_hidden()
     read_on(newer, [44])
     assert server_rows(server, "SELECT rating FROM ratings ORDER BY reading") == [(22,), (33,), (44,)]
     kinds = [
         row[0] for row in server_rows(server, "SELECT kind FROM events WHERE kind IN ('paused', 'resumed') ORDER BY id")
     ]
-    assert kinds == ["paused", "resumed"]
+    assert kinds == ["paused", "resumed"] * 2
     started, ended, seconds = server_rows(
         server, "SELECT pages.at, readings.at, seconds FROM readings JOIN pages ON pages.id = page ORDER BY readings.id"
     )[-1]

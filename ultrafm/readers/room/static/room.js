@@ -150,7 +150,7 @@ if (byId("left")) {
 }
 
 // Clock and pause: the server keeps the time, this only shows it and tells the server -------------------------------
-let seconds = 0, running = Boolean(form);
+let seconds = 0, running = Boolean(form), leaving = false;
 const body = (fields) => new URLSearchParams(fields);
 
 function tell(kind) {
@@ -183,7 +183,9 @@ if (form) {
   byId("pause").addEventListener("click", pause);
   byId("resume").addEventListener("click", resume);
   byId("paused").addEventListener("cancel", (event) => { event.preventDefault(); resume(); });
-  document.addEventListener("visibilitychange", () => { if (document.hidden) pause(); });
+  // A tab that is put behind another one pauses; a page that is left does not (it becomes hidden too).
+  addEventListener("pagehide", () => { leaving = true; });
+  document.addEventListener("visibilitychange", () => setTimeout(() => { if (document.hidden && !leaving) pause(); }, 0));
   addEventListener("pageshow", (event) => { if (event.persisted) location.replace("/read"); });
 
   // Ratings: the number counts, the slider only helps to set it.
@@ -221,10 +223,15 @@ if (form) {
 }
 
 // Keyboard -----------------------------------------------------------------------------------------------------------
+function nextRating() {
+  const fields = [...document.querySelectorAll(".rating [name]")];
+  fields[(fields.indexOf(document.activeElement) + 1) % fields.length]?.select();
+}
+
 const keys = {
   "+": actions.in, "=": actions.in, "-": actions.out, "0": fit, k: play, ",": actions.back, ".": actions.step,
   w: () => turn("window", 10), s: () => turn("window", -10), e: () => turn("level", 5), c: () => turn("level", -5),
-  v: () => stage.focus(), p: pause, m: () => byId("left")?.focus(),
+  r: nextRating, v: () => stage.focus(), p: pause, m: () => byId("left")?.focus(),
   d: () => (document.querySelector("[name=diagnosis]:checked") ?? document.querySelector("[name=diagnosis]"))?.focus(),
 };
 const arrows = { ArrowLeft: [30, 0], ArrowRight: [-30, 0], ArrowUp: [0, 30], ArrowDown: [0, -30] };
@@ -242,14 +249,12 @@ addEventListener("keydown", (event) => {
   }
   const typing = event.target.matches("input[type=number], input[type=text]");
   if (typing && !/^[a-z]$/.test(event.key)) return;
-  const rating = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
-  if (rating || keys[event.key]) {
+  if (keys[event.key]) {
     event.preventDefault();
-    if (rating) rating.focus();
-    else keys[event.key]();
+    keys[event.key]();
   }
 });
 
 for (let number = 0; number < count; number++) load(number);
 place();
-if (form) document.querySelector("[data-key='1']").focus({ preventScroll: true });
+if (form) document.querySelector(".rating [name]").focus({ preventScroll: true });
