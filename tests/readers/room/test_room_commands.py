@@ -16,16 +16,16 @@ from ultrafm.readers.room.serve import Place, check_place, is_loopback, opening_
 from ultrafm.readers.room.store import Store
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "reading.example"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "reading.example"])
 def test_an_address_that_others_reach_needs_the_users_word(study_path: Path, host: str, capsys) -> None:
     assert main(["readers", "room", str(study_path), "--host", host]) == 1
     assert "--expose" in capsys.readouterr().err
-    check_place(Place(host, exposed=True))
+    check_place(Place(host, address="http://192.168.1.5:8350", exposed=True))
     assert not is_loopback(host)
 
 
 def test_the_loopback_needs_none_and_the_rest_is_warned_of(study_path: Path, tmp_path: Path) -> None:
-    for host in ("127.0.0.1", "localhost", "::1"):
+    for host in ("127.0.0.1", "127.9.9.9", "localhost"):
         check_place(Place(host))
     study, store = load_study(study_path), Store(tmp_path / "room.sqlite")
     assert not any("not encrypted" in line for line in opening_lines(study, store, Place(), None))
@@ -39,6 +39,10 @@ def test_the_address_of_a_proxy_makes_links_and_cookies_secure() -> None:
     assert not Place().secure and Place(port=9).link == "http://127.0.0.1:9"
     with pytest.raises(UltraFMError, match="--address"):
         check_place(Place(address="reading.example"))
+    with pytest.raises(UltraFMError, match="no --address"):
+        check_place(Place("0.0.0.0", exposed=True))
+    with pytest.raises(UltraFMError, match="an IPv6 address"):
+        check_place(Place("::1"))
     with pytest.raises(UltraFMError, match="--port"):
         check_place(Place(port=0))
 

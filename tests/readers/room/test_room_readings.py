@@ -52,7 +52,7 @@ def test_two_readers_read_everything_and_the_export_is_what_they_sent(made: Made
     checked = check_ratings(table.fillna(""))
     found = analyse(checked, cluster="patient")
     assert found["readers"] == "simulated" and found["protocol"]["registered"] == study.hash
-    assert f"registered, {study.hash}" in summarise(found) and "DEVIATION" not in summarise(found)
+    assert f"registered, {study.hash}" in summarise(found) and "deviation from" not in summarise(found)
 
 
 def test_the_aid_is_shown_in_the_aided_part_alone(made: MadeRoom) -> None:
@@ -193,7 +193,7 @@ def test_an_accepted_deviation_marks_all_later_readings_and_the_report_shows_it(
     assert found["protocol"]["registered"] == first
     told = {"protocol": made.room.study.hash, "reason": "a misprint <in> the title", "readings": 24}
     assert found["protocol"]["deviations"] == [told]
-    assert "DEVIATION   24 of 48 readings under" in summarise(found)
+    assert "Warning: deviation from the registered protocol in 24 of 48 readings" in summarise(found)
     made.room.store.close()
     again = open_room(changed)  # the reason was given
     assert again.room.deviation == "a misprint <in> the title"

@@ -294,6 +294,19 @@ def test_headers_stand_on_every_answer(made: MadeRoom) -> None:
     assert reader.browser.get("/", headers={"host": "evil.example"}).headers["x-frame-options"] == "DENY"
 
 
+def test_a_fault_of_the_room_keeps_the_headers_and_tells_nothing(made: MadeRoom, monkeypatch) -> None:
+    reader = made.reader("R1")
+    token = reader.token()
+
+    def full(*_words: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full: secret place")
+
+    monkeypatch.setattr("ultrafm.readers.room.reader_pages.submit", full)
+    reply = reader.browser.post("/submit", data={"page": token, "rating-0": "5", "diagnosis": "healthy"})
+    assert reply.status_code == 500 and reply.headers["x-frame-options"] == "DENY"
+    assert "secret place" not in reply.text and "is kept" in reply.text
+
+
 def test_pages_hold_no_script_or_style_of_their_own_and_no_name_of_case_patient_or_truth(made: MadeRoom) -> None:
     reader = made.reader("R1")
     reader.send(reader.token())

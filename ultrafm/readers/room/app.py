@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +72,11 @@ def create_app(room: Room, hosts: list[str]) -> FastAPI:
 async def _guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
     """Refuse forms that another site sends; put the headers on every answer."""
     foreign = request.method == "POST" and request.headers.get("sec-fetch-site", "same-origin") != "same-origin"
-    answer = _told(request, "form") if foreign else await call(request)
+    try:
+        answer = _told(request, "form") if foreign else await call(request)
+    except Exception:  # a full disk, a fault of ours: the visitor gets a page with the headers, the log the reason
+        logging.getLogger("uvicorn.error").exception("%s failed", request.url.path.split("/")[1])
+        answer = message_page(request, "broken")
     for name, value in HEADERS.items():
         answer.headers[name] = value
     return answer

@@ -43,7 +43,8 @@ MESSAGES = {
     ),
     "strange": Message(
         409, "This page does not belong to you",
-        "Perhaps another reader signed in with this browser since. Nothing was taken from here.", True,
+        "Perhaps another reader signed in with this browser since, or the computer of the study was switched off. "
+        "Nothing was taken from here.", True,
     ),
     "values": Message(
         422, "The answer is not complete",
@@ -54,6 +55,11 @@ MESSAGES = {
         503, "The study is halted",
         "Its protocol was changed while it runs, so that no readings are taken. The study office must look into it. "
         "Everything that you submitted before is kept.",
+    ),
+    "broken": Message(
+        500, "Something went wrong here",
+        "The room could not do that, and the study office finds the reason in its log. Everything that you submitted "
+        "before is kept.", True,
     ),
     "place": Message(404, "There is nothing here", "Please go on with the current case.", True),
     "form": Message(400, "That was not understood", "Please go on with the current case.", True),

@@ -56,6 +56,8 @@ def check_place(place: Place) -> None:
     """UltraFMError for an address that others can reach, unless the user said so."""
     if not 0 < place.port < 65_536:
         raise UltraFMError("--port", str(place.port), "a number from 1 to 65535")
+    if ":" in place.host:
+        raise UltraFMError(f"--host {place.host}", "an IPv6 address", "an IPv4 address or a name, such as 127.0.0.1")
     if place.address is not None and urlsplit(place.address).scheme not in ("http", "https"):
         raise UltraFMError("--address", repr(place.address), "an address such as https://reading.hospital.example")
     if not is_loopback(place.host) and not place.exposed:
@@ -64,6 +66,8 @@ def check_place(place: Place) -> None:
             "put the room behind a TLS proxy (docs/reading_room.md), or add --expose if pictures may travel unencrypted"
         )
         raise UltraFMError(f"--host {place.host}", "an address that other machines reach", expected, mend)
+    if place.host == "0.0.0.0" and place.address is None:
+        raise UltraFMError("--host 0.0.0.0", "no --address", "how readers reach the room, such as http://10.0.0.7:8350")
 
 
 def is_loopback(host: str) -> bool:

@@ -30,16 +30,23 @@ class Store:
         self._connection = _connect(self.path)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All that is added inside is kept, or nothing; no other process writes meanwhile."""
+    def transaction(self, durable: bool = True) -> Iterator[None]:
+        """All that is added inside is kept, or nothing; no other process writes meanwhile.
+
+        Without `durable` the disk is not waited for: such rows survive a kill of the program, but not always a power
+        cut before the next durable transaction.
+        """
         with self._turn:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._connection.execute("COMMIT")
             except BaseException:
                 self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+            finally:
+                self._connection.execute("PRAGMA synchronous = FULL")
 
     def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         """The rows of a query; values take the places of its question marks."""
