@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from made_room import make_study
+from made_room import SITE, change_fields, make_store, make_study
 
 from ultrafm.cli import main
 from ultrafm.errors import UltraFMError
@@ -14,6 +15,7 @@ from ultrafm.readers.room.demo import make_demonstration
 from ultrafm.readers.room.registered import study_truth
 from ultrafm.readers.room.serve import Place, check_place, is_loopback, opening_lines
 from ultrafm.readers.room.store import Store
+from ultrafm.study import REPOSITORY
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "reading.example"])
@@ -63,20 +65,19 @@ def test_an_export_without_a_room_says_so(study_path: Path, tmp_path: Path, caps
 
 
 def test_a_task_of_the_manifests_names_the_cases(tmp_path: Path) -> None:
-    from ultrafm.study import REPOSITORY
-
     path = make_study(tmp_path)
-    fields = path.read_text()
-    assert "images" in fields
-    from made_room import SITE, change_fields
-
-    site = "site_01_palm_breast"
-    (tmp_path / "curated" / SITE).rename(tmp_path / "curated" / site)
+    make_store(tmp_path / "curated", 12, 1, "site_01_palm_breast")
     for other in ("site_02_guava_breast", "site_03_olive_breast"):
-        (tmp_path / "curated" / other).symlink_to(tmp_path / "curated" / site)
-    task = {"manifests": str(REPOSITORY / "data_manifests"), "name": "breast_mas"}
+        make_store(tmp_path / "curated", 2, 0, other)
+    shutil.rmtree(tmp_path / "curated" / SITE)
+    task = {"manifests": str(REPOSITORY / "data_manifests"), "name": "breast_mass"}
+    unaided = {"training": {}, "ai": None, "design": {"parts": ["unaided"]}}
     with pytest.raises(UltraFMError, match="did you mean 'breast_mass'"):
-        load_study(change_fields(path, cases={"task": task}, training={}, ai=None, design={"parts": ["unaided"]}))
+        load_study(change_fields(path, cases={"task": task | {"name": "breast_mas"}}, **unaided))
+    study = load_study(change_fields(path, cases={"task": task}, **unaided))
+    assert len(study.cases) == 12 + 1 + 2 + 2 and len(study.cases["clip12"].frames) == 4
+    with pytest.raises(UltraFMError, match="no case"):
+        load_study(change_fields(path, cases={"task": task | {"folds": ["validation"]}}))
 
 
 @pytest.mark.slow

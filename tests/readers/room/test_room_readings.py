@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -150,6 +151,52 @@ def test_the_registered_analysis_runs_on_the_export_with_the_ai(tmp_path: Path, 
     assert "--ai AI --ai-threshold 50 --cluster patient --margin 0.1 --by level --threshold 50" in command
     assert main(command.split()[1:]) == 0
     assert "Claims stated beforehand" in capsys.readouterr().out
+
+
+def test_the_same_answer_from_many_at_once_is_kept_once(made: MadeRoom) -> None:
+    reader = made.reader("R1")
+    token = reader.token()
+    with ThreadPoolExecutor(8) as pool:
+        places = list(pool.map(lambda _number: reader.send(token, 40), range(24)))
+    assert places == ["/feedback"] * 24
+    assert [row["rating"] for row in made.room.store.rows("SELECT rating FROM ratings")] == [40]
+    token = reader.token()
+    with ThreadPoolExecutor(8) as pool:
+        places = list(pool.map(lambda rating: reader.send(token, rating), range(24)))
+    assert sorted(places) == ["/read"] + ["/refused/changed"] * 23
+    kept = [row["rating"] for row in made.room.store.rows("SELECT rating FROM ratings ORDER BY reading")]
+    assert kept == [40, places.index("/read")]
+
+
+def test_several_diseases_are_each_rated_and_one_is_the_diagnosis(tmp_path: Path) -> None:
+    diseases = [
+        {"name": "breast cancer", "positive": ["malignant"], "negative": ["benign"]},
+        {"name": "a lump, <any>", "positive": ["malignant", "benign"], "negative": ["normal"]},
+    ]
+    scores = {"ai": None, "design": {"parts": ["unaided"]}}
+    made = open_room(make_study(tmp_path, diseases=diseases, **scores))
+    reader = made.reader("R1")
+    page = reader.browser.get("/read").text
+    assert "a lump, &lt;any&gt;" in page and "none of these" in page and 'name="rating-1"' in page
+    assert reader.send(reader.token(), 10) == "/refused/values"
+    assert reader.send(reader.token(), 10, "a lump, <any>", **{"rating-1": 90}) == "/feedback"
+    reader.send(reader.token(), 20, "healthy", **{"rating-1": 0})
+    table = ratings_table(made.room.store, made.room.study)
+    assert dict(zip(table["disease"], table["rating"])) == {"breast cancer": 20, "a lump, <any>": 0}
+    assert table.loc[table["disease"] == "a lump, <any>", "truth"].tolist() == [1]
+
+
+def test_a_page_of_a_case_that_a_deviation_took_out_is_refused_in_words(study_path: Path) -> None:
+    made = open_room(study_path)
+    read_all(made.reader("R1"), made, most=2)
+    token = made.reader("R1").token()
+    item = order_of(made.room.study, "R1", "unaided")[1]
+    made.room.store.close()
+    kept = {"images": [name for name in made.room.study.cases if name != item and "/" in name]}
+    again = open_room(change_fields(study_path, cases=kept), "one case was shown to a reader before")
+    reader = again.reader("R1")
+    assert reader.send(token) == "/refused/older" and reader.browser.get(f"/picture/{token}/0").status_code == 409
+    assert reader.send(reader.token()) == "/read"
 
 
 def test_before_the_first_reading_the_protocol_may_change(study_path: Path) -> None:

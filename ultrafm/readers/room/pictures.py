@@ -48,13 +48,13 @@ class Found:
 
 
 def find_cases(curated: Path, chosen: Chosen, where: str, base: Path) -> list[Found]:
-    """The chosen pictures and clips, in the order in which they are listed (of a task: by name).
+    """The chosen pictures and clips, in the order in which they are listed (then those of the task, by name).
 
     Raises UltraFMError for a name that is in no store, a store that nobody signed, and a clip whose order of frames is
     not known.
     """
-    wanted = chosen.images if chosen.task is None else (*chosen.images, *_of_task(curated, chosen.task, base))
-    images, clips = dict.fromkeys(wanted), chosen.clips
+    more = ([], []) if chosen.task is None else _of_task(curated, chosen.task, base)
+    images, clips = (dict.fromkeys([*named, *of_task]) for named, of_task in zip((chosen.images, chosen.clips), more))
     table = _rows(curated, images, clips, where)
     by_image = {row["image_id"]: row for row in table}
     _check_known([*images], by_image, f"{where}.images", curated)
@@ -62,7 +62,7 @@ def find_cases(curated: Path, chosen: Chosen, where: str, base: Path) -> list[Fo
     for row in table:
         if row["clip"] in clips:
             by_clip.setdefault(row["clip"], []).append(row)
-    _check_known(clips, by_clip, f"{where}.clips", curated)
+    _check_known([*clips], by_clip, f"{where}.clips", curated)
     pictures = [_found(name, [by_image[name]]) for name in images]
     return pictures + [_found(name, _in_order(curated, name, by_clip[name])) for name in clips]
 
@@ -122,8 +122,11 @@ def _found(name: str, rows: Sequence[dict]) -> Found:
     return Found(case, first["label"])
 
 
-def _of_task(curated: Path, asked: TaskCases, base: Path) -> list[str]:
-    """Names of the pictures of a diagnosis task, sorted. Raises UltraFMError for a task that no manifest has."""
+def _of_task(curated: Path, asked: TaskCases, base: Path) -> tuple[list[str], list[str]]:
+    """Names of the pictures and of the clips of a diagnosis task, sorted.
+
+    Raises UltraFMError for a task that no manifest has.
+    """
     tasks = gather_tasks(load_sites(base / asked.manifests))
     known = [name for name, found in tasks.items() if found.task.kind == "diagnosis"]
     if asked.name not in known:
@@ -131,15 +134,12 @@ def _of_task(curated: Path, asked: TaskCases, base: Path) -> list[str]:
         raise UltraFMError("STUDY.yaml, cases.task.name", found, f"one of {', '.join(known)}")
     task, sites = tasks[asked.name].task, tasks[asked.name].sites
     answers = {*task.positive, *task.negative}
-    names = []
+    images, clips = set(), set()
     for site in sites:
-        table = read_table(curated, site).select(["image_id", "fold", "label", "organ"]).to_pylist()
-        names += [
-            row["image_id"]
-            for row in table
-            if row["fold"] in asked.folds and row["label"] in answers and row["organ"] == task.organ
-        ]
-    return sorted(names)
+        for row in read_table(curated, site).select(["image_id", "clip", "fold", "label", "organ"]).to_pylist():
+            if row["fold"] in asked.folds and row["label"] in answers and row["organ"] == task.organ:
+                (images if row["clip"] is None else clips).add(row["clip"] or row["image_id"])
+    return sorted(images), sorted(clips)
 
 
 def truths(protocol: Protocol, found: Sequence[Found], base: Path) -> dict[tuple[str, str], int]:

@@ -15,7 +15,7 @@ Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 
 
 class TaskCases(Strict):
-    """All pictures of a diagnosis task of the site manifests, in some folds."""
+    """All pictures of a diagnosis task of the site manifests, in some folds; of a clip all frames, as one case."""
 
     manifests: str = Field(description="folder of the site manifests, relative to STUDY.yaml")
     name: str

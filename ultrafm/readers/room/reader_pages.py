@@ -160,7 +160,11 @@ def _about(room: Room, step: Step) -> dict[str, Any]:
 
 
 def _case(room: Room, item: str) -> Case:
-    return room.study.cases.get(item) or room.study.training[item]
+    """The case of a page. Raises Refusal for one that is in the study no more."""
+    case = room.study.cases.get(item) or room.study.training.get(item)
+    if case is None:
+        raise Refusal("older")
+    return case
 
 
 @readers.get("/picture/{token}/{frame:int}")
@@ -225,6 +229,7 @@ def feedback(request: Request, signed: SignedIn) -> Response:
     if found is None:
         return go_to(request, "/read")
     shown, ratings = found
+    case = _case(room, shown.item)
     truth = {disease: room.study.feedback[shown.item, disease] for disease in ratings}
     values = {"token": shown.token, "ratings": ratings, "truth": truth, "code": code}
-    return page(request, "feedback.html", {**values, "case": _case(room, shown.item)})
+    return page(request, "feedback.html", {**values, "case": case})
