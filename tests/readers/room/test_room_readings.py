@@ -264,11 +264,43 @@ def test_while_the_room_runs_a_changed_protocol_halts_it_until_it_is_put_back(st
     assert reader.browser.get("/read").status_code == 503
 
 
-def test_readings_of_another_study_are_not_exported_under_this_one(study_path: Path) -> None:
+def test_pages_work_without_script_as_plain_forms(made: MadeRoom) -> None:
+    reader = made.reader("R1")
+    reply = reader.browser.post("/submit", data={"page": reader.token(), "rating-0": "5", "diagnosis": "healthy"})
+    assert reply.status_code == 303 and reply.headers["location"] == "/feedback"
+
+
+def test_a_table_is_exported_under_the_registered_protocol_and_truth_alone(study_path: Path, capsys) -> None:
     made = open_room(study_path)
     read_all(made.reader("R1"), made, most=3)
-    gone = [name for name in made.room.study.cases if name != order_of(made.room.study, "R1", "unaided")[0]]
-    images = [name for name in gone if "/" in name]
-    other = load_study(change_fields(study_path, cases={"images": images}))
+    before, out = study_path.read_text(), str(study_path.with_name("r.csv"))
+    change_fields(study_path, title="Another")
+    assert main(["readers", "export", str(study_path), "--out", out]) == 1
+    assert "changed: title" in capsys.readouterr().err and not Path(out).exists()
+    study_path.write_text(before)
+    assert main(["readers", "export", str(study_path), "--out", out]) == 0
+
+
+def test_a_truth_that_changes_while_the_room_runs_is_not_joined(study_path: Path, tmp_path: Path) -> None:
+    study = load_study(study_path)
+    lines = [f"{name},breast cancer,{number % 2}" for number, name in enumerate([*study.cases, *study.training])]
+    (tmp_path / "truth.csv").write_text("\n".join(["case,disease,truth", *lines]))
+    made = open_room(change_fields(study_path, truth={"source": "file", "file": "truth.csv", "reference": "a maker"}))
+    read_all(made.reader("R1"), made, most=3)
+    assert made.office().get("/office/ratings.csv").status_code == 200
+    (tmp_path / "truth.csv").write_text(
+        (tmp_path / "truth.csv").read_text().replace("breast cancer,0", "breast cancer,1")
+    )
+    with pytest.raises(UltraFMError, match="another truth"):
+        ratings_table(made.room.store, made.room.study)
+
+
+def test_readings_of_what_a_deviation_took_out_need_their_own_protocol(study_path: Path) -> None:
+    made = open_room(study_path)
+    read_all(made.reader("R1"), made, most=3)
+    made.room.store.close()
+    gone = order_of(made.room.study, "R1", "unaided")[0]
+    images = [name for name in made.room.study.cases if name != gone and "/" in name]
+    again = open_room(change_fields(study_path, cases={"images": images}), "a case is taken out")
     with pytest.raises(UltraFMError, match="export with the STUDY"):
-        ratings_table(made.room.store, other)
+        ratings_table(again.room.store, again.room.study)

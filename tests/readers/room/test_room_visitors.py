@@ -6,9 +6,11 @@ import re
 import sqlite3
 import string
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from made_room import Clock, MadeRoom, Reader
 
 from ultrafm.readers.room.access import SESSION_HOURS, WINDOW, WRONG_ANSWERS, Knocks, make_links, who_holds
@@ -19,6 +21,7 @@ HOSTILE = (
     "../../../etc/passwd", "%2e%2e%2fSTUDY.yaml", "\x00", "R1\r\nSet-Cookie: a=b", "𝟙𝟘", "NaN", "1e2", "-1", "101",
     "9" * 5000, "",
 )  # fmt: skip
+FIELDS = ("page", "rating-0", "left", "top", "right", "bottom", "frame", "kind", "code")  # an answer lacks a diagnosis
 PLACES = ("/read", "/feedback", "/picture/x/0", "/office", "/office/ratings.csv", "/office/backup.sqlite")
 
 
@@ -250,6 +253,18 @@ def test_hostile_text_of_the_study_itself_is_shown_as_text(study_path: Path) -> 
     made = open_room(change_fields(study_path, title="<b>Bold</b> & 'quoted'"))
     page = made.reader("R1").browser.get("/read").text
     assert "<b>Bold" not in page and "&lt;b&gt;Bold&lt;/b&gt; &amp; &#39;quoted&#39;" in page
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(FIELDS), st.text(max_size=20), max_size=9), st.binary(max_size=60))
+def test_nothing_that_is_sent_breaks_the_room(made: MadeRoom, fields: dict[str, str], noise: bytes) -> None:
+    reader = made.reader("R1")
+    before = len(readings(made))
+    fields = {name: text.encode("utf-8", "replace").decode() for name, text in fields.items()}
+    for body in (urlencode({"page": reader.token()} | fields).encode(), noise):
+        reply = reader.browser.post("/submit", content=body)
+        assert reply.status_code == 303 and reply.headers["location"].startswith("/refused/")
+    assert len(readings(made)) == before and reader.browser.get("/read").status_code == 200
 
 
 def test_forms_that_are_none_are_refused(made: MadeRoom) -> None:

@@ -13,6 +13,7 @@ from ultrafm.files import write_text
 from ultrafm.readers.ratings import AI_MODALITY, AI_NAME
 from ultrafm.readers.room.protocol import HEALTHY, TRAINING
 from ultrafm.readers.room.registered import Study, study_truth
+from ultrafm.readers.room.registration import require_known
 from ultrafm.readers.room.store import Store
 
 COLUMNS = (
@@ -28,7 +29,7 @@ WHERE part != ? ORDER BY readings.id, disease
 
 
 def export_ratings(store: Store, study: Study, path: Path) -> pd.DataFrame:
-    """Write the ratings table as CSV and return it. Raises UltraFMError before the first reading."""
+    """Write the ratings table as CSV and return it. Raises UltraFMError as `ratings_table` does."""
     table = ratings_table(store, study)
     write_text(Path(path), table.to_csv(index=False))
     return table
@@ -40,8 +41,9 @@ def ratings_table(store: Store, study: Study) -> pd.DataFrame:
     session: number of the reader's sign-in. seconds: see `timing`. region: left, top, right, bottom, frame, in pixels
     of the store's picture, as JSON. at: when it was kept (UTC). simulated: "yes" in a demonstration, whose readings
     count for nobody's. protocol: hash under which it was read; deviation: why that is not the registered one.
-    Raises UltraFMError before the first reading.
+    Raises UltraFMError before the first reading, and for a study that is neither registered nor an accepted deviation.
     """
+    require_known(store, study)
     rows = store.rows(QUERY, TRAINING)
     if not rows:
         raise UltraFMError(str(store.path), "no reading yet", "at least one, training aside")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ultrafm.readers.room.pictures import Case, Found, find_cases, read_numbers,
 from ultrafm.readers.room.protocol import Protocol
 
 Answers = dict[tuple[str, str], float]
+TRUTH = "truth of cases"  # where its hash stands in what is registered
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,17 @@ def load_study(path: Path) -> Study:
 
 
 def study_truth(study: Study) -> dict[tuple[str, str], int]:
-    """(case, disease) -> 0 or 1. Read when the ratings are exported, so that no page can show it before."""
+    """(case, disease) -> 0 or 1. Read when the ratings are exported, so that no page can show it before.
+
+    Raises UltraFMError when it is not what was registered.
+    """
     base = study.path.parent
-    return truths(study.protocol, _found(study.protocol, base)[0], base)
+    found, training = _found(study.protocol, base)
+    truth = truths(study.protocol, found, base)
+    now = _hash_answers(truth | truths(study.protocol, training, base))
+    if now != json.loads(study.registered)[TRUTH]:
+        raise UltraFMError(str(study.path), "another truth than when it was loaded", "the truth that was registered")
+    return truth
 
 
 def _found(protocol: Protocol, base: Path) -> tuple[list[Found], list[Found]]:
@@ -112,9 +122,13 @@ def _canonical(protocol: Protocol, found: list[Found], truth: dict[tuple[str, st
     """What is registered: all fields and the content behind them (pixels, truth, scores), not where files lie."""
     fields: dict[str, Any] = plain_protocol(protocol)
     fields["pixels"] = {one.case.name: one.case.content for one in found}
-    fields["truth of cases"] = hash_text(json.dumps(sorted((*key, value) for key, value in truth.items())))
-    fields["scores of the AI"] = hash_text(json.dumps(sorted((*key, value) for key, value in scores.items())))
+    fields[TRUTH], fields["scores of the AI"] = _hash_answers(truth), _hash_answers(scores)
     return json.dumps(fields, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def _hash_answers(answers: Mapping[tuple[str, str], float]) -> str:
+    """SHA-256 over (case, disease) -> number, whatever their order."""
+    return hash_text(json.dumps(sorted((*key, value) for key, value in answers.items())))
 
 
 def plain_protocol(protocol: Protocol) -> dict[str, Any]:

@@ -63,6 +63,13 @@ def deviations(store: Store) -> list[Deviation]:
     return [Deviation(row["at"], row["hash"], row["reason"]) for row in rows]
 
 
+def require_known(store: Store, study: Study) -> None:
+    """UltraFMError unless the study is the registered one or a deviation that was accepted."""
+    first = registered(store)
+    if first is not None and study.hash not in (first[0], *(one.hash for one in deviations(store))):
+        raise _changed(study, first)
+
+
 def has_readings(store: Store) -> bool:
     """Was any case of the study read? Training does not count."""
     return store.row("SELECT 1 FROM readings WHERE part != ? LIMIT 1", TRAINING) is not None

@@ -88,8 +88,13 @@ function play() {
   byId("play").textContent = view.playing ? "■ Stop" : "▶ Play";
 }
 
+function move() {
+  const button = byId("move");
+  button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+}
+
 const actions = {
-  in: () => zoom(1.25), out: () => zoom(0.8), fit, play, step: () => go(1), back: () => go(-1),
+  move, in: () => zoom(1.25), out: () => zoom(0.8), fit, play, step: () => go(1), back: () => go(-1),
 };
 document.querySelectorAll("[data-do]").forEach((one) => one.addEventListener("click", actions[one.dataset.do]));
 for (const name of ["window", "level"]) byId(name).addEventListener("input", draw);
@@ -127,16 +132,21 @@ function mark(first, last) {
   drawBox();
 }
 
-let start = null;
+let start = null; // of a drag, in the picture's pixels
+const moving = () => !byId("left") || byId("move").getAttribute("aria-pressed") === "true";
+stage.addEventListener("pointerdown", (event) => {
+  stage.focus({ preventScroll: true });
+  if (!moving() && view.playing) play();
+  start = pixel(event);
+  stage.setPointerCapture(event.pointerId);
+});
+stage.addEventListener("pointermove", (event) => {
+  if (!start) return;
+  if (moving()) pan(event.movementX, event.movementY);
+  else mark(start, pixel(event));
+});
+for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, () => { start = null; });
 if (byId("left")) {
-  stage.addEventListener("pointerdown", (event) => {
-    stage.focus({ preventScroll: true });
-    if (view.playing) play();
-    start = pixel(event);
-    stage.setPointerCapture(event.pointerId);
-  });
-  stage.addEventListener("pointermove", (event) => { if (start) mark(start, pixel(event)); });
-  stage.addEventListener("pointerup", () => { start = null; });
   byId("unmark").addEventListener("click", () => {
     for (const edge of edges) byId(edge).value = "";
     drawBox();
