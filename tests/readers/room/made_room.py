@@ -165,6 +165,24 @@ class Reader:
         return reply.json()["next"]
 
 
+def read_all(reader: Reader, made: MadeRoom, start: int = 0, most: int = 99) -> list[int]:
+    """Read case after case; the ratings sent."""
+    sent = []
+    while len(sent) < most and (token := reader.token()):
+        made.clock.at += 7
+        rating = (start + 13 * len(sent)) % 101
+        reader.send(token, rating, "breast cancer" if rating >= 50 else "healthy")
+        sent.append(rating)
+    return sent
+
+
+def readings(made: MadeRoom) -> list[tuple]:
+    """What the store holds of answers."""
+    columns = "reader, part, item, diagnosis, region, disease, rating"
+    query = f"SELECT {columns} FROM readings JOIN ratings ON reading = readings.id"
+    return [tuple(row) for row in made.room.store.rows(query)]
+
+
 def free_port() -> int:
     """A port that nobody listens at."""
     with socket.socket() as probe:

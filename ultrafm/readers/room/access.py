@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from ultrafm.readers.room.store import Store
 
 OFFICE = "office"  # the administrator
+COOKIES = {True: "office", False: "reader"}  # of the office, of a reader: one browser may have both
 SESSION_HOURS = 12
 WRONG_ANSWERS = 20
 WINDOW = 600.0  # seconds

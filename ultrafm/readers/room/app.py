@@ -53,11 +53,13 @@ class Room:
 
 def create_app(room: Room, hosts: list[str]) -> FastAPI:
     """The application of a room. hosts: names under which browsers may ask for it (against DNS rebinding)."""
+    from ultrafm.readers.room.entrance_pages import entrance
     from ultrafm.readers.room.office_pages import office
     from ultrafm.readers.room.reader_pages import readers
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.room = room
+    app.include_router(entrance)
     app.include_router(readers)
     app.include_router(office)
     app.mount("/static", StaticFiles(directory=HERE / "static"))

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from ultrafm.readers.room.access import OFFICE, Session, find_session
+from ultrafm.readers.room.access import COOKIES, OFFICE, Session, find_session
 from ultrafm.readers.room.app import page, room_of
 from ultrafm.readers.room.export import analyse_command, ratings_table
 from ultrafm.readers.room.messages import Refusal
@@ -22,7 +22,7 @@ office = APIRouter(prefix="/office")
 
 def office_session(request: Request) -> Session:
     """The session of the office. Raises Refusal."""
-    session = find_session(room_of(request).store, request.cookies.get("office"))
+    session = find_session(room_of(request).store, request.cookies.get(COOKIES[True]))
     if session is None or session.who != OFFICE:
         raise Refusal("nobody")
     return session
