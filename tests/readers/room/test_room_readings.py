@@ -120,6 +120,8 @@ def test_regions_and_sign_ins_are_exported(made: MadeRoom) -> None:
 def test_the_export_before_the_first_reading_is_refused(made: MadeRoom) -> None:
     with pytest.raises(UltraFMError, match="no reading yet"):
         ratings_table(made.room.store, made.room.study)
+    reply = made.office().get("/office/ratings.csv")
+    assert reply.status_code == 409 and "no reading yet" in reply.text
 
 
 def test_the_registered_analysis_runs_on_the_export_with_the_ai(tmp_path: Path, capsys) -> None:

@@ -138,6 +138,12 @@ def test_a_backup_is_whole_while_the_room_goes_on_and_opens_as_a_room(tmp_path: 
         copy.rows("DELETE FROM ratings")
 
 
+def test_nobody_else_on_the_machine_can_read_the_file(tmp_path: Path) -> None:
+    store = filled(tmp_path / "room.sqlite")
+    assert store.row("SELECT 1")[0] == 1
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("room.sqlite*")} == {0}
+
+
 def test_another_file_is_not_taken_for_a_room(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no data base, but long enough to be looked at " * 30)
     with pytest.raises(UltraFMError, match="no data base"):

@@ -10,10 +10,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
+from ultrafm.errors import UltraFMError
 from ultrafm.readers.room.access import COOKIES, OFFICE, Session, find_session
 from ultrafm.readers.room.app import page, room_of
 from ultrafm.readers.room.export import analyse_command, ratings_table
-from ultrafm.readers.room.messages import Refusal
+from ultrafm.readers.room.messages import Message, Refusal
 from ultrafm.readers.room.overview import incidents, local_time, standings
 from ultrafm.readers.room.registration import deviations, registered
 
@@ -47,9 +48,12 @@ def overview(request: Request, _session: Office) -> Response:
 
 @office.get("/ratings.csv")
 def ratings(request: Request, _session: Office) -> Response:
-    """The ratings table."""
+    """The ratings table, or a page that says why there is none."""
     room = room_of(request)
-    text = ratings_table(room.store, room.study).to_csv(index=False)
+    try:
+        text = ratings_table(room.store, room.study).to_csv(index=False)
+    except UltraFMError as error:
+        return page(request, "message.html", {"message": Message(409, "There is no table", str(error))}, 409)
     return _download(text.encode(), "ratings.csv", "text/csv; charset=utf-8")
 
 
