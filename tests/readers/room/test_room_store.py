@@ -155,3 +155,5 @@ def test_another_file_is_not_taken_for_a_room(tmp_path: Path) -> None:
         Store(tmp_path / "other.sqlite")
     with pytest.raises(UltraFMError, match="no such folder"):
         Store(tmp_path / "nowhere" / "room.sqlite")
+    with pytest.raises(UltraFMError, match="found a folder"):
+        Store(tmp_path)

@@ -86,8 +86,9 @@ class Store:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Open or make the file, with its tables and triggers."""
-    if not path.parent.is_dir():
-        raise UltraFMError(f"--store {path}", "no such folder", "a file in a folder that exists")
+    if path.is_dir() or not path.parent.is_dir():
+        found = "a folder" if path.is_dir() else "no such folder"
+        raise UltraFMError(f"--store {path}", found, "a file in a folder that exists")
     path.touch(mode=0o600)  # for nobody else on this machine; SQLite gives the log beside it the same rights
     connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
