@@ -76,7 +76,7 @@ STEPS = (
         ("10_curate", "20_pretrain"),
         ("manifests", "phantom", "geometry", "curation", "pretraining", "downstream"),
     ),
-    StepPlan("50_reader_study", ("30_diagnosis",), ("readers",)),
+    StepPlan("50_reader_study", ("30_diagnosis",), ("manifests", "phantom", "geometry", "curation", "readers")),
     StepPlan(
         "60_privacy",
         ("10_curate", "20_pretrain"),

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ultrafm.cli.room import add_room
 from ultrafm.errors import UltraFMError
 
 
 def add_readers(commands) -> None:
-    """`ultrafm readers ...`: multi-reader multi-case statistics of a ratings table."""
-    readers = commands.add_parser("readers", help="reader statistics").add_subparsers(required=True, metavar="ACTION")
+    """`ultrafm readers ...`: multi-reader multi-case statistics of a ratings table, and the reading room."""
+    readers = commands.add_parser("readers", help="reading room and reader statistics").add_subparsers(
+        required=True, metavar="ACTION"
+    )
     add_analyse(readers)
     add_power(readers)
     add_import(readers)
+    add_room(readers)
 
 
 def add_analyse(readers) -> None:

@@ -17,6 +17,7 @@ from ultrafm.errors import UltraFMError, nearest
 from ultrafm.files import write_json
 from ultrafm.readers.against import against_readers
 from ultrafm.readers.covariance import describe_covariance
+from ultrafm.readers.deviations import protocol_of, protocol_warnings
 from ultrafm.readers.endpoints import Endpoint
 from ultrafm.readers.modalities import between_modalities
 from ultrafm.readers.names import natural_order, text
@@ -62,6 +63,10 @@ def analyse_checked(table: pd.DataFrame, plan: Plan, source: str = "ratings") ->
     if plan.endpoint.kind == "auc" and "diagnosis" in table:
         found["final_diagnosis"] = _final_diagnosis(table, options)
     found["reading_time"] = reading_time(table, plan.ai, plan.by, CONFIDENCE)
+    protocol = protocol_of(table, plan.ai)
+    if protocol is not None:
+        found["protocol"] = protocol
+        found["warnings"] = [*found["warnings"], *protocol_warnings(protocol)]
     whole = plain(_head(table, plan, found, source) | found)
     return whole | {"conclusion": conclusion(whole), "versions": dict(versions())}
 

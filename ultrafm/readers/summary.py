@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ultrafm.readers.deviations import protocol_lines
 from ultrafm.readers.sentences import (
     equivalence_text,
     inference_text,
@@ -50,6 +51,7 @@ def _design(found: Mapping[str, Any]) -> list[str]:
         f"Model       {found['model']}",
         *([f"            modalities: {found['model_of_modalities']}"] if "model_of_modalities" in found else []),
         f"Covariance  {found['covariance_name']}; tests {found['sidedness']}, alpha {found['alpha']}",
+        *protocol_lines(found.get("protocol")),
     ]
 
 

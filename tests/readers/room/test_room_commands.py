@@ -1,0 +1,92 @@
+"""Commands of the reading room: where it may listen, links, export; the demonstration."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from made_room import SITE, change_fields, make_store, make_study
+
+from ultrafm.cli import main
+from ultrafm.errors import UltraFMError
+from ultrafm.readers.room import load_study
+from ultrafm.readers.room.demo import make_demonstration
+from ultrafm.readers.room.registered import study_truth
+from ultrafm.readers.room.serve import Place, check_place, is_loopback, opening_lines
+from ultrafm.readers.room.store import Store
+from ultrafm.study import REPOSITORY
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "reading.example"])
+def test_an_address_that_others_reach_needs_the_users_word(study_path: Path, host: str, capsys) -> None:
+    assert main(["readers", "room", str(study_path), "--host", host]) == 1
+    assert "--expose" in capsys.readouterr().err
+    check_place(Place(host, address="http://192.168.1.5:8350", exposed=True))
+    assert not is_loopback(host)
+
+
+def test_the_loopback_needs_none_and_the_rest_is_warned_of(study_path: Path, tmp_path: Path) -> None:
+    for host in ("127.0.0.1", "127.9.9.9", "localhost"):
+        check_place(Place(host))
+    study, store = load_study(study_path), Store(tmp_path / "room.sqlite")
+    assert not any("not encrypted" in line for line in opening_lines(study, store, Place(), None))
+    assert any("not encrypted" in line for line in opening_lines(study, store, Place("0.0.0.0", exposed=True), None))
+    assert any("DEVIATION" in line for line in opening_lines(study, store, Place(), "why"))
+
+
+def test_the_address_of_a_proxy_makes_links_and_cookies_secure() -> None:
+    place = Place(address="https://reading.example/")
+    assert place.link == "https://reading.example" and place.secure and "reading.example" in place.hosts
+    assert not Place().secure and Place(port=9).link == "http://127.0.0.1:9"
+    with pytest.raises(UltraFMError, match="--address"):
+        check_place(Place(address="reading.example"))
+    with pytest.raises(UltraFMError, match="no --address"):
+        check_place(Place("0.0.0.0", exposed=True))
+    with pytest.raises(UltraFMError, match="an IPv6 address"):
+        check_place(Place("::1"))
+    with pytest.raises(UltraFMError, match="--port"):
+        check_place(Place(port=0))
+
+
+def test_new_links_need_a_room_and_a_known_reader(study_path: Path, capsys) -> None:
+    assert main(["readers", "links", str(study_path), "--anew", "R1"]) == 1
+    Store(study_path.with_suffix(".sqlite")).close()
+    assert main(["readers", "links", str(study_path), "--anew", "R3"]) == 1
+    assert "did you mean" in capsys.readouterr().err
+    assert main(["readers", "links", str(study_path), "--anew", "R1", "--anew", "office"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("http://127.0.0.1:8350/enter/") == 2
+
+
+def test_an_export_without_a_room_says_so(study_path: Path, tmp_path: Path, capsys) -> None:
+    assert main(["readers", "export", str(study_path), "--out", str(tmp_path / "r.csv")]) == 1
+    assert "STUDY.sqlite" in capsys.readouterr().err and not (tmp_path / "r.csv").exists()
+
+
+def test_a_task_of_the_manifests_names_the_cases(tmp_path: Path) -> None:
+    path = make_study(tmp_path)
+    make_store(tmp_path / "curated", 12, 1, "site_01_palm_breast")
+    for other in ("site_02_guava_breast", "site_03_olive_breast"):
+        make_store(tmp_path / "curated", 2, 0, other)
+    shutil.rmtree(tmp_path / "curated" / SITE)
+    task = {"manifests": str(REPOSITORY / "data_manifests"), "name": "breast_mass"}
+    unaided = {"training": {}, "ai": None, "design": {"parts": ["unaided"]}}
+    with pytest.raises(UltraFMError, match="did you mean 'breast_mass'"):
+        load_study(change_fields(path, cases={"task": task | {"name": "breast_mas"}}, **unaided))
+    study = load_study(change_fields(path, cases={"task": task}, **unaided))
+    assert len(study.cases) == 12 + 1 + 2 + 2 and len(study.cases["clip12"].frames) == 4
+    with pytest.raises(UltraFMError, match="no case"):
+        load_study(change_fields(path, cases={"task": task | {"folds": ["validation"]}}))
+
+
+@pytest.mark.slow
+def test_the_demonstration_is_a_study_with_a_clip_of_which_half_is_diseased(tmp_path: Path) -> None:
+    path = make_demonstration(tmp_path, 0, print)
+    study = load_study(path)
+    assert len(study.cases) == 12 and sum(len(case.frames) == 5 for case in study.cases.values()) == 2
+    assert sum(study_truth(study).values()) == 6 and study.images == "simulated"
+    assert sorted(study.feedback.values()) == [0, 1] and study.protocol.demonstration
+    assert len({case.patient for case in [*study.cases.values(), *study.training.values()]}) == 14
+    written = path.read_bytes()
+    assert make_demonstration(tmp_path, 1, print) == path and path.read_bytes() == written
