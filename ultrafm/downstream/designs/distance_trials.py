@@ -83,7 +83,8 @@ def _best(data: TaskData, sites: Sequence[SiteManifest]) -> float:
     if data.skipped:
         raise UltraFMError(f"task {task.name}", data.skipped, "a task that can be evaluated")
     if (task.positive, task.negative) != (("malignant",), ("benign",)) or data.design != FIXED_FOLDS:
-        found = f"{', '.join(task.positive)} against {', '.join(task.negative)}, {data.design}"
+        asks = f"{', '.join(task.positive)} against {', '.join(task.negative)}" if task.positive else "several classes"
+        found = f"{asks}, {data.design}"
         raise UltraFMError(f"task {task.name}", found, "malignant against benign, fixed folds: its best is known")
     if not all(isinstance(source, PhantomSource) for source in sources):
         raise UltraFMError(f"task {task.name}", "a site that is not simulated", "simulated sites: their best is known")
