@@ -10,13 +10,14 @@ than its interval over patients says, to either side.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from ultrafm.downstream.controls.without_tissue import EVERYTHING
+from ultrafm.downstream.controls.without_tissue import EVERYTHING, features_without_tissue
 from ultrafm.downstream.designs.choosing import choose_penalty
 from ultrafm.downstream.methods.probe import fit_probe
 from ultrafm.downstream.metrics import Cases, auroc, interval
@@ -43,6 +44,14 @@ def shortcut_predictions(data: TaskData, features: Mapping[str, np.ndarray]) -> 
                 rows = kept.assign(task=data.task.name, method=SHORTCUT, encoder=group, answer=answer, fold=turn.fold)
                 parts.append(rows.assign(truth=truth[turn.predict], score=control_scores(seen, truth, turn)))
     return pd.concat(parts, ignore_index=True)[[*COLUMNS]]
+
+
+def check_shortcuts(
+    curated: Path, tasks: Mapping[str, TaskData], predictions: pd.DataFrame, encoder: str = "federated"
+) -> pd.DataFrame:
+    """The whole control: `control_table` of several tasks, from their stores and the study's predictions."""
+    found = [shortcut_predictions(data, features_without_tissue(curated, data)) for data in tasks.values()]
+    return control_table(predictions, pd.concat(found, ignore_index=True), encoder=encoder)
 
 
 def control_scores(features: np.ndarray, truth: np.ndarray, turn: Turn) -> np.ndarray:

@@ -70,6 +70,13 @@ def draw_subgroups(records: Sequence[Mapping[str, Any]], task: str, method: str,
     )  # fmt: skip
 
 
+def draw_all_subgroups(records: Sequence[Mapping[str, Any]], method: str, metric: str) -> list[Figure]:
+    """A figure for each task and grouping that the records hold (see `draw_subgroups`)."""
+    found = [row for row in records if row["method"] == method and row["metric"] == metric and ": " in row["level"]]
+    pairs = dict.fromkeys((row["task"], row["level"].partition(": ")[0]) for row in found)
+    return [draw_subgroups(records, task, method, metric, by) for task, by in pairs]
+
+
 def _forest_line(axes: Axes, place: float, row: Any) -> None:
     low, high, estimate = (float(np.nan if end is None else end) for end in (row.ci_low, row.ci_high, row.estimate))
     if row.kind in (MEAN, RANDOM_EFFECTS) and not np.isnan([low, high]).any():

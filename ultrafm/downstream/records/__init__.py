@@ -6,7 +6,7 @@ Each has a row an encoder, a row for each difference of federated minus another 
 from ultrafm.downstream.records.classes import class_records
 from ultrafm.downstream.records.comparisons import MACRO_AVERAGE, Comparison, macro_comparison
 from ultrafm.downstream.records.diagnosis import diagnosis_records, p_value_records
-from ultrafm.downstream.records.groups import subgroup_records
+from ultrafm.downstream.records.groups import groups_of, subgroup_records
 from ultrafm.downstream.records.measurement import measurement_records
 from ultrafm.downstream.records.over_tasks import pooled_records, pooled_table
 from ultrafm.downstream.records.probabilities import fixed_on_validation, probability_records
@@ -19,6 +19,7 @@ __all__ = [
     "class_records",
     "diagnosis_records",
     "fixed_on_validation",
+    "groups_of",
     "macro_comparison",
     "measurement_records",
     "measures_table",

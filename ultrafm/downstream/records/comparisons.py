@@ -46,8 +46,8 @@ def comparisons(table: pd.DataFrame, value: str, described: Mapping[str, Mapping
 
     table: columns task, method, encoder, image_id, site, patient, fold, the column `value`, and where there are:
     answer, truth (0/1), unmeasurable (a reason, or None). A task with several answers is the mean over them.
-    described: task -> "images", real or simulated, and "averaged", False where averages leave it out. Raises UltraFMError for a value that is not a number and for images
-    that some encoders did not answer.
+    described: task -> "images", real or simulated, and "averaged", False where averages leave it out.
+    Raises UltraFMError for a value that is not a number and for images that some encoders did not answer.
     """
     for method in dict.fromkeys(table["method"]):
         rows = table[table["method"] == method]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from ultrafm.downstream.metrics.heterogeneity import Heterogeneity, Subgroup
 from ultrafm.downstream.records.comparisons import MACRO_AVERAGE, MAIN, Comparison, comparisons, wide
 from ultrafm.downstream.records.diagnosis import draw_inside_classes
 from ultrafm.downstream.records.rows import row
-from ultrafm.downstream.tasks import patient_names
+from ultrafm.downstream.tasks import TaskData, patient_names
 from ultrafm.errors import UltraFMError
 
 
@@ -62,6 +62,12 @@ def subgroup_records(
                 rows += [_subgroup(section, one, metric, encoder, groups.name, found) for found in listed]
                 rows += _differences(section, one, metric, encoder, str(groups.name), differ, len(listed))
     return rows
+
+
+def groups_of(tasks: Iterable[TaskData], by: str) -> pd.Series:
+    """image_id -> subgroup of every image of the tasks, by a column of their tables ("site", "device", ...)."""
+    found = pd.concat([data.table[["image_id", by]] for data in tasks]).drop_duplicates("image_id")
+    return found.set_index("image_id")[by].fillna("not known").astype(str)
 
 
 def _ranking(tasks: Sequence[Cases], draws: Resampling) -> Estimates:
