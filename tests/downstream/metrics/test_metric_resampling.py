@@ -49,6 +49,27 @@ def test_small_strata_are_joined_inside_their_class():
     assert len(set(many)) == 4
 
 
+def test_rare_classes_are_drawn_together_and_a_single_one_by_itself():
+    classes = np.array(["0"] * 8 + ["1"] * 6 + ["0 1", "1 0", "1 1"] + ["2"] * 3)
+    layers = strata(np.repeat("a", 20), classes)
+    assert len(set(layers)) == 3 and len(set(layers[14:])) == 1 and len(set(layers[:14])) == 2
+    alone = strata(np.repeat("a", 11), np.array(["0"] * 8 + ["1"] * 3))
+    assert len(set(alone[8:])) == 1 and not set(alone[8:]) & set(alone[:8])
+
+
+def test_rare_combinations_of_labels_do_not_narrow_the_interval():
+    # Six labels make nearly every patient a combination of its own: drawn inside it, no count would ever vary.
+    generator = np.random.default_rng(0)
+    truth = (generator.random((60, 6)) < 0.4).astype(int)
+    scores = 0.8 * truth + generator.normal(size=truth.shape)
+    draws = draw_patients(names(60), 2000, np.random.default_rng(1), ["".join(map(str, row)) for row in truth])
+    assert (draws.counts.std(axis=0) > 0).all()
+    for label in range(6):
+        cases = [Cases(scores[None, :, label], truth[:, label], names(60))]
+        drawn, closed = interval(auroc_bootstrap(cases, draws), ONE), interval(auroc(cases), ONE)
+        assert drawn.high - drawn.low == pytest.approx(closed.high - closed.low, rel=0.15)
+
+
 def test_a_few_patients_with_images_of_both_classes_are_drawn_with_the_diseased():
     images = np.repeat(names(20), 2)
     classes = np.repeat(np.arange(20) % 2, 2)

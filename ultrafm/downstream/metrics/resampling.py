@@ -2,7 +2,8 @@
 
 Strata keep what the design fixed: patients are drawn inside their site, and inside their class where a measure needs
 both classes, so that no replicate lacks one (Davison and Hinkley, Bootstrap Methods and their Application, 1997,
-section 3.2). A stratum of few patients hardly varies, so strata below SMALLEST are joined (see `strata`).
+section 3.2). A stratum of few patients hardly varies, and one of a single patient not at all, so strata below SMALLEST
+are joined (see `strata`).
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def strata(sites: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
     Site and class, where at least SMALLEST patients share both; the rest of a class are drawn together over sites, and
     where these are still too few they join the largest stratum of their class, so that classes keep their sizes. Fewer
-    than SMALLEST patients with images of several classes ("0 and 1") count as patients of the last one.
+    than SMALLEST patients with images of several classes ("0 and 1") count as patients of the last one. Several classes
+    of fewer than SMALLEST patients each, such as rare combinations of findings, are drawn together.
     """
     few = np.array([" and " in one for one in classes]) & (_sizes(classes) < SMALLEST)
     classes = np.where(few, [one.split(" and ")[-1] for one in classes], classes)
@@ -73,7 +75,8 @@ def strata(sites: np.ndarray, classes: np.ndarray) -> np.ndarray:
         found, sizes = np.unique(layers[inside].astype(str), return_counts=True)
         if sizes.min() < SMALLEST and len(found) > 1:
             layers[inside & (layers == found[sizes.argmin()])] = found[sizes.argmax()]
-    return layers.astype(str)
+    rare = _sizes(layers) < SMALLEST
+    return np.where(rare, "\x1frare", layers).astype(str)
 
 
 def bootstrapped(
