@@ -28,7 +28,7 @@ from ultrafm.curation.across import site_fingerprints
 from ultrafm.curation.duplicates import Likeness, find_duplicates
 from ultrafm.curation.identity.pseudonyms import Pseudonyms
 from ultrafm.curation.split import Ties
-from ultrafm.curation.store import COLUMNS, store_schema
+from ultrafm.curation.store import COLUMNS, read_table, store_schema
 from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_folder, read_json
 from ultrafm.manifests import load_sites
@@ -356,6 +356,21 @@ def test_sites_of_different_sizes_are_not_mixed(tmp_path):
     curated(tmp_path, made_manifest(site="site_02_test"), size=16)
     with pytest.raises(UltraFMError, match="one picture size"):
         load_pictures(tmp_path / "out", [SITE, "site_02_test"], FOLDS)
+
+
+def test_a_store_of_an_earlier_version_is_not_mixed_with_newer_ones(tmp_path, monkeypatch):
+    write_plain(tmp_path / "archive", patients=1)
+    curated(tmp_path)
+    curated(tmp_path, made_manifest(site="site_02_test"))
+
+    def earlier(out, site):
+        table = read_table(out, site)
+        return table.drop_columns(["measured"]) if site == "site_02_test" else table
+
+    monkeypatch.setattr("ultrafm.curation.pictures.read_table", earlier)
+    with pytest.raises(UltraFMError, match="site_02_test: found a store without measured.*curate the site again"):
+        load_pictures(tmp_path / "out", [SITE, "site_02_test"], FOLDS)
+    assert "measured" not in load_pictures(tmp_path / "out", ["site_02_test"], FOLDS).table
 
 
 def test_sector_of_a_fan_is_stored_and_its_text_is_gone(tmp_path):

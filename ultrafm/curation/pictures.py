@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def load_pictures(curated: Path, sites: Sequence[str], folds: Sequence[str]) -> 
     """Pictures of these folds from the stores below `curated`.
 
     Raises UltraFMError when a site has not been curated, nobody has signed for its store although somebody must, its
-    store was changed since, or sites were curated to different sizes.
+    store was changed since, or sites were curated to different sizes or by different versions.
     """
     found, side = _select(curated, sites, folds)
     images, sectors = _stack(found["image"], side), _stack(found["sector"], side) > 0
@@ -70,9 +70,20 @@ def _select(curated: Path, sites: Sequence[str], folds: Sequence[str]) -> tuple[
     if len(set(sides.values())) > 1:
         found = ", ".join(f"{site} with {side} pixels" for site, side in sides.items())
         raise UltraFMError(str(curated), found, "one picture size", "curate all sites with one image_size")
+    _check_columns(tables)
     table = pa.concat_tables(tables.values())
     chosen = table.filter(pa.compute.is_in(table["fold"], pa.array(list(folds), type=pa.string())))
     return chosen, next(iter(sides.values()))
+
+
+def _check_columns(tables: Mapping[str, pa.Table]) -> None:
+    """Raise UltraFMError when a store lacks columns of another one, as those of earlier versions do."""
+    known = {name for table in tables.values() for name in table.column_names}
+    for site, table in tables.items():
+        missing = sorted(known - set(table.column_names))
+        if missing:
+            found, expected = f"a store without {', '.join(missing)}", "the columns that the other sites' stores have"
+            raise UltraFMError(site, found, expected, "curate the site again with this version")
 
 
 def _stack(column: pa.ChunkedArray, side: int) -> np.ndarray:

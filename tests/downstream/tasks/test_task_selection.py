@@ -51,7 +51,8 @@ def test_three_classes_are_counted_and_each_fold_has_all(monkeypatch):
     assert data.truth.tolist() == [LABELS.index(label) for label in table["label"][1:]]
     assert data.answer_truth.shape == (47, 3) and (data.answer_truth.sum(axis=1) == 1).all()
     assert count_tasks({"made": data})["classes"].tolist() == ["normal 15, benign 16, malignant 16"]
-    assert describe_tasks({"made": data})["made"]["answers"] == LABELS
+    described = describe_tasks({"made": data})["made"]
+    assert described["answers"] == LABELS and described["exclusive"]
 
 
 def test_a_class_that_is_missing_from_a_fold_is_named(monkeypatch):
@@ -178,6 +179,15 @@ def test_a_site_that_was_not_curated_is_named_and_the_other_tasks_are_selected(m
     assert found["lost"].skipped == expected
     assert count_tasks(found)["skipped"].tolist() == [expected, ""]
     assert describe_tasks(found)["lost"]["skipped"] == expected
+    several = TaskAtSites(asked(classes=CLASSES, several=True).task, ("site_01_aa",))
+    assert count_tasks(select_tasks(tmp_path, {"several": several}, "diagnosis"))["skipped"].tolist() == [expected]
+
+
+def test_a_store_without_measurements_skips_the_tasks_that_need_them(monkeypatch):
+    store(monkeypatch, graded().drop(columns="measured"))
+    data = select_task("nowhere", asked("measurement", quantity="thickness", measured_in="pixels"))
+    assert data.skipped == "its sites were curated by a version that kept no measurements; curate them again"
+    assert select_task("nowhere", asked(classes=CLASSES)).skipped is None
 
 
 def test_a_store_that_may_not_be_read_stops_the_selection(monkeypatch, tmp_path):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ultrafm.downstream.tasks.data import COLUMNS, FOLDS, NO_DESIGN, TaskData, divided_unit, shrinks
 from ultrafm.downstream.tasks.enough import design_of
-from ultrafm.downstream.tasks.truths import Found, find_truth, never_found
+from ultrafm.downstream.tasks.truths import Found, find_truth, needs_measured, never_found
 from ultrafm.errors import NothingToDo, UltraFMError, nearest
 from ultrafm.manifests import TaskAtSites
 
@@ -32,8 +32,9 @@ def select_task(curated: Path, asked: TaskAtSites) -> TaskData:
 
     Left out and counted: images of another organ, of sites that only pre-train, and images without an answer (a label
     of no class; no mask, or a mask in which none of the structures occurs; nothing measured). A task that cannot be
-    evaluated comes back with the reason in `skipped`: a site that was not curated, too few patients of a class in a
-    fold, a clip or patient with two answers where that is the unit, or a leak between folds.
+    evaluated comes back with the reason in `skipped`: a site that was not curated, or before measurements were kept,
+    too few patients of a class in a fold, a clip or patient with two answers where that is the unit, or a leak between
+    folds.
 
     Raises UltraFMError for a store that was changed or that nobody signed for, as `load_pictures` does.
     """
@@ -48,6 +49,8 @@ def select_task(curated: Path, asked: TaskAtSites) -> TaskData:
             raise
         return _no_images(asked, unknown)
     table = pictures.table.reset_index(drop=True)
+    if needs_measured(asked.task) and "measured" not in table:
+        return _no_images(asked, "its sites were curated by a version that kept no measurements; curate them again")
     found = find_truth(curated, asked, table, pictures.images.shape[1])
     keep, left_out = _leave_out(_reasons(asked, table, found), len(table))
     rows, images, sectors = table[keep], pictures.images[keep], pictures.sectors[keep]
@@ -81,7 +84,8 @@ def _not_curated(curated: Path, asked: TaskAtSites) -> str | None:
 
 def _no_images(asked: TaskAtSites, why: str) -> TaskData:
     images, table = np.zeros((0, 1, 1), dtype=np.uint8), pd.DataFrame(columns=list(COLUMNS))
-    return TaskData(asked.task, NO_DESIGN, images, images > 0, np.zeros(0, dtype=np.int64), table, {}, why)
+    truth = np.zeros((0, len(asked.task.classes)) if asked.task.several else 0, dtype=np.int64)
+    return TaskData(asked.task, NO_DESIGN, images, images > 0, truth, table, {}, why)
 
 
 def _columns(table: pd.DataFrame, side: int) -> pd.DataFrame:

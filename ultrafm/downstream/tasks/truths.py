@@ -43,10 +43,15 @@ def find_truth(curated: Path, asked: TaskAtSites, table: pd.DataFrame, side: int
     if task.kind == "segmentation":
         truth, shown = _outlines(curated, asked)
         return Found(truth, {_not_outlined(task): ~shown})
-    if not task.from_masks:
+    if needs_measured(task):
         return observed(table["measured"], task)
     masks, shown = _outlines(curated, asked)
     return _from_masks(table, masks, shown, task, side)
+
+
+def needs_measured(task: Task) -> bool:
+    """Is it a measurement that a table of the observers answers?"""
+    return task.kind == "measurement" and not task.from_masks
 
 
 def observed(cells: pd.Series, task: Task) -> Found:
