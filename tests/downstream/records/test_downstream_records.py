@@ -24,7 +24,10 @@ from ultrafm.errors import UltraFMError
 from ultrafm.reporting.records import merge_records
 
 CLASSES = ("normal", "benign", "malignant")
-DESCRIBED = {name: {"images": "simulated", "kind": "diagnosis"} for name in ("mass", "classes", "third")}
+DESCRIBED = {
+    name: {"images": "simulated", "kind": "diagnosis", "exclusive": name == "classes"}
+    for name in ("mass", "classes", "third")
+}
 
 
 def rng() -> np.random.Generator:
@@ -187,6 +190,9 @@ def test_records_of_classes_and_of_grades(predictions):
     row = found["diagnosis/classes/linear_probe-random/-/top_1/test/-"]
     assert row["estimate"] == pytest.approx((chosen == true).mean()) and row["n"] == 120
     assert not any("/mass/" in name or "quadratic_kappa" in name for name in found)
+
+    labels = DESCRIBED["classes"] | {"exclusive": False}  # labels that may come together and happen not to
+    assert class_records(predictions, DESCRIBED | {"classes": labels}, rng(), 50) == []
 
     grades = predictions[predictions["task"] == "classes"].copy()
     grades["answer"] = grades["answer"].map({"normal": "at least 1", "benign": "at least 2", "malignant": "at least 3"})

@@ -30,7 +30,8 @@ def class_records(
 
     Classes: "top_1" and "class_balanced_accuracy" (mean of the classes' shares that are right). Severity: these of the
     grade, and "quadratic_kappa". Several classes that may be true together have none of these.
-    described: as in `diagnosis_records`; "kind" says which tasks are of severity.
+    described: as in `diagnosis_records`; "kind" says which tasks are of severity, "exclusive" which have one class an
+    image.
     """
     table = chosen_classes(predictions, described)
     if table.empty:
@@ -57,13 +58,14 @@ def chosen_classes(predictions: pd.DataFrame, described: Mapping[str, Mapping[st
     parts = []
     for (task, _, _), rows in predictions.groupby(["task", "method", "encoder"], sort=False):
         graded = described[task].get("kind") == SEVERITY
+        if not (graded or described[task].get("exclusive")):
+            continue
         answers = list(dict.fromkeys(rows["answer"]))
         scores, truth = (
             rows.pivot(index="image_id", columns="answer", values=name)[answers].to_numpy(dtype=float)
             for name in ("score", "truth")
         )
-        if graded or (len(answers) > 1 and (truth.sum(axis=1) == 1).all()):
-            first = rows.drop_duplicates("image_id").sort_values("image_id").drop(columns="answer")
-            number = truth.sum(axis=1) if graded else truth.argmax(axis=1)
-            parts.append(first.assign(chosen=predicted_classes(scores, graded).astype(float), truth=number.astype(int)))
+        first = rows.drop_duplicates("image_id").sort_values("image_id").drop(columns="answer")
+        number = truth.sum(axis=1) if graded else truth.argmax(axis=1)
+        parts.append(first.assign(chosen=predicted_classes(scores, graded).astype(float), truth=number.astype(int)))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -19,6 +19,7 @@ def describe_tasks(tasks: Mapping[str, TaskData]) -> dict[str, dict[str, object]
             "disease": data.task.disease or " and ".join(data.answers),
             "kind": data.kind,
             "answers": list(data.answers),
+            "exclusive": data.exclusive,
             "unit": data.task.unit,
             "metric": data.task.headline,
             "averaged": is_averaged(data.task),
