@@ -368,7 +368,7 @@ def test_a_store_of_an_earlier_version_is_not_mixed_with_newer_ones(tmp_path, mo
         return table.drop_columns(["measured"]) if site == "site_02_test" else table
 
     monkeypatch.setattr("ultrafm.curation.pictures.read_table", earlier)
-    with pytest.raises(UltraFMError, match="site_02_test: found a store without measured.*curate the site again"):
+    with pytest.raises(UltraFMError, match=r"site_02_test: found a store without measured.*curate the site again"):
         load_pictures(tmp_path / "out", [SITE, "site_02_test"], FOLDS)
     assert "measured" not in load_pictures(tmp_path / "out", ["site_02_test"], FOLDS).table
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import made_tasks
 import numpy as np
 import pandas as pd
 import pytest
 from made_predictions import made_predictions
+from sklearn.metrics import roc_auc_score
 
 from ultrafm.downstream import figures
 from ultrafm.downstream.records import fixed_on_validation, pooled_table, subgroup_records
@@ -64,11 +66,45 @@ def test_subgroups_are_drawn_with_their_test(predictions):
     assert "nothing to show" in figures.draw_subgroups(records, "mass", "linear_probe/random", "auroc", "site").alt
 
 
-def test_bland_and_altman_draws_bias_and_limits():
-    truth = np.arange(20.0)
-    measured = truth + np.tile([1.0, 3.0], 10)
-    patients = np.array([f"a/{number // 2}" for number in range(20)])
-    figure = figures.draw_bland_altman(measured, truth, patients, "mm", "Thickness", "real")
-    assert "bias 2.00" in figure.alt and figure.axes[0].get_ylabel() == "measured minus true (mm)"
-    assert len(figure.axes[0].lines) == 10 + 3
-    assert "two patients" in figures.draw_bland_altman(measured, truth, np.full(20, "a/1"), "mm", "T", "real").alt
+def test_one_turn_without_a_threshold_leaves_the_whole_task_undrawn_and_says_why(predictions):
+    turned = predictions.assign(turn=np.arange(len(predictions)) % 2)
+    validation = made_predictions(np.random.default_rng(1), "mass", fold="validation")
+    fixed = fixed_on_validation(turned, validation)  # of turn 0 only
+    for figure in (
+        figures.draw_calibration(fixed, DESCRIBED, "mass", "linear_probe", "federated", rng()),
+        figures.draw_decision_curve(fixed, DESCRIBED, "mass", "linear_probe", ["federated"], rng()),
+    ):
+        assert "nothing to show" in figure.alt and "no validation image" in figure.alt
+
+
+def test_each_answer_of_a_task_has_a_roc_curve_of_its_own(predictions):
+    classes = made_predictions(np.random.default_rng(2), "nodule", ("solid", "cystic", "mixed"))
+    both = pd.concat([predictions[predictions["task"] == "mass"], classes], ignore_index=True)
+    figure = figures.draw_roc(both, DESCRIBED, "linear_probe")
+    titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes[:4]]
+    assert [title.partition("\n")[0] for title in titles] == [
+        "mass",
+        "nodule: solid",
+        "nodule: cystic",
+        "nodule: mixed",
+    ]
+    rows = classes[(classes["answer"] == "cystic") & (classes["encoder"] == "random")]
+    share, hits = figure.axes[2].lines[1].get_data()
+    assert np.trapezoid(hits, share) == pytest.approx(roc_auc_score(rows["truth"], rows["score"]))
+
+
+def test_each_structure_is_outlined_against_its_own_truth():
+    data = made_tasks.made_structures(rng())
+    drawn = np.stack([data.truth == number for number in (1, 2)]).astype(np.uint8).reshape(-1, *data.truth.shape[1:])
+    rows = [
+        data.table.assign(task=data.task.name, method="m", encoder="e", answer=name, dice=1.0) for name in data.answers
+    ]
+    scores = pd.concat(rows, ignore_index=True)
+    figure = figures.draw_outlines(data, scores, drawn, "m", "e", each=1)
+    assert "best (disc), Dice 1.00" in figure.alt
+    for axes in figure.axes:  # the drawn outline lies on the true one, of which nothing is left to be seen
+        shown = axes.images[0].get_array()
+        assert not np.isclose(shown, figures.pictures.TRUTH_COLOUR).all(axis=-1).any()
+        assert np.isclose(shown, figures.pictures.DRAWN_COLOUR).all(axis=-1).any()
+    panels = figures.draw_dice(scores, {data.task.name: {"images": "simulated"}}, "m").axes
+    assert len(panels) == 2

@@ -1,6 +1,5 @@
-"""Figures of diagnosis, segmentation and measurement, in the house style of `ultrafm.reporting.figures`."""
+"""Figures of diagnosis and segmentation, in the house style of `ultrafm.reporting.figures`."""
 
-from ultrafm.downstream.figures.agreement import draw_bland_altman
 from ultrafm.downstream.figures.forests import draw_all_subgroups, draw_forest, draw_subgroups
 from ultrafm.downstream.figures.pictures import (
     draw_dice,
@@ -16,7 +15,6 @@ from ultrafm.downstream.figures.probabilities import draw_calibration, draw_deci
 
 __all__ = [
     "draw_all_subgroups",
-    "draw_bland_altman",
     "draw_calibration",
     "draw_decision_curve",
     "draw_dice",

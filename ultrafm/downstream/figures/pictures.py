@@ -42,24 +42,28 @@ def draw_intervals(table: pd.DataFrame, model: str, title: str, unit: str, refer
 
 
 def draw_roc(predictions: pd.DataFrame, described: Mapping[str, Mapping[str, str]], method: str) -> Figure:
-    """ROC curves of each task, one curve an encoder, for one method; out-of-sample scores."""
+    """ROC curves of each task, one curve an encoder, for one method; out-of-sample scores.
+
+    A task with several answers has a panel for each: one against the rest.
+    """
     rows = predictions[predictions["method"] == method]
     if rows.empty:
         return nothing("ROC curves")
-    tasks, encoders = sorted(rows["task"].unique()), list(dict.fromkeys(rows["encoder"]))
-    columns = min(3, len(tasks))
-    lines = -(-len(tasks) // columns)
+    panels, encoders = _panels(rows), list(dict.fromkeys(rows["encoder"]))
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    tasks = dict.fromkeys(task for task, _, _ in panels)
     figure = new_figure(3.2 * columns + 0.3, 3.6 * lines + 0.6, f"ROC curves of {', '.join(tasks)}")
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for axes, task in zip(grid, tasks):
+    for axes, (task, name, part) in zip(grid, panels):
         axes.plot([0, 1], [0, 1], color=QUIET, linestyle="--", linewidth=1)
         for encoder, number in colour_places(encoders).items():
-            found = rows[(rows["task"] == task) & (rows["encoder"] == encoder)]
+            found = part[part["encoder"] == encoder]
             share, hits, _ = roc_curve(found["truth"].astype(int), found["score"], drop_intermediate=False)
             axes.plot(share, hits, color=PALETTE[number], linestyle=LINES[number % len(LINES)], label=words(encoder))
-        axes.set_title(f"{words(task)}\n({described[task]['images']} images)", fontsize="small")
+        axes.set_title(f"{name}\n({described[task]['images']} images)", fontsize="small")
         axes.set_xlabel("1 − specificity", fontsize="small")
-    for axes in grid[len(tasks) :]:
+    for axes in grid[len(panels) :]:
         axes.set_axis_off()
     grid[0].set_ylabel("sensitivity", fontsize="small")
     grid[0].legend(loc="lower right", fontsize="x-small", title="encoder", title_fontsize="x-small")
@@ -89,7 +93,7 @@ def draw_outlines(
 ) -> Figure:
     """The `each` best, middle and worst test images of one task: true outline green, drawn outline orange.
 
-    masks: (N, S, S) of all rows of `scores`, in their order.
+    masks: (N, S, S) of all rows of `scores`, in their order. Of several structures each is a drawing of its own.
     """
     rows = _chosen(scores.reset_index(drop=True), data, method, encoder).sort_values("dice", ascending=False)
     title = f"{words(data.task.name)}: {words(encoder)} encoder, {words(method)}; truth green, drawn orange"
@@ -100,21 +104,23 @@ def draw_outlines(
     parts = {"best": rows.iloc[:each], "middle": rows.iloc[middle : middle + each], "worst": rows.iloc[-each:]}
     images, titles = [], []
     for name, part in parts.items():
-        for place, index, value in zip(_places(data, part["image_id"]), part.index, part["dice"]):
-            images.append(outlined(data.images[place], data.truth[place], masks[index]))
-            titles.append(f"{name}, Dice {value:.2f}")
+        for place, row in zip(_places(data, part["image_id"]), part.itertuples()):
+            truth = data.truth[place] == data.answers.index(row.answer) + 1
+            images.append(outlined(data.images[place], truth, masks[row.Index]))
+            of = f" ({words(row.answer)})" if len(data.answers) > 1 else ""
+            titles.append(f"{name}{of}, Dice {row.dice:.2f}")
     return picture_grid(images, titles, title + kind_of(["simulated" if data.simulated else "real"]), each)
 
 
 def draw_dice(scores: pd.DataFrame, described: Mapping[str, Mapping[str, str]], method: str) -> Figure:
-    """Dice of every image as a dot, one line of dots an encoder, one panel a task; for one method."""
+    """Dice of every image as a dot, one line of dots an encoder, one panel a task and structure; for one method."""
     rows = scores[scores["method"] == method]
     if rows.empty:
         return nothing("Dice of single images")
-    tasks, encoders = sorted(rows["task"].unique()), list(dict.fromkeys(rows["encoder"]))
-    figure = new_figure(max(7.0, 3.2 * len(tasks)), 3.6, f"distribution of Dice in {', '.join(tasks)}")
-    for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks):
-        found = rows[rows["task"] == task]
+    panels, encoders = _panels(rows), list(dict.fromkeys(rows["encoder"]))
+    tasks = dict.fromkeys(task for task, _, _ in panels)
+    figure = new_figure(max(7.0, 3.2 * len(panels)), 3.6, f"distribution of Dice in {', '.join(tasks)}")
+    for axes, (task, name, found) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
         for number, (encoder, colour) in enumerate(colour_places(encoders).items()):
             values = found.loc[found["encoder"] == encoder, "dice"].to_numpy(dtype=float)
             places = number + np.linspace(0.25, -0.25, len(values))
@@ -123,7 +129,7 @@ def draw_dice(scores: pd.DataFrame, described: Mapping[str, Mapping[str, str]], 
         axes.set_yticks(range(len(encoders)), [words(encoder) for encoder in encoders])
         axes.invert_yaxis()
         axes.set(xlim=(-0.02, 1.02), xlabel="Dice of one image")
-        axes.set_title(f"{words(task)}\n({described[task]['images']} images)", fontsize="small")
+        axes.set_title(f"{name}\n({described[task]['images']} images)", fontsize="small")
     figure.suptitle(
         f"Dice of single images, {words(method)}; the bar is the median", x=0.01, ha="left", fontsize="medium"
     )
@@ -142,6 +148,17 @@ def outlined(image: np.ndarray, truth: np.ndarray, drawn: np.ndarray) -> np.ndar
 def enlarge(image: np.ndarray) -> np.ndarray:
     """Each pixel of (S, S) repeated ENLARGED x ENLARGED times."""
     return np.repeat(np.repeat(image, ENLARGED, axis=0), ENLARGED, axis=1)
+
+
+def _panels(rows: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """(task, title, rows) of each task and answer, tasks in the order of the alphabet."""
+    found = []
+    for task, of_task in rows.groupby("task", sort=True):
+        answers = of_task.groupby("answer", sort=False)
+        for answer, part in answers:
+            title = words(task) if len(answers) == 1 else f"{words(task)}: {words(answer)}"
+            found.append((str(task), title, part))
+    return found
 
 
 def _chosen(table: pd.DataFrame, data: TaskData, method: str, encoder: str) -> pd.DataFrame:

@@ -46,8 +46,8 @@ def draw_calibration(
     """
     rows = _rows(table, task, method, encoder, answer)
     title = f"Calibration, {words(task)}{f', {words(answer)}' if answer else ''}: {words(encoder)}, {words(method)}"
-    if rows.empty:
-        return nothing(title)
+    if why := _why_nothing(rows):
+        return nothing(title, why)
     truth, patients = rows["truth"].to_numpy(dtype=int), patient_names(rows).astype(str)
     draws = draw_patients(patients, replicates, generator, truth)
     figure = new_figure(10.5, 4.3, title)
@@ -85,8 +85,8 @@ def draw_decision_curve(
     axes = figure.add_subplot()
     for place, encoder in enumerate(encoders):
         rows = _rows(table, task, method, encoder, answer)
-        if rows.empty:
-            return nothing(title)
+        if why := _why_nothing(rows):
+            return nothing(title, f"{words(encoder)}: {why}")
         truth, patients = rows["truth"].to_numpy(dtype=int), patient_names(rows).astype(str)
         draws = draw_patients(patients, replicates, generator, truth)
         found = decision_curve(rows["recalibrated"].to_numpy(dtype=float), truth, patients, draws)
@@ -123,4 +123,14 @@ def _rows(table: pd.DataFrame, task: str, method: str, encoder: str, answer: str
     wanted = (table["task"] == task) & (table["method"] == method) & (table["encoder"] == encoder)
     if answer is not None:
         wanted &= table["answer"] == answer
-    return table[wanted & table["unmeasurable"].isna()]
+    return table[wanted]
+
+
+def _why_nothing(rows: pd.DataFrame) -> str | None:
+    """Why these rows cannot be drawn; what one turn could not fix, the images of the other turns do not stand for."""
+    if rows.empty:
+        return "not answered"
+    if len(set(rows["truth"])) < 2:
+        return "images of one class only"
+    reasons = rows["unmeasurable"].dropna()
+    return str(reasons.iloc[0]) if len(reasons) else None

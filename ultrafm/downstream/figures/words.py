@@ -20,8 +20,8 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def nothing(title: str) -> Figure:
-    """A figure that says that there is nothing to show."""
-    figure = new_figure(7, 1.2, f"{title}: nothing to show")
-    figure.text(0.02, 0.5, f"{title}: no task could be evaluated; see the table of tasks for the reason.", va="center")
+def nothing(title: str, why: str = "no task could be evaluated; see the table of tasks for the reason") -> Figure:
+    """A figure that says that there is nothing to show, and why."""
+    figure = new_figure(7, 1.2, f"{title}: nothing to show, {why}")
+    figure.text(0.02, 0.5, f"{title}: {why}.", va="center")
     return figure
