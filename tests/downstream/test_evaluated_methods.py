@@ -47,6 +47,16 @@ def test_training_methods_give_validation_scores_of_an_inner_group_when_asked(ta
     assert plain.validation.empty and inner.validation.groupby("turn").size().tolist() == [16, 16, 16]
 
 
+def test_an_inner_group_without_a_class_costs_its_validation_scores_and_nothing_else(encoders):
+    data = made_tasks.made_diagnosis(np.random.default_rng(0), CROSS_VALIDATION)
+    data = replace(data, truth=np.where(data.table["group"] == 2, 1, data.truth))
+    found = evaluate_diagnosis({"t": data}, {"random": encoders["random"]}, 1, 0, methods=["attentive_probe"])
+    assert found.failures.empty and len(found.predictions) == 48
+    group = data.table.set_index("image_id")["group"]
+    held = {turn: set(group[rows["image_id"]]) for turn, rows in found.validation.groupby("turn")}
+    assert held == {0: {2}, 1: {2}, 2: {0}}  # turn 0 would hold group 1, but group 2 alone cannot be fitted on
+
+
 @pytest.mark.parametrize(
     "task", [made_tasks.CLASSES, made_tasks.LABELS, made_tasks.SEVERITY], ids=lambda task: task.name
 )

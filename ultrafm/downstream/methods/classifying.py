@@ -11,7 +11,7 @@ import numpy as np
 
 from ultrafm.downstream.methods import neighbours, probe, ridge
 from ultrafm.downstream.methods.attentive import fit_attentive
-from ultrafm.downstream.methods.choosing import Classifier, choose_setting, held_out_scores
+from ultrafm.downstream.methods.choosing import Classifier, choose_setting, held_out_scores, usable_pairs
 from ultrafm.downstream.methods.features import token_shares
 from ultrafm.downstream.methods.finetune import Tuned, fine_tune
 from ultrafm.downstream.methods.light_tuning import tune_lightly
@@ -69,7 +69,7 @@ def answer_attentively(seen: Seen, number: int) -> Answered:
         fitted = fit_attentive(seen.tokens, inside, seen.answers, turn, generator, **seen.relation)
         return lambda rows: fitted.score(seen.tokens[rows], inside[rows])
 
-    return _trained(fit, seen.turns[number], inner=True)
+    return _trained(fit, seen.answers, seen.turns[number], inner=True)
 
 
 def answer_by_training(tune: Callable[..., Tuned], purpose: str, seen: Seen, number: int) -> Answered:
@@ -81,15 +81,16 @@ def answer_by_training(tune: Callable[..., Tuned], purpose: str, seen: Seen, num
         tuned = tune(seen.encoder, start, seen.data, turn, seen.epochs, seen.precision, generator)
         return lambda rows: tuned.score(seen.data, rows)
 
-    return _trained(fit, seen.turns[number], seen.inner)
+    return _trained(fit, seen.answers, seen.turns[number], seen.inner)
 
 
-def _trained(fit: Callable[[Turn, str], Scored], turn: Turn, inner: bool) -> Answered:
-    """Fixed folds: the validation images by the very model. Cross-validation: those of the first inner group, by a
-    model of the others, if `inner`."""
+def _trained(fit: Callable[[Turn, str], Scored], answers: np.ndarray, turn: Turn, inner: bool) -> Answered:
+    """Fixed folds: the validation images by the very model. Cross-validation: those of the first inner group whose
+    others have every answer as 0 and as 1, by a model of these others, if `inner`."""
     score = fit(turn, "")
     scores = score(turn.predict)
-    part, held = turn.selection[0] if turn.selection else (turn.train, turn.predict[:0])
+    pairs = usable_pairs(answers, turn)
+    part, held = pairs[0] if pairs else (turn.train, turn.predict[:0])
     if len(turn.selection) == 1 and not np.isin(held, turn.train).any():
         return Answered(scores, held, score(held))
     if not inner or not len(held):
