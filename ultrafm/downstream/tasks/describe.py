@@ -40,7 +40,7 @@ def is_averaged(task: Task) -> bool:
 
 def count_tasks(tasks: Mapping[str, TaskData]) -> pd.DataFrame:
     """A table for reading: sites, images and patients per fold (and images per class), images left out."""
-    return pd.DataFrame([_counts(name, data) for name, data in tasks.items()])
+    return pd.DataFrame([_counts(name, data) for name, data in tasks.items()]).fillna("")
 
 
 def _counts(name: str, data: TaskData) -> dict[str, object]:
