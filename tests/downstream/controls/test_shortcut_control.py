@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from made_tasks import made_diagnosis
 
+from ultrafm.downstream import controls
 from ultrafm.downstream.auc import placements
 from ultrafm.downstream.controls import figures, shortcuts
 from ultrafm.downstream.controls.shortcuts import (
@@ -175,3 +176,15 @@ def test_several_answers_are_each_asked_and_averaged():
     row = control_table(model, seen).iloc[0]
     single = [placements(own["score"], own["truth"]).aucs[0] for _answer, own in seen.groupby("answer")]
     assert row["control"] == pytest.approx(np.mean(single)) and row["model"] == 1
+
+
+def test_a_study_without_such_a_task_has_empty_tables_and_figures_that_say_so(tmp_path):
+    data = made()[0]
+    table = controls.check_shortcuts(tmp_path, {}, predictions_of(data, data.truth))
+    assert table.empty and control_records(table, {}, "federated") == []
+    assert "nothing to show" in controls.shortcut_figure(table, "real").alt
+    told = controls.site_table({}, {}, np.random.default_rng(0))
+    assert told.empty and controls.site_records(told, "linear_probe/federated") == []
+    tables = (controls.shortcut_style(table), controls.site_style(told))
+    for style in (*tables, controls.permutation_style(controls.permutation_table({}))):
+        assert "<td" not in style.to_html() and "<th" in style.to_html()

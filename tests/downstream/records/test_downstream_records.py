@@ -7,11 +7,13 @@ from made_predictions import made_predictions
 from scipy.special import expit, logit
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, recall_score, roc_auc_score
 
+from ultrafm.downstream.methods.jobs import PREDICTION_COLUMNS, joined
 from ultrafm.downstream.metrics import choose_threshold
 from ultrafm.downstream.records import (
     class_records,
     diagnosis_records,
     fixed_on_validation,
+    groups_of,
     measurement_records,
     p_value_records,
     pooled_records,
@@ -219,3 +221,6 @@ def test_nothing_to_measure_gives_no_records():
     assert pooled_records(empty, {}, rng()) == [] and pooled_table(empty, {}, rng()).empty
     assert subgroup_records(empty, {}, pd.Series(dtype=object, name="device"), rng()) == []
     assert records_table([], "auroc", differences=False).empty
+    fixed = fixed_on_validation(joined([], PREDICTION_COLUMNS), empty)
+    assert fixed.empty and {"called", "tempered", "recalibrated", "unmeasurable"} <= set(fixed)
+    assert groups_of([], "site").empty and groups_of([], "site").name == "site"

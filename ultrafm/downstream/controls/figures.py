@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from ultrafm.downstream.controls.without_tissue import EVERYTHING, FRAME
+from ultrafm.downstream.figures.words import nothing
 from ultrafm.reporting.figures import interval_plot
 from ultrafm.reporting.records import interval_text
 
@@ -18,6 +19,9 @@ def shortcut_figure(table: pd.DataFrame, images: str) -> Figure:
 
     From `control_table`; `shortcut_style` shows every group alone.
     """
+    title = f"Told without looking at tissue, beside the model ({images} images)"
+    if table.empty:
+        return nothing(title)
     parts = []
     for task, rows in table[table["group"].isin([FRAME, EVERYTHING])].groupby("task", sort=False):
         first = rows.iloc[0]
@@ -28,7 +32,6 @@ def shortcut_figure(table: pd.DataFrame, images: str) -> Figure:
         parts += [pd.DataFrame([model]), controls[["task", "who", "estimate", "low", "high"]]]
     drawn = pd.concat(parts, ignore_index=True).astype({"estimate": float, "low": float, "high": float})
     drawn["task"] = drawn["task"].str.replace("_", " ")
-    title = f"Told without looking at tissue, beside the model ({images} images)"
     return interval_plot(drawn, "estimate", "low", "high", "task", "who", title, "AUROC", 0.5)
 
 

@@ -18,6 +18,7 @@ from ultrafm.reporting.records import record
 FOLDS, FEWEST = 5, 2  # of the cross-validation; patients of a site without which it is not asked for
 PENALTY = 1e-2  # of the probe (scikit-learn's C); not chosen, so that no choice flatters it
 Z95 = 1.96
+COLUMNS = ("task", "accuracy", "low", "high", "chance", "sites", "patients", "images", "why")
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ def site_table(
 ) -> pd.DataFrame:
     """How well the sites of each task are told from `features` (task -> (N, F)); inside a task the organ is the same.
 
-    Columns task, accuracy, low, high, chance, sites, patients, images ("real" or "simulated"), why (it was not asked,
-    or ""). All images of the task take part, whatever their fold: no label is read.
+    Columns COLUMNS; why it was not asked, or "". All images of the task take part, whatever their fold: no label is
+    read.
     """
     rows = []
     for name, data in tasks.items():
@@ -93,7 +94,7 @@ def site_table(
         except UltraFMError as error:
             row["why"] = error.found
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*COLUMNS])
 
 
 def site_records(table: pd.DataFrame, method: str) -> list[dict[str, Any]]:

@@ -133,6 +133,7 @@ def plant_leak(data: TaskData, share: float, generator: np.random.Generator) -> 
 
 def permutation_table(found: Mapping[str, Permuted]) -> pd.DataFrame:
     """A row a task: task, auroc, p, permuted_mean, mean_low, mean_high, lowest, highest, permutations, warning."""
+    columns = ("task", "auroc", "p", "permuted_mean", "mean_low", "mean_high", "lowest", "highest")
     return pd.DataFrame(
         [
             {"task": name, "auroc": one.auroc, "p": one.p_value, "permuted_mean": float(one.permuted.mean())}
@@ -140,7 +141,8 @@ def permutation_table(found: Mapping[str, Permuted]) -> pd.DataFrame:
             | {"lowest": float(one.permuted.min()), "highest": float(one.permuted.max())}
             | {"permutations": len(one.permuted), "warning": one.warning}
             for name, one in found.items()
-        ]
+        ],
+        columns=[*columns, "permutations", "warning"],
     )
 
 

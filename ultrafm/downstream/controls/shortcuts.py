@@ -19,6 +19,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ultrafm.downstream.controls.without_tissue import EVERYTHING, features_without_tissue
 from ultrafm.downstream.designs.choosing import choose_penalty
+from ultrafm.downstream.methods.jobs import joined
 from ultrafm.downstream.methods.probe import fit_probe
 from ultrafm.downstream.metrics import Cases, auroc, interval
 from ultrafm.downstream.tasks import TaskData, Turn, patient_names, turns
@@ -28,6 +29,10 @@ from ultrafm.reporting.records import record
 SHORTCUT = "shortcut"
 CHANCE = 0.5
 COLUMNS = ("task", "method", "encoder", "answer", "image_id", "site", "patient", "fold", "truth", "score")
+TABLE_COLUMNS = (
+    *("task", "group", "control", "control_low", "control_high", "model", "model_low", "model_high"),
+    *("margin", "margin_low", "margin_high", "images", "patients", "warning"),
+)
 
 
 def shortcut_predictions(data: TaskData, features: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -51,7 +56,7 @@ def check_shortcuts(
 ) -> pd.DataFrame:
     """The whole control: `control_table` of several tasks, from their stores and the study's predictions."""
     found = [shortcut_predictions(data, features_without_tissue(curated, data)) for data in tasks.values()]
-    return control_table(predictions, pd.concat(found, ignore_index=True), encoder=encoder)
+    return control_table(predictions, joined(found, COLUMNS), encoder=encoder)
 
 
 def control_scores(features: np.ndarray, truth: np.ndarray, turn: Turn) -> np.ndarray:
@@ -76,8 +81,7 @@ def control_table(
 ) -> pd.DataFrame:
     """Every group's AUROC beside that of a model, a row a task and group; a task's answers are averaged.
 
-    Columns task, group, control, control_low, control_high, model, model_low, model_high, margin (model - control,
-    paired over the same images), margin_low, margin_high, images, patients, warning. Intervals are 95 %, clustered by
+    Columns TABLE_COLUMNS; margin is model - control, paired over the same images. Intervals are 95 %, clustered by
     patient. predictions: of the study (PREDICTION_COLUMNS); controls: of `shortcut_predictions`.
 
     Raises UltraFMError when the model did not answer for the images that the controls did.
@@ -88,7 +92,7 @@ def control_table(
         model = wanted[wanted["task"] == task]
         cases = [_paired(model[model["answer"] == answer], part) for answer, part in own.groupby("answer", sort=False)]
         rows += _task_rows(str(task), list(dict.fromkeys(own["encoder"])), cases)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*TABLE_COLUMNS])
 
 
 def _paired(model: pd.DataFrame, control: pd.DataFrame) -> Cases:

@@ -66,7 +66,8 @@ def subgroup_records(
 
 def groups_of(tasks: Iterable[TaskData], by: str) -> pd.Series:
     """image_id -> subgroup of every image of the tasks, by a column of their tables ("site", "device", ...)."""
-    found = pd.concat([data.table[["image_id", by]] for data in tasks]).drop_duplicates("image_id")
+    tables = [data.table[["image_id", by]] for data in tasks]
+    found = pd.concat(tables or [pd.DataFrame(columns=["image_id", by])]).drop_duplicates("image_id")
     return found.set_index("image_id")[by].fillna("not known").astype(str)
 
 

@@ -43,6 +43,8 @@ def fixed_on_validation(
     keys = [name for name in KEYS if name in predictions and (name in validation or validation.empty)]
     groups = dict(list(validation.groupby(keys))) if len(validation) else {}
     parts = [_fixed(found, groups.get(key), sensitivity) for key, found in predictions.groupby(keys, sort=False)]
+    if not parts:
+        return predictions.assign(**dict.fromkeys(("called", "tempered", "recalibrated", "unmeasurable")))
     return pd.concat(parts).loc[predictions.index]
 
 
