@@ -13,7 +13,7 @@ from ultrafm.downstream.metrics import (
     average_precision,
     draw_patients,
     interval,
-    mean_dice,
+    mean_value,
     score_limit,
 )
 
@@ -86,14 +86,14 @@ def test_one_class_and_one_patient_are_not_defined_with_a_reason():
     mixed = Cases(scores, np.array([0, 1, 1]), one)
     found = interval(auroc([mixed]), ONE)
     assert found.estimate == 1 and found.low is None and "two of each" in found.method
-    for estimates in (auprc([mixed], draws), mean_dice([mixed], draws)):
+    for estimates in (auprc([mixed], draws), mean_value([mixed], draws)):
         found = interval(estimates, ONE)
         assert found.estimate is not None and found.low is None and "one patient" in found.method
 
 
 def test_no_task_is_not_an_error():
     draws = draw_patients(["a/1"], 5, np.random.default_rng(0))
-    assert auroc([]).reason and auprc([], draws).reason and mean_dice([], draws).reason
+    assert auroc([]).reason and auprc([], draws).reason and mean_value([], draws).reason
 
 
 def test_average_precision_equals_scikit_learn_with_ties_and_repeated_images():
@@ -121,7 +121,7 @@ def test_dice_differences_are_paired_and_the_interval_matches_theory():
     common = generator.uniform(0.3, 0.7, 80)
     scores = np.stack([common + 0.1 + generator.normal(0, 0.01, 80), common])
     draws = draw_patients(names(80), 1000, np.random.default_rng(0))
-    estimates = mean_dice([Cases(scores, np.ones(80, dtype=int), names(80))], draws)
+    estimates = mean_value([Cases(scores, np.ones(80, dtype=int), names(80))], draws)
     single, paired = interval(estimates, ONE), interval(estimates, DIFFERENCE)
     assert single.estimate == pytest.approx(scores[0].mean()) and paired.estimate == pytest.approx(0.1, abs=0.005)
     assert paired.high - paired.low < 0.1 * (single.high - single.low)
@@ -131,7 +131,7 @@ def test_dice_differences_are_paired_and_the_interval_matches_theory():
 
 def test_equal_dice_everywhere_gives_no_interval_of_zero_width():
     draws = draw_patients(names(10), 100, np.random.default_rng(0))
-    found = interval(mean_dice([Cases(np.full((2, 10), 0.5), np.ones(10, dtype=int), names(10))], draws), ONE)
+    found = interval(mean_value([Cases(np.full((2, 10), 0.5), np.ones(10, dtype=int), names(10))], draws), ONE)
     assert found.estimate == 0.5 and found.low is None and "no spread" in found.method
 
 

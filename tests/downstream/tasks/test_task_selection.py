@@ -21,6 +21,7 @@ from ultrafm.downstream.tasks import (
     select_tasks,
     turns,
 )
+from ultrafm.downstream.tasks.data import unit_names
 from ultrafm.errors import UltraFMError
 from ultrafm.manifests import TaskAtSites
 from ultrafm.manifests.schema import Task
@@ -152,8 +153,8 @@ def test_units_are_images_clips_or_patients_and_an_image_of_no_clip_stands_for_i
     table = graded()
     table.loc[[0, 1], "clip"] = "c1"
     store(monkeypatch, table)
-    tasks = {unit: asked(classes=CLASSES, unit=unit) for unit in ("image", "clip", "patient")}
-    units = {unit: select_task("nowhere", task).units for unit, task in tasks.items()}
+    kept = select_task("nowhere", asked(classes=CLASSES)).table
+    units = {unit: unit_names(kept, unit) for unit in ("image", "clip", "patient")}
     assert units["image"].tolist() == table["image_id"].tolist()
     assert units["clip"][:3].tolist() == ["site_01_a/c1", "site_01_a/c1", table["image_id"][2]]
     assert units["patient"][:3].tolist() == ["site_01_a/p000", "site_01_a/p000", "site_01_a/p001"]

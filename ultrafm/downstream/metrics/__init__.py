@@ -10,7 +10,7 @@ from ultrafm.downstream.metrics.classes import of_classes, predicted_classes
 from ultrafm.downstream.metrics.decisions import call, choose_threshold, decision
 from ultrafm.downstream.metrics.heterogeneity import heterogeneity, pool, standard_errors, subgroups
 from ultrafm.downstream.metrics.intervals import holm, interval, p_value, score_limit
-from ultrafm.downstream.metrics.means import brier, mean_dice, mean_value
+from ultrafm.downstream.metrics.means import brier, mean_value
 from ultrafm.downstream.metrics.measurements import limits_of_agreement, measurement
 from ultrafm.downstream.metrics.net_benefit import decision_curve, net_benefit
 from ultrafm.downstream.metrics.overlap import overlap
@@ -40,7 +40,6 @@ __all__ = [
     "holm",
     "interval",
     "limits_of_agreement",
-    "mean_dice",
     "mean_value",
     "measurement",
     "net_benefit",

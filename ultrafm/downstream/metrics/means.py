@@ -22,11 +22,6 @@ def mean_value(tasks: Sequence[Cases], draws: Resampling, weights: np.ndarray | 
     return bootstrapped(tasks, draws, _weighted_mean, weights)
 
 
-def mean_dice(tasks: Sequence[Cases], draws: Resampling, weights: np.ndarray | None = None) -> Estimates:
-    """Mean Dice: `mean_value`, by the name that it has in tables."""
-    return mean_value(tasks, draws, weights)
-
-
 def brier(tasks: Sequence[Cases], draws: Resampling, weights: np.ndarray | None = None) -> Estimates:
     """Mean squared difference of probability and truth (Brier 1950), 0 perfect, 1 worst; 0.25 for always 0.5.
 

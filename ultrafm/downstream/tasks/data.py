@@ -70,11 +70,6 @@ class TaskData:
         return patient_names(self.table)
 
     @property
-    def units(self) -> np.ndarray:
-        """(N,) name of what the answer of each image is about: the image, its clip or its patient."""
-        return unit_names(self.table, self.task.unit)
-
-    @property
     def simulated(self) -> bool:
         """True when any image is simulated."""
         return bool(self.table["simulated"].any())
