@@ -108,8 +108,8 @@ def pool(values: np.ndarray, errors: np.ndarray) -> Pooled:
     Variance between tasks: Paule and Mandel. Interval: Hartung and Knapp, t with T - 1 degrees of freedom, never
     narrower than the normal-theory error. Prediction interval: Higgins, Thompson and Spiegelhalter, JRSS A 2009,
     172:137, from three tasks on. Tasks are taken as independent, which tasks that share patients are not; the plain
-    mean over tasks (`auroc`, `mean_value`) heeds that. Raises UltraFMError for fewer than two tasks, a value that is not
-    between 0 and 1, or an error that is not positive.
+    mean over tasks (`auroc`, `mean_value`) heeds that. Raises UltraFMError for fewer than two tasks, a value that is
+    not between 0 and 1, or an error that is not positive.
     """
     from statsmodels.stats.meta_analysis import combine_effects
 
