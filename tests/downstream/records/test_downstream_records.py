@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -224,3 +226,13 @@ def test_nothing_to_measure_gives_no_records():
     fixed = fixed_on_validation(joined([], PREDICTION_COLUMNS), empty)
     assert fixed.empty and {"called", "tempered", "recalibrated", "unmeasurable"} <= set(fixed)
     assert groups_of([], "site").empty and groups_of([], "site").name == "site"
+
+
+def test_a_subgroup_that_the_stores_do_not_tell_is_unknown(predictions):
+    rows = predictions[predictions["task"] == "mass"]
+    names = list(dict.fromkeys(rows["image_id"]))
+    told = pd.DataFrame({"image_id": names, "device": np.nan, "site": "a", "scan_mode": ["linear", None] * 60})
+    data = [SimpleNamespace(table=told)]
+    assert subgroup_records(rows, DESCRIBED, groups_of(data, "device"), rng(), 20) == []
+    found = subgroup_records(rows, DESCRIBED, groups_of(data, "scan_mode"), rng(), 20)
+    assert {row["level"] for row in found} == {"scan_mode: linear", "scan_mode: unknown", "scan_mode"}

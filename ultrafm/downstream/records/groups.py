@@ -65,10 +65,11 @@ def subgroup_records(
 
 
 def groups_of(tasks: Iterable[TaskData], by: str) -> pd.Series:
-    """image_id -> subgroup of every image of the tasks, by a column of their tables ("site", "device", ...)."""
+    """image_id -> subgroup of every image of the tasks, by a column of their tables ("site", "device", ...), or None."""
     tables = [data.table[["image_id", by]] for data in tasks]
     found = pd.concat(tables or [pd.DataFrame(columns=["image_id", by])]).drop_duplicates("image_id")
-    return found.set_index("image_id")[by].fillna("not known").astype(str)
+    groups = found.set_index("image_id")[by].astype(object)
+    return groups.where(groups.notna(), None)
 
 
 def _ranking(tasks: Sequence[Cases], draws: Resampling) -> Estimates:
@@ -96,7 +97,7 @@ def _names(groups: pd.Series, images: pd.Index) -> np.ndarray:
     if len(unknown):
         found = f"no subgroup for image {unknown[0]}, and {len(unknown) - 1} more"
         raise UltraFMError(f"subgroups by {groups.name}", found, "one for each image, None where unknown")
-    found = groups.loc[images]
+    found = groups.loc[images].astype(object)
     return found.where(found.notna(), "unknown").astype(str).to_numpy()
 
 
