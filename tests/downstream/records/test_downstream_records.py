@@ -124,6 +124,17 @@ def test_p_values_agree_with_intervals_and_holm_adjusts_over_tasks(predictions):
         assert "BCa" in row["ci_method"] and (value < 0.05) == (row["ci_low"] > 0)
 
 
+def test_four_patients_have_no_p_value_and_do_not_count_in_holms_family(predictions):
+    few = made_predictions(rng(), "classes", patients=4)
+    found = by_id(
+        p_value_records(pd.concat([predictions[predictions["task"] != "classes"], few]), DESCRIBED, rng(), 50)
+    )
+    pair = "linear_probe-federated/linear_probe-random"
+    row = found[f"diagnosis/classes/{pair}/auroc_p/test/-"]
+    assert row["estimate"] is None and row["ci_method"] == "not defined: too few patients (4)"
+    assert found[f"diagnosis/mass/{pair}/auroc_p_holm/test/-"]["ci_method"] == "Holm over 2 tasks"
+
+
 def test_thresholds_and_temperatures_are_those_of_validation(predictions, validation):
     fixed = fixed_on_validation(predictions, validation)
     assert fixed.index.equals(predictions.index) and fixed["unmeasurable"].isna().all()

@@ -12,6 +12,7 @@ from ultrafm.downstream.metrics import Interval, Resampling, auprc, auroc, auroc
 from ultrafm.downstream.records.comparisons import MACRO_AVERAGE, Comparison, comparisons, contrasts
 from ultrafm.downstream.records.rows import Measure, estimate, measured, row
 from ultrafm.downstream.tasks import patient_names
+from ultrafm.reporting.records import FEWEST_PATIENTS
 
 
 def diagnosis_records(
@@ -82,11 +83,11 @@ def draw_inside_classes(predictions: pd.DataFrame, replicates: int, generator: n
 
 
 def _p_values(section: str, one: Comparison, metric: str, measure: Measure) -> list[tuple[tuple[str, str], dict]]:
-    """((encoder, comparator), record) of each difference's p-value."""
+    """((encoder, comparator), record) of each difference's p-value; none of fewer patients than an interval needs."""
     estimates, rows = estimate(one, measure), []
     for encoder, other, contrast in contrasts(one):
         if other is not None:
-            value = p_value(estimates, contrast)
+            value = p_value(estimates, contrast) if one.patients >= FEWEST_PATIENTS else None
             why = f"not defined: {estimates.reason or 'no spread between patients'}" if value is None else None
             found = Interval(value, None, None, why or f"two-sided, {estimates.method}")
             rows.append(((encoder, other), row(section, one, metric, encoder, other, found)))

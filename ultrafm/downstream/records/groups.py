@@ -65,7 +65,7 @@ def subgroup_records(
 
 
 def groups_of(tasks: Iterable[TaskData], by: str) -> pd.Series:
-    """image_id -> subgroup of every image of the tasks, by a column of their tables ("site", "device", ...), or None."""
+    """image_id -> subgroup of each image of the tasks by a column of their tables ("site", "device", ...), or None."""
     tables = [data.table[["image_id", by]] for data in tasks]
     found = pd.concat(tables or [pd.DataFrame(columns=["image_id", by])]).drop_duplicates("image_id")
     groups = found.set_index("image_id")[by].astype(object)
