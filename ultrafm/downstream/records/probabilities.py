@@ -38,13 +38,15 @@ def fixed_on_validation(
 
     validation: the columns of predictions, for images that the same models were not fitted on. Added columns: called
     (0/1, at the threshold by Youden, or that reaches `sensitivity`), tempered (probability after temperature scaling),
-    recalibrated (after temperature and intercept), unmeasurable (why the rest of the row means nothing, or None).
+    recalibrated (after temperature and intercept), unbounded (True where validation images are separable, so that the
+    latter two have no finite fit and stand at its bound), unmeasurable (why the rest of the row means nothing, or
+    None).
     """
     keys = [name for name in KEYS if name in predictions and (name in validation or validation.empty)]
     groups = dict(list(validation.groupby(keys))) if len(validation) else {}
     parts = [_fixed(found, groups.get(key), sensitivity) for key, found in predictions.groupby(keys, sort=False)]
     if not parts:
-        return predictions.assign(**dict.fromkeys(("called", "tempered", "recalibrated", "unmeasurable")))
+        return predictions.assign(**dict.fromkeys(("called", "tempered", "recalibrated", "unbounded", "unmeasurable")))
     return pd.concat(parts).loc[predictions.index]
 
 
@@ -76,7 +78,8 @@ def probability_records(
     for ending, column in FORMS.items():
         compared = list(comparisons(table, column, described))
         for name, measure in _calibration(draws).items():
-            rows += [found for one in compared for found in measured(section, one, name + ending, measure)]
+            noted = _noted(measure, table) if ending else measure
+            rows += [found for one in compared for found in measured(section, one, name + ending, noted)]
     single = [one for one in compared if len(one.cases) == 1 and one.weights is None]
     return rows + [found for one in single for at in ACTING for found in _net_benefit(section, one, at, draws)]
 
@@ -87,12 +90,14 @@ def _fixed(found: pd.DataFrame, held: pd.DataFrame | None, sensitivity: float | 
     if len(set(truth.tolist())) < 2:
         why = "no validation image" if not truth.size else "validation images of one class only"
         scores = found["score"]
-        return found.assign(called=0.0, tempered=scores, recalibrated=scores, unmeasurable=why)
+        return found.assign(called=0.0, tempered=scores, recalibrated=scores, unbounded=False, unmeasurable=why)
     seen, scores = held["score"].to_numpy(dtype=float), found["score"].to_numpy(dtype=float)
+    fits = [fit_recalibration(seen, truth, intercept) for intercept in (False, True)]
     return found.assign(
         called=(scores >= choose_threshold(seen, truth, sensitivity).value).astype(float),
-        tempered=fit_recalibration(seen, truth, intercept=False)(scores),
-        recalibrated=fit_recalibration(seen, truth, intercept=True)(scores),
+        tempered=fits[0](scores),
+        recalibrated=fits[1](scores),
+        unbounded=any(fit.at_bound for fit in fits),
         unmeasurable=None,
     )
 
@@ -130,6 +135,20 @@ def _calibration(draws: Resampling) -> dict[str, Measure]:
         "ece": lambda one: calibration_error(one.cases, draws, equal_mass, weights=one.weights),
         "ece_width": lambda one: calibration_error(one.cases, draws, equal_width, weights=one.weights),
     }
+
+
+def _noted(measure: Measure, table: pd.DataFrame) -> Measure:
+    """The measure, whose method says where a recalibration had no finite fit."""
+    rows = table[table["unbounded"].astype(bool)]
+    unbounded = set(zip(rows["task"], rows["method"]))
+
+    def asked(one: Comparison) -> Estimates:
+        found = measure(one)
+        if (one.task, one.method) not in unbounded or found.reason:
+            return found
+        return replace(found, method=f"{found.method}; validation images separable, recalibration at its bound")
+
+    return asked
 
 
 def _net_benefit(section: str, one: Comparison, acting: float, draws: Resampling) -> list[dict[str, Any]]:
