@@ -31,11 +31,6 @@ def predictions() -> pd.DataFrame:
     return tables("test", 1)
 
 
-@pytest.fixture(scope="module")
-def validation() -> pd.DataFrame:
-    return tables("validation", 2)
-
-
 def area(rows: pd.DataFrame) -> float:
     return roc_auc_score(rows["truth"], rows["score"])
 
