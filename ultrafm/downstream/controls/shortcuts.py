@@ -81,7 +81,8 @@ def control_table(
 ) -> pd.DataFrame:
     """Every group's AUROC beside that of a model, a row a task and group; a task's answers are averaged.
 
-    Columns TABLE_COLUMNS; margin is model - control, paired over the same images. Intervals are 95 %, clustered by
+    Columns task, group, control, control_low, control_high, model, model_low, model_high, margin (model - control,
+    paired over the same images), margin_low, margin_high, images, patients, warning. Intervals are 95 %, clustered by
     patient. predictions: of the study (PREDICTION_COLUMNS); controls: of `shortcut_predictions`.
 
     Raises UltraFMError when the model did not answer for the images that the controls did.
