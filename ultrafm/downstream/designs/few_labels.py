@@ -6,7 +6,7 @@ import numpy as np
 
 from ultrafm.downstream.designs.asking import inner_turn, patient_classes
 from ultrafm.downstream.designs.choosing import choose_penalty
-from ultrafm.downstream.designs.labels import first_of_each, first_share, patient_order
+from ultrafm.downstream.designs.labels import first_of_each, first_share
 from ultrafm.downstream.methods.probe import fit_probe
 from ultrafm.downstream.tasks import Turn
 from ultrafm.errors import UltraFMError
@@ -29,8 +29,8 @@ def labelled_patients(
         if (count := len(set(patients[truth == value]))) < FEWEST:
             raise UltraFMError("labelled patients", f"{count} with truth {value}", f"at least {FEWEST}")
     classes = patient_classes(truth[:, None], patients)
-    order = patient_order(classes, generator)
-    return np.union1d(first_share(order, order, share), first_of_each(order, order, classes, FEWEST))
+    order = generator.permutation(classes.index.to_numpy())
+    return np.union1d(first_share(order, order, classes, share), first_of_each(order, order, classes, FEWEST))
 
 
 def labelled_turn(
