@@ -27,8 +27,8 @@ def condition_table(
     """AUROC of every encoder under every condition, and the difference federated minus each other encoder.
 
     For each task, and for the average over those that averages count (task "macro_average", real and simulated images
-    apart) where all of them have the condition. Columns: the `conditions`, fold, then SUMMARY; `against` names the encoder that is
-    subtracted, or is missing. described: what `describe_tasks` says. parts: see `curves_of`.
+    apart) where all of them have the condition. Columns: the `conditions`, fold, then SUMMARY; `against` names the
+    encoder that is subtracted, or is missing. described: what `describe_tasks` says. parts: see `curves_of`.
     """
     rows = []
     for about, tasks, chosen in _groups(table, described):

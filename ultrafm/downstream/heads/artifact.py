@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -64,6 +66,18 @@ class Head:
     facts: Facts
     numbers: dict[str, np.ndarray]
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all facts and all numbers: another one for a head that was fitted anew and came out otherwise."""
+        found = hashlib.sha256(json.dumps(asdict(self.facts), sort_keys=True).encode())
+        found.update(self.stored_numbers)
+        return found.hexdigest()
+
+    @property
+    def stored_numbers(self) -> bytes:
+        """The numbers as head.safetensors holds them."""
+        return save({name: np.ascontiguousarray(values) for name, values in self.numbers.items()})
+
     def scores(self, features: np.ndarray) -> np.ndarray:
         """(N, F) features -> (N, A) scores 0 to 1, the same as in a table of predictions."""
         return self.probe.score(features)
@@ -109,11 +123,10 @@ def head_folder(encoder: Path, task: str) -> Path:
 
 def save_head(folder: Path, head: Head) -> None:
     """Write a head, whole or not at all."""
-    numbers = {name: np.ascontiguousarray(values) for name, values in head.numbers.items()}
     with replacing(folder) as temporary:
         temporary.mkdir()
         write_json(temporary / FACTS, asdict(head.facts))
-        write_bytes(temporary / NUMBERS, save(numbers))
+        write_bytes(temporary / NUMBERS, head.stored_numbers)
 
 
 def load_head(folder: Path, encoder: str) -> Head:
