@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from ultrafm.downstream.methods.jobs import (
@@ -43,6 +44,7 @@ __all__ = [
     "evaluate_measurement",
     "evaluate_segmentation",
     "one_thread",
+    "told_failures",
 ]
 LINEAR_PROBE, LINEAR_HEAD, FINE_TUNING, RIDGE = "linear_probe", "linear_head", "fine_tuning", "ridge_regression"
 PIXELS = "pixels"
@@ -119,6 +121,13 @@ def evaluate_segmentation(
         joined([part.validation for part in parts], SCORE_COLUMNS),
         joined([part.failures for part in parts], FAILURE_COLUMNS),
     )
+
+
+def told_failures(*failures: pd.DataFrame) -> str:
+    """A line for each method that could not answer, or that there is none."""
+    rows = pd.concat(failures).to_dict("records")
+    lines = [f"{row['task']}, {row['encoder']}, {row['method']}: {row['why']}" for row in rows]
+    return "\n".join(lines) or "Every method answered every task."
 
 
 @contextmanager

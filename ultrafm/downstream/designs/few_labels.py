@@ -29,7 +29,7 @@ def labelled_patients(
         if (count := len(set(patients[truth == value]))) < FEWEST:
             raise UltraFMError("labelled patients", f"{count} with truth {value}", f"at least {FEWEST}")
     classes = patient_classes(truth[:, None], patients)
-    order = generator.permutation(classes.index.to_numpy())
+    order = classes.index.to_numpy()[generator.permutation(len(classes))]
     return np.union1d(first_share(order, order, classes, share), first_of_each(order, order, classes, FEWEST))
 
 

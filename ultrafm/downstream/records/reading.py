@@ -14,9 +14,10 @@ def records_table(records: Sequence[Mapping[str, Any]], metric: str, differences
     """Records of one metric as a table for reading and drawing, either of values or of differences.
 
     Columns task, model ("linear probe"), encoder (or "federated - random"), estimate, ci_low, ci_high, ci_method, n,
-    n_patients, fold, images.
+    n_patients, fold, images. A task of several answers is their mean; single answers are left out.
     """
     wanted = [row for row in records if row["metric"] == metric and (row["comparator"] is not None) == differences]
+    wanted = [row for row in wanted if not str(row["level"]).startswith("answer ")]
     rows = []
     for row in wanted:
         model, encoder = row["method"].split("/")
@@ -48,15 +49,14 @@ def p_value_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def measures_table(records: Sequence[Mapping[str, Any]], method: str) -> pd.DataFrame:
-    """What one method and encoder ("linear_probe/federated") reached, a row a task and level, a column a metric.
+    """What one method and encoder ("linear_probe/federated") reached, a row a metric, a column a task.
 
-    Cells are "0.81 [0.75, 0.86]", or the reason that there is no number; no differences.
+    Cells are "0.81 [0.75, 0.86]", or the reason that there is no number; no differences, no levels.
     """
-    cells: dict[tuple[str, str], dict[str, str]] = {}
+    cells: dict[str, dict[str, str]] = {}
     for row in records:
-        if row["method"] == method and row["comparator"] is None:
+        if row["method"] == method and row["comparator"] is None and row["level"] is None:
             text = interval_text(row["estimate"], row["ci_low"], row["ci_high"], 2)
             said = text if row["estimate"] is not None else str(row["ci_method"])
-            cells.setdefault((row["task"], row["level"] or ""), {})[row["metric"].replace("_", " ")] = said
-    names = [{"task": task.replace("_", " "), "level": level} for task, level in cells]
-    return pd.DataFrame([name | found for name, found in zip(names, cells.values())])
+            cells.setdefault(row["metric"].replace("_", " "), {})[row["task"].replace("_", " ")] = said
+    return pd.DataFrame([{"metric": metric} | found for metric, found in cells.items()]).fillna("")

@@ -40,7 +40,7 @@ def is_averaged(task: Task) -> bool:
 
 def count_tasks(tasks: Mapping[str, TaskData]) -> pd.DataFrame:
     """A table for reading: sites, images and patients per fold (and images per class), images left out."""
-    return pd.DataFrame([_counts(name, data) for name, data in tasks.items()])
+    return pd.DataFrame([_counts(name, data) for name, data in tasks.items()]).fillna("")
 
 
 def _counts(name: str, data: TaskData) -> dict[str, object]:
@@ -50,9 +50,7 @@ def _counts(name: str, data: TaskData) -> dict[str, object]:
     for fold in FOLDS:
         inside = (table["fold"] == fold).to_numpy()
         row[fold] = f"{inside.sum()} / {table.loc[inside, 'patient'].nunique()}" if inside.any() else "–"
-    if data.task.is_binary:
-        row["positive : negative"] = f"{int(data.truth.sum())} : {int((data.truth == 0).sum())}"
-    elif data.kind in CLASSIFYING:
+    if data.kind in CLASSIFYING:
         row["classes"] = _class_counts(data)
     row["left out"] = sum(data.left_out.values())
     return row | {"skipped": data.skipped or ""}
@@ -60,6 +58,8 @@ def _counts(name: str, data: TaskData) -> dict[str, object]:
 
 def _class_counts(data: TaskData) -> str:
     """Images of each class: "normal 12, benign 40"."""
+    if data.task.is_binary:
+        return f"positive {int(data.truth.sum())}, negative {int((data.truth == 0).sum())}"
     if data.task.several:
         counts = data.truth.sum(axis=0)
     else:
