@@ -13,7 +13,6 @@ from ultrafm.downstream.controls.shortcuts import (
     control_records,
     control_table,
     shortcut_predictions,
-    strongest,
     warning,
 )
 from ultrafm.downstream.controls.without_tissue import (
@@ -119,7 +118,6 @@ def test_records_figures_and_tables():
     drawn = figures.shortcut_figure(all_groups, "simulated").alt
     assert all(f"bright square {name}" in drawn for name in ("the model", FRAME, EVERYTHING))
     assert "clue" in figures.shortcut_style(table).to_html()
-    assert strongest(table).empty and len(strongest(table.assign(group=EVERYTHING))) == 2
 
 
 def test_words_lists_and_gaps_become_numbers():

@@ -31,7 +31,7 @@ def found_by(data, table):
 
 def test_measurements_are_told_by_their_mean_absolute_error_in_their_unit():
     truth = np.arange(PATIENTS, dtype=float)
-    mine = rows_of(MUSCLE, "muscle thickness", "mine", truth=truth, score=truth + [1, -1, 2, -2, 0, 0])
+    mine = rows_of(MUSCLE, "muscle thickness", "mine", truth=truth, score=truth + np.array([1, -1, 2, -2, 0, 0]))
     other = rows_of(MUSCLE, "muscle thickness", "other", truth=truth, score=truth - 3)
     found = found_by(asked(MUSCLE), pd.concat([other, mine]))
     assert set(found) == {

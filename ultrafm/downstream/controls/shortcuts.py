@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from ultrafm.downstream.controls.without_tissue import EVERYTHING, features_without_tissue
+from ultrafm.downstream.controls.without_tissue import features_without_tissue
 from ultrafm.downstream.designs.choosing import choose_penalty
 from ultrafm.downstream.methods.probe import fit_probe
 from ultrafm.downstream.metrics import Cases, auroc, interval
@@ -150,8 +150,3 @@ def control_records(table: pd.DataFrame, data: Mapping[str, TaskData], encoder: 
         limits = {"estimate": one["margin"], "ci_low": one["margin_low"], "ci_high": one["margin_high"]}
         rows.append(record(**common, method=f"linear_probe/{encoder}", comparator=name, **limits))
     return rows
-
-
-def strongest(table: pd.DataFrame) -> pd.DataFrame:
-    """The row of all features together of every task: what the report puts beside the model."""
-    return table[table["group"] == EVERYTHING].reset_index(drop=True)
