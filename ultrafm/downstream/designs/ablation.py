@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
+from ultrafm.downstream.designs.asking import Look, ask, patterns, prediction_rows
 from ultrafm.downstream.metrics import auroc, interval
 from ultrafm.downstream.records import diagnosis_records, macro_comparison
 from ultrafm.downstream.tasks import FIXED_FOLDS, TaskData, Turn, turns
@@ -143,15 +144,14 @@ def validation_turns(data: TaskData, generator: np.random.Generator) -> list[Tur
     fold = data.table["fold"].to_numpy()
     train, held = (np.flatnonzero(fold == name) for name in ("train", "validation"))
     splitter = StratifiedGroupKFold(INNER_GROUPS, shuffle=True, random_state=int(generator.integers(2**31)))
-    pairs = splitter.split(train, data.truth[train], data.patients[train])
+    pairs = splitter.split(train, patterns(data.answer_truth)[train], data.patients[train])
     return [Turn(train, tuple((train[fit], train[held_out]) for fit, held_out in pairs), held, "validation")]
 
 
 def probe_arms(tasks: Mapping[str, TaskData], encoders: Mapping[str, Path], seed: int) -> pd.DataFrame:
-    """Scores of a linear probe of each encoder for each task that can be asked (rows as `evaluate_diagnosis` gives)."""
-    from ultrafm.downstream.evaluate import LINEAR_PROBE, one_thread
+    """Scores of a linear probe of each encoder for each task that can be asked (columns of `asking`)."""
+    from ultrafm.downstream.evaluate import one_thread
     from ultrafm.downstream.methods.features import extract_features
-    from ultrafm.downstream.methods.probe import probe_turn
     from ultrafm.pretraining.weights import load_encoder
     from ultrafm.seeds import spawn
 
@@ -161,19 +161,12 @@ def probe_arms(tasks: Mapping[str, TaskData], encoders: Mapping[str, Path], seed
         for name, folder in progress(encoders.items(), total=len(encoders), title="probe", unit="encoder"):
             encoder = load_encoder(folder)
             for task, data in asked:
-                asked_turns = validation_turns(data, spawn(seed, "penalty groups", task))
-                used = np.unique(np.concatenate([rows for turn in asked_turns for rows in (turn.train, turn.predict)]))
+                dealt = validation_turns(data, spawn(seed, "penalty groups", task))
+                used = np.unique(np.concatenate([part for turn in dealt for part in (turn.train, turn.predict)]))
                 features = np.zeros((len(data.images), 2 * encoder.embed_dim), np.float32)
                 features[used] = extract_features(encoder, data.images[used], data.sectors[used])
-                for turn in asked_turns:
-                    score = probe_turn(features, data.truth, turn).score(features[turn.predict])
-                    kept = data.table.loc[turn.predict, ["image_id", "site", "patient"]]
-                    rows.append(
-                        kept.assign(
-                            task=task, method=LINEAR_PROBE, encoder=name, fold=turn.fold,
-                            truth=data.truth[turn.predict], score=score,
-                        )
-                    )  # fmt: skip
+                look = Look(data, name, features)
+                rows += [prediction_rows(look, turn.predict, ask(look, turn), turn.fold) for turn in dealt]
     return pd.concat(rows, ignore_index=True)
 
 
