@@ -223,9 +223,10 @@ def test_a_head_that_was_trained_on_simulated_images_says_so_everywhere(evaluate
         ({"--manifests": None}, "no --manifests"),
         ({"--curated": "nowhere"}, "is not among"),
         ({"--study": "nowhere", "--curated": None}, "no study.json"),
+        ({"--task": ","}, "no task is named"),
         ({"--bootstrap": "0"}, "at least 1"),
         ({"--epochs": "-1"}, "at least 0"),
-        ({"--methods": "fine_tuning", "--epochs": "0"}, "no method for its kind with --epochs 0"),
+        ({"--methods": "fine_tuning", "--epochs": "0"}, "none of the methods is for its kind with --epochs 0"),
     ],
 )
 def test_what_evaluate_cannot_do_is_told(evaluated, tmp_path, capsys, change, words):

@@ -21,6 +21,8 @@ from ultrafm.files import read_json, replacing, write_bytes, write_json
 
 FACTS, NUMBERS = "head.json", "head.safetensors"
 SCHEMA_VERSION = 1
+CLASS_NUMBERS = ("mean", "deviation", "weights", "intercepts")
+OUTLINE_NUMBERS = ("mean", "deviation", "filter", "linear.weight", "linear.bias")
 RESEARCH = "Research use only: this is no medical device, and nobody has tested it for patients."
 SIMULATED = "Its head was trained on simulated images: what it says of real ones means nothing."
 
@@ -141,12 +143,23 @@ def load_head(folder: Path, encoder: str) -> Head:
     try:
         facts = read_facts(read_json(folder / FACTS))
         head = Head(facts, load((folder / NUMBERS).read_bytes()))
+        check_numbers_of(head)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UltraFMError(str(folder), f"a head that cannot be read ({error})", "a fitted head", mend) from error
     if facts.encoder != encoder:
         found = f"a head of the encoder {facts.encoder[:12]}…"
         raise UltraFMError(str(folder), found, f"one that was fitted on this encoder, {encoder[:12]}…", mend)
     return head
+
+
+def check_numbers_of(head: Head) -> None:
+    """Raises ValueError when the numbers are not those of a head with these facts, such as those of another task."""
+    names = OUTLINE_NUMBERS if head.facts.kind == "segmentation" else CLASS_NUMBERS
+    if set(head.numbers) != set(names):
+        raise ValueError(f"numbers {', '.join(sorted(head.numbers))}, expected {', '.join(names)}")
+    rows = len(head.numbers[names[-1]])
+    if rows % len(head.facts.answers) or (names is CLASS_NUMBERS and rows != len(head.facts.answers)):
+        raise ValueError(f"numbers of {rows} answers, expected {len(head.facts.answers)}")
 
 
 def read_facts(told: Mapping[str, Any]) -> Facts:

@@ -75,7 +75,8 @@ def evaluate_own(places: Places, wish: Wish, tell: Callable[[str], None]) -> lis
     for name in wish.tasks:
         data = select_task(places.curated, known[name])
         if data.skipped or not methods[name]:
-            skipped.append(f"{name}: {data.skipped or f'no method for its kind with --epochs {wish.epochs}'}")
+            why = f"none of the methods is for its kind{' with --epochs 0' * (wish.epochs == 0)}"
+            skipped.append(f"{name}: {data.skipped or why}")
             tell(f"Skipped {skipped[-1]}")
             continue
         found, validation, failures = task_tables(places, wish, data, methods[name], opponents)
@@ -89,7 +90,11 @@ def evaluate_own(places: Places, wish: Wish, tell: Callable[[str], None]) -> lis
         tables["outlines" if data.kind == "segmentation" else "predictions"].append(found)
         keep_head(places, data)
     if not records:
-        raise UltraFMError("ultrafm evaluate", f"no answer ({'; '.join(skipped)})", "a task that can be evaluated")
+        raise UltraFMError(
+            "ultrafm evaluate",
+            f"no answer ({'; '.join(skipped) or 'no task is named'})",
+            "a task that can be evaluated",
+        )
     _write(places.out, records, tables)
     return records
 
