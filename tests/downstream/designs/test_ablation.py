@@ -11,12 +11,9 @@ import small_site
 from ultrafm.downstream.designs.ablation import (
     RANDOM,
     Arm,
-    ablation_table,
     all_arms,
-    main_effects,
     probe_arms,
     repeat_best,
-    repeat_records,
     validation_turns,
 )
 from ultrafm.downstream.designs.ablation_figures import (
@@ -26,6 +23,7 @@ from ultrafm.downstream.designs.ablation_figures import (
     main_effects_style,
     seeds_style,
 )
+from ultrafm.downstream.designs.ablation_tables import ablation_table, main_effects, repeat_records
 from ultrafm.downstream.records import diagnosis_records
 from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS, describe_tasks
 from ultrafm.errors import UltraFMError
