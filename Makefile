@@ -29,8 +29,8 @@ test: setup ## run the tests, under 10 minutes
 test-all: setup ## run the slow tests too
 	$(BIN)/python -m pytest -m "slow or not slow"
 
-experiments: setup ## longer studies on curated images: ways of working together, and choices of pre-training (two hours)
-	@$(BIN)/ultrafm study --profile $(PROFILE) --only 10_curate,optimizer_state,federation_choices,pretraining_choices $(ARGS)
+experiments: setup ## longer studies: ways of working together, choices of pre-training, designs of evaluation (three hours)
+	@$(BIN)/ultrafm study --profile $(PROFILE) --only 10_curate,20_pretrain,evaluation_designs,distance_to_ideal,optimizer_state,federation_choices,pretraining_choices $(ARGS)
 
 federation-demo: setup ## coordinator and four simulated sites on this machine, over TLS (two minutes)
 	@$(BIN)/ultrafm federation demo

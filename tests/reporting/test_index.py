@@ -122,6 +122,26 @@ def test_headlines_put_values_first_and_the_main_encoder_on_top() -> None:
     assert "simulated" not in table._repr_html_()
 
 
+def test_headlines_show_two_ways_of_asking_and_the_controls_task_by_task() -> None:
+    made = [diagnosis("macro_average", "federated", 0.6, "real")]
+    made.append(made[0] | {"method": "ridge_probe/federated", "id": "ridge"})
+    control = {"section": "controls", "metric": "auroc", "images": "real", "fold": "test"}
+    for task, value in (("liver_mass", 0.55), ("breast_mass", 0.7)):
+        made.append(record(task=task, method="shortcut/everything", estimate=value, **control))
+        made.append(record(task=task, method="shortcut/size", estimate=value, **control))
+        beside = {"method": "linear_probe/federated", "comparator": "shortcut/everything"}
+        made.append(record(task=task, estimate=0.8 - value, **beside, **control))
+    diagnosed, controls = headline_tables(made)
+    assert diagnosed.frame[""].tolist() == ["linear probe: federated"]
+    assert controls.frame[""].tolist() == [
+        "breast mass, shortcut: everything",
+        "liver mass, shortcut: everything",
+        "breast mass, linear probe: federated − shortcut: everything",
+        "liver mass, linear probe: federated − shortcut: everything",
+    ]
+    assert record_frame(made, "diagnosis", "auroc", differences=False)["model"].tolist() == ["linear probe"]
+
+
 def test_record_frame_and_figures() -> None:
     frame = record_frame(RECORDS, "diagnosis", "auroc", differences=False)
     assert frame["task"].tolist()[0] == "liver" and frame["task"].iloc[-1] == "average over tasks"

@@ -20,10 +20,19 @@ ALL = (None, "all", "all_sites", "mean over sites")
 NUMBER = "number [95% interval]"
 CAUTIONS = {"smoke": "Profile smoke is so small that none of its numbers means anything: it shows that all steps run."}
 ORDER = ("federated", "pooled", "one site", "random", "pixels", "readers", "all", "junior", "mid-level", "expert")
+# Ways of asking that a page about the whole study shows; those of a section that is not named here are all shown.
+SHOWN = {"diagnosis": ("linear_probe", "fine_tuning")}
+CONTROLS = ("shortcut/everything", "shortcut/all but grey values")
 # Which records are headlines: the section, its heading, the metric, and which rows of the section.
 HEADLINES: tuple[tuple[str, str, str, Callable[[Record], bool]], ...] = (
     ("diagnosis", "Disease diagnosis: AUROC, average over tasks", "auroc", lambda found: found["task"] in AVERAGES),
     ("segmentation", "Lesion segmentation: Dice, average over tasks", "dice", lambda found: found["task"] in AVERAGES),
+    (
+        "controls",
+        "Controls: AUROC of what is told without looking at tissue, and how far the model is ahead of it",
+        "auroc",
+        lambda found: found["method"] in CONTROLS or found["comparator"] in CONTROLS,
+    ),
     (
         "reader_study",
         "Reader study, the model against readers: AUROC, average over diseases",
@@ -69,6 +78,7 @@ def headline_tables(records: Sequence[Record]) -> list[Table]:
     made = []
     for section, title, metric, chosen in HEADLINES:
         rows = [found for found in records if found["section"] == section and found["metric"] == metric]
+        rows = [found for found in rows if is_shown(found)]
         rows = sorted(filter(chosen, rows), key=_rank)
         for images, readers in sorted({(found["images"], found["readers"] or "") for found in rows}):
             group = [found for found in rows if (found["images"], found["readers"] or "") == (images, readers)]
@@ -77,14 +87,20 @@ def headline_tables(records: Sequence[Record]) -> list[Table]:
     return made
 
 
+def is_shown(found: Record) -> bool:
+    """Does a record stand on pages about the whole study (see SHOWN)?"""
+    shown = SHOWN.get(found["section"])
+    return shown is None or str(found["method"]).partition("/")[0] in shown
+
+
 def record_frame(records: Sequence[Record], section: str, metric: str, differences: bool) -> pd.DataFrame:
-    """Records of one section and metric for drawing, either values or differences (method minus comparator).
+    """Shown records of one section and metric for drawing, either values or differences (method minus comparator).
 
     Columns task, model ("linear probe"), encoder ("federated", or "federated − random"), level, estimate, ci_low,
     ci_high, n, n_patients, fold, images. Averages over tasks come last.
     """
     wanted = [found for found in records if found["section"] == section and found["metric"] == metric]
-    wanted = [found for found in wanted if (found["comparator"] is not None) == differences]
+    wanted = [found for found in wanted if (found["comparator"] is not None) == differences and is_shown(found)]
     wanted.sort(key=lambda found: (found["task"] in AVERAGES, found["task"] or ""))
     kept = ("level", "estimate", "ci_low", "ci_high", "n", "n_patients", "fold", "images")
     rows = []
@@ -174,10 +190,11 @@ def memory(amount: int | None) -> str:
 
 
 def _headline_frame(rows: Sequence[Record]) -> pd.DataFrame:
+    several = len({found["task"] for found in rows}) > 1
     return pd.DataFrame(
         [
             {
-                "": row_name(found),
+                "": f"{_words(found['task'])}, {row_name(found)}" if several else row_name(found),
                 NUMBER: _number_text(found),
                 "images or cases": _count_text(found["n"]),
                 "patients": _count_text(found["n_patients"]),
@@ -188,12 +205,12 @@ def _headline_frame(rows: Sequence[Record]) -> pd.DataFrame:
     )
 
 
-def _rank(found: Record) -> tuple[bool, str, int, int, int]:
-    """Values before differences; then by model, and within it the main encoder first."""
+def _rank(found: Record) -> tuple[bool, str, str, int, int, int]:
+    """Values before differences; then by task and by model, and within it the main encoder first."""
     model, encoder = _parts(found["method"])
     names = (encoder, _parts(found["comparator"])[1], found["level"])
     places = [ORDER.index(name) if name in ORDER else len(ORDER) for name in names]
-    return (found["comparator"] is not None, model, *places)
+    return (found["comparator"] is not None, found["task"] or "", model, *places)
 
 
 def row_name(found: Record) -> str:

@@ -58,5 +58,6 @@ def measures_table(records: Sequence[Mapping[str, Any]], method: str) -> pd.Data
         if row["method"] == method and row["comparator"] is None and row["level"] is None:
             text = interval_text(row["estimate"], row["ci_low"], row["ci_high"], 2)
             said = text if row["estimate"] is not None else str(row["ci_method"])
-            cells.setdefault(row["metric"].replace("_", " "), {})[row["task"].replace("_", " ")] = said
+            unit = f" ({row['unit']})" if row["unit"] else ""
+            cells.setdefault(row["metric"].replace("_", " ") + unit, {})[row["task"].replace("_", " ")] = said
     return pd.DataFrame([{"metric": metric} | found for metric, found in cells.items()]).fillna("")
