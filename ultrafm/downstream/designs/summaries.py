@@ -152,8 +152,9 @@ def _groups(table: pd.DataFrame, described: Described) -> Iterator[tuple[dict[st
     """Each task, then all tasks of one kind of images that averages count: what it is, how many tasks, its rows."""
     for task, rows in table.groupby("task", sort=True):
         yield {"task": task, "images": described[task]["images"]}, 1, rows
-    averaged = table[[bool(described[name].get("averaged", True)) for name in table["task"]]]
-    for kind, rows in averaged.groupby([described[name]["images"] for name in averaged["task"]], sort=True):
+    averaged = table[table["task"].map(lambda name: described[name].get("averaged", True)).astype(bool)]
+    images = averaged["task"].map(lambda name: described[name]["images"])
+    for kind, rows in averaged.groupby(images, sort=True):
         yield {"task": MACRO_AVERAGE, "images": kind}, rows["task"].nunique(), rows
 
 
