@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import small_site
 from PIL import Image
+from safetensors.numpy import load, save
 
 from ultrafm.cli import main
 from ultrafm.files import read_json
@@ -140,6 +141,7 @@ def test_one_bad_file_does_not_stop_the_rest(evaluated, tmp_path, capsys):
     assert "damaged" in found.loc["b.png", "failure"] and "blank" in found.loc["d.png", "quality_flags"]
     said = capsys.readouterr().out
     assert "2 could not be read" in said and "Research use only" in said
+    assert "1 files show no border of the scan" in said
 
 
 def test_predict_goes_on_where_it_stopped_and_sees_changed_files(evaluated, tmp_path, monkeypatch):
@@ -170,6 +172,23 @@ def test_predict_goes_on_where_it_stopped_and_sees_changed_files(evaluated, tmp_
     assert asked == ["p01.png"] and (tmp_path / "out" / "predictions.csv").read_bytes() != whole
 
 
+def test_a_head_that_was_fitted_anew_reads_all_files_again_and_no_overlay_is_a_picture(evaluated, tmp_path):
+    model = shutil.copytree(evaluated / "out" / "model", tmp_path / "model")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copy(evaluated / "archive" / "p05.png", folder)
+    asked = ["predict", str(model), str(folder), "--task", "lesion", "--out", str(folder)]
+    assert main(asked) == 0 and main(asked) == 0
+    first = pd.read_csv(folder / "predictions.csv")
+    assert first["file"].tolist() == ["p05.png"]  # and not overlays/p05.png.outline.png
+    path = model / "heads" / "lesion" / "head.safetensors"
+    numbers = load(path.read_bytes())
+    path.write_bytes(save(numbers | {"linear.bias": numbers["linear.bias"] - 20}))
+    assert main(asked) == 0
+    again = pd.read_csv(folder / "predictions.csv")
+    assert again["score"][0] < 0.01 < first["score"][0] and again["call"].tolist() == [0]
+
+
 def test_a_head_of_another_encoder_is_refused(evaluated, tmp_path, capsys):
     other = small_site.write_encoder(tmp_path / "other", seed=1)
     head = evaluated / "out" / "model" / "heads" / "mass"
@@ -179,6 +198,8 @@ def test_a_head_of_another_encoder_is_refused(evaluated, tmp_path, capsys):
     assert "fitted on this encoder" in capsys.readouterr().err
     assert main(["predict", str(other), images, *told[:2], "--out", str(tmp_path / "x")]) == 1
     assert "ultrafm evaluate" in capsys.readouterr().err and not (tmp_path / "x").exists()
+    assert main(["predict", str(evaluated / "out" / "model"), images, *told[:2], "--frames", "0", *told[4:]]) == 1
+    assert "at least 1" in capsys.readouterr().err
 
 
 def test_a_head_that_was_trained_on_simulated_images_says_so_everywhere(evaluated, tmp_path, capsys):
@@ -202,6 +223,10 @@ def test_a_head_that_was_trained_on_simulated_images_says_so_everywhere(evaluate
         ({"--manifests": None}, "no --manifests"),
         ({"--curated": "nowhere"}, "is not among"),
         ({"--study": "nowhere", "--curated": None}, "no study.json"),
+        ({"--task": ","}, "no task is named"),
+        ({"--bootstrap": "0"}, "at least 1"),
+        ({"--epochs": "-1"}, "at least 0"),
+        ({"--methods": "fine_tuning", "--epochs": "0"}, "none of the methods is for its kind with --epochs 0"),
     ],
 )
 def test_what_evaluate_cannot_do_is_told(evaluated, tmp_path, capsys, change, words):

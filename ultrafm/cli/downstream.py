@@ -38,6 +38,8 @@ def run_evaluate(options: argparse.Namespace) -> int:
     from ultrafm.downstream.own.records import own_table
     from ultrafm.downstream.own.showing import write_shown
 
+    for name, least in (("epochs", 0), ("bootstrap", 1), ("workers", 1)):
+        at_least(f"--{name}", getattr(options, name), least)
     curated, manifests = where_from(options)
     places = Places(options.weights, curated, manifests, options.study, options.out)
     wish = Wish(
@@ -72,6 +74,12 @@ def where_from(options: argparse.Namespace) -> tuple[Path, Path]:
     return options.study / "10_curate" / "sites", folder
 
 
+def at_least(option: str, value: int, least: int) -> None:
+    """Raises UltraFMError for a smaller number."""
+    if value < least:
+        raise UltraFMError(option, str(value), f"a number of at least {least}")
+
+
 def split(text: str) -> tuple[str, ...]:
     """Names parted by commas, each once."""
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
@@ -97,9 +105,11 @@ def run_predict(options: argparse.Namespace) -> int:
     from ultrafm.downstream.evaluate import one_thread
     from ultrafm.downstream.heads.artifact import load_head
     from ultrafm.downstream.heads.listing import list_images
-    from ultrafm.downstream.heads.predicting import TABLE, Wanted, predict_files
+    from ultrafm.downstream.heads.predicting import OVERLAYS, TABLE, Wanted, predict_files
     from ultrafm.downstream.methods.encoders import encoder_hash, open_encoder
 
+    if options.frames is not None:
+        at_least("--frames", options.frames, 1)
     folder = options.head or head_place(options.weights, options.task)
     head = load_head(folder, encoder_hash(options.weights))
     if head.facts.task != options.task:
@@ -109,7 +119,8 @@ def run_predict(options: argparse.Namespace) -> int:
     given: dict[str, Any] = {} if options.frames is None else {"frames_per_clip": options.frames}
     wanted = Wanted(not options.no_overlays, options.saliency, **given)
     with one_thread():
-        table = predict_files(head, open_encoder(options.weights), list_images(options.images), options.out, wanted)
+        files = list_images(options.images, options.out / OVERLAYS)
+        table = predict_files(head, open_encoder(options.weights), files, options.out, wanted)
     print(told(table, options.out / TABLE))
     return 0
 
@@ -137,4 +148,8 @@ def told(table: Any, place: Path) -> str:
     flagged = table[table["quality_flags"].fillna("") != ""]["file"].nunique()
     if flagged:
         lines.append(f"{flagged} files have quality flags: curation would have left them out")
+    whole = table[table["scan_area"] == "whole"]["file"].nunique()
+    if whole:
+        lines.append(f"{whole} files show no border of the scan: all of the picture was taken for it, so look at their "
+                     "overlays for names that no text finder saw before you pass them on")  # fmt: skip
     return "\n".join([*lines, f"Written: {place}"])

@@ -14,7 +14,6 @@ from ultrafm.downstream.controls.shortcuts import (
     control_records,
     control_table,
     shortcut_predictions,
-    strongest,
     warning,
 )
 from ultrafm.downstream.controls.without_tissue import (
@@ -120,7 +119,20 @@ def test_records_figures_and_tables():
     drawn = figures.shortcut_figure(all_groups, "simulated").alt
     assert all(f"bright square {name}" in drawn for name in ("the model", FRAME, EVERYTHING))
     assert "clue" in figures.shortcut_style(table).to_html()
-    assert strongest(table).empty and len(strongest(table.assign(group=EVERYTHING))) == 2
+
+
+def test_few_patients_have_numbers_and_no_intervals():
+    data, features, _ = made()
+    model = predictions_of(data, data.truth * 0.3)
+    few = model["patient"].isin([*model.loc[model["truth"] == 1, "patient"].unique()[:2],
+                                 *model.loc[model["truth"] == 0, "patient"].unique()[:2]])  # fmt: skip
+    controls = shortcut_predictions(data, features)
+    controls = controls[controls["image_id"].isin(model.loc[few, "image_id"])]
+    table = control_table(model[few], controls)
+    assert set(table["patients"]) == {4} and table["control_low"].isna().all() and table["margin_high"].isna().all()
+    assert table["warning"].str.contains("has no interval").all()
+    [first, *_] = control_records(table, {data.task.name: data}, "federated")
+    assert first["ci_low"] is None and first["ci_method"] is None and first["estimate"] == table["control"].iloc[0]
 
 
 def test_words_lists_and_gaps_become_numbers():

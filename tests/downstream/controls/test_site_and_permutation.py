@@ -14,7 +14,6 @@ from ultrafm.downstream.controls.permutation import (
     permutation_table,
     permutation_test,
     permute_patients,
-    plant_leak,
 )
 from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS, turns
 from ultrafm.downstream.tasks.leaks import task_leaks
@@ -93,6 +92,21 @@ def test_permuted_labels_scatter_about_chance_and_true_ones_do_not(design):
     low, high = found.mean_interval
     assert low < 0.5 < high and found.warning == ""
     assert found.auroc > 0.8 and found.p_value == pytest.approx(1 / 10)
+
+
+def plant_leak(data, share, generator):
+    """The task with a planted mistake: `share` of the patients of the test fold (or of each group) are trained on too.
+
+    Their images are added to the train fold, under the same names.
+    """
+    held = data.table["fold"].isin(["test", "evaluation"]).to_numpy()
+    names = np.unique(data.patients[held].astype(str))
+    leaked = generator.choice(names, max(1, round(share * len(names))), replace=False)
+    again = np.flatnonzero(held & np.isin(data.patients.astype(str), leaked))
+    rows = np.concatenate([np.arange(len(data.table)), again])
+    table = data.table.iloc[rows].reset_index(drop=True)
+    table.loc[len(data.table) :, ["fold", "group"]] = ["train", -1]
+    return replace(data, images=data.images[rows], sectors=data.sectors[rows], truth=data.truth[rows], table=table)
 
 
 def test_a_leak_of_patients_is_found_by_permutation_and_by_the_leak_check():

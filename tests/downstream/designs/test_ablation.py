@@ -1,18 +1,19 @@
 """The ablation of pre-training: which arms there are, that no test fold is read, and hand-computed tables."""
 
+from dataclasses import replace
+
 import made_tasks
 import numpy as np
 import pandas as pd
 import pytest
+import small_site
 
 from ultrafm.downstream.designs.ablation import (
     RANDOM,
     Arm,
-    ablation_table,
     all_arms,
-    main_effects,
+    probe_arms,
     repeat_best,
-    repeat_records,
     validation_turns,
 )
 from ultrafm.downstream.designs.ablation_figures import (
@@ -22,9 +23,11 @@ from ultrafm.downstream.designs.ablation_figures import (
     main_effects_style,
     seeds_style,
 )
+from ultrafm.downstream.designs.ablation_tables import ablation_table, main_effects, repeat_records
 from ultrafm.downstream.records import diagnosis_records
-from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS
+from ultrafm.downstream.tasks import CROSS_VALIDATION, FIXED_FOLDS, describe_tasks
 from ultrafm.errors import UltraFMError
+from ultrafm.manifests.schema import Task
 from ultrafm.pretraining.recipe import Recipe
 from ultrafm.reporting.repeats import seeds_table
 
@@ -79,6 +82,27 @@ def test_sets_without_folds_are_cross_validated():
     found = validation_turns(data, np.random.default_rng(1))
     assert sorted(np.concatenate([turn.predict for turn in found])) == list(range(len(data.table)))
     assert {turn.fold for turn in found} == {"cross-validation"}
+
+
+def test_a_task_of_several_classes_is_probed_class_by_class_and_left_out_of_the_average(tmp_path):
+    data = made_tasks.made_diagnosis(np.random.default_rng(0), patients=48)
+    classes = {"none": ("a",), "some": ("b",), "much": ("c",)}
+    grades = np.repeat(np.arange(48) // 8 % 3, 2)
+    images = (data.images // 2 + 40 * grades[:, None, None]).astype(np.uint8)
+    task = Task(name="finding", kind="diagnosis", organ="breast", classes=classes)
+    asked = {data.task.name: data, "finding": replace(data, task=task, truth=grades, images=images)}
+    encoder = small_site.write_encoder(tmp_path / "encoder")
+    scores = probe_arms(asked, {RANDOM: encoder}, 0)
+    held = int((data.table["fold"] == "validation").sum())
+    assert scores.groupby(["task", "answer"]).size().to_dict() == {
+        (data.task.name, data.answers[0]): held, ("finding", "none"): held, ("finding", "some"): held,
+        ("finding", "much"): held,
+    }  # fmt: skip
+    sums = scores[scores["task"] == "finding"].groupby("image_id")["score"].sum()
+    assert np.allclose(sums, 1) and set(scores["fold"]) == {"validation"}
+    records = diagnosis_records(scores, describe_tasks(asked), np.random.default_rng(1), 50, "ablation")
+    found = {row["task"]: row["estimate"] for row in records if row["metric"] == "auroc" and row["level"] is None}
+    assert found["macro_average"] == found[data.task.name] and found["finding"] > 0.9
 
 
 def test_the_table_holds_differences_from_the_reference():

@@ -57,7 +57,11 @@ def test_other_settings_pictures_or_answers_are_other_parts(data, tmp_path) -> N
         runs.design_jobs({"mass": one}, {"a": None}, tmp_path, SETTINGS, tmp_path)[0].part("tuning") for one in others
     }
     found.add(runs.design_jobs({"mass": data}, {"a": None}, tmp_path, Settings(seed=1), tmp_path)[0].part("tuning"))
-    assert len(found) == 4
+    by_patient = TaskData(**{**vars(data), "task": data.task.model_copy(update={"unit": "patient"})})
+    moved = TaskData(**{**vars(data), "table": data.table.assign(clip="a clip")})
+    for one in (by_patient, moved):  # the same numbers, but another unit, or other clips to be put together
+        found.add(runs.design_jobs({"mass": one}, {"a": None}, tmp_path, SETTINGS, tmp_path)[0].part("tuning"))
+    assert len(found) == 6
 
 
 def test_a_question_is_asked_once_and_of_images_first(data) -> None:
@@ -68,6 +72,9 @@ def test_a_question_is_asked_once_and_of_images_first(data) -> None:
     asked = runs.asked_once({"by_patient": again, "mass": data, "other": other, "skipped": skipped})
     assert list(asked) == ["mass", "other"]
     assert list(runs.asked_once({"by_patient": again})) == ["by_patient"]
+    told = runs.left_out({"by_patient": again, "mass": data, "skipped": skipped}, SETTINGS).set_index("task")
+    assert told.loc["by_patient", "why"] == runs.ASKED_ALREADY and told.loc["skipped", "why"] == "too few"
+    assert set(told["what"]) == {"the whole task"}
 
 
 def test_a_task_by_patient_is_answered_by_patient(data, tmp_path) -> None:

@@ -109,10 +109,12 @@ def test_the_usual_lesions_have_a_known_best_and_other_tasks_say_why_not():
         "mass": asked_of(*breast),
         "normal": asked_of(*breast, positive=("malignant", "benign"), negative=("normal",)),
         "few": asked_of(*breast, skipped="too few patients"),
+        "clips": asked_of(*breast, unit="clip"),
     }
     best, unknown = distance_trials.known_best(SITES, asked)
     assert best == {"mass": pytest.approx(0.9997, abs=1e-4)}
     assert "malignant, benign against normal" in unknown["normal"] and unknown["few"] == "too few patients"
+    assert unknown["clips"] == "asked by clip"
 
 
 def test_a_confounded_site_has_no_known_best():

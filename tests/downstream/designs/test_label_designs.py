@@ -144,6 +144,18 @@ def test_more_labels_help_where_there_is_something_to_learn() -> None:
     assert values[1.0] > values[0.1]
 
 
+def test_the_average_counts_the_tasks_that_averages_count() -> None:
+    mass, finding = made_designs.made_task(), made_designs.made_task(made_designs.CLASSES, classes=3)
+    looks = [made_designs.seen_by(mass, 2.0), made_designs.seen_by(finding, 0.5)]
+    table = pd.concat([label_efficiency(look, (1.0,), 1, 0) for look in looks])
+    said = made_designs.described(mass, finding)
+    both = condition_table(table, ["share"], said).set_index("task")["estimate"]
+    said["finding"]["averaged"] = False
+    one = condition_table(table, ["share"], said).set_index("task")["estimate"]
+    assert both["macro_average"] == pytest.approx((both["mass"] + both["finding"]) / 2)
+    assert one["macro_average"] == one["mass"] == both["mass"] != both["finding"] == one["finding"]
+
+
 def test_what_leaves_too_few_patients_is_left_out_with_its_reason() -> None:
     data = made_designs.made_task(patients=24)
     why = left_out_labels(data, (0.01, 0.5, 1.0), (1, 16), 2, 0)

@@ -87,6 +87,16 @@ def test_a_head_that_does_not_fit_is_refused(tmp_path, change, words):
         load_head(tmp_path / "head", "e" * 64)
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"), [("diagnosis", "numbers of 3 answers, expected 2"), ("segmentation", "linear.weight")]
+)
+def test_numbers_of_another_task_are_refused(tmp_path, kind, words):
+    told = {"recalibration": {}} if kind == "segmentation" else {}
+    save_head(tmp_path / "head", Head(head(kind=kind, **told).facts, head(("a", "b", "c")).numbers))
+    with pytest.raises(UltraFMError, match=words):
+        load_head(tmp_path / "head", "e" * 64)
+
+
 def test_missing_and_damaged_heads_are_told(tmp_path):
     with pytest.raises(UltraFMError, match=r"no head\.json"):
         load_head(tmp_path, "e" * 64)

@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from ultrafm.downstream.measurement import agreement, evaluate, figures, originals
-from ultrafm.downstream.measurement.learned import STRENGTHS, choose_strength, ridge_turn
 from ultrafm.downstream.measurement.scenes import accuracy_records, accuracy_table, drawn_muscle
-from ultrafm.downstream.tasks import CROSS_VALIDATION, TaskData, Turn, describe_tasks, turns
+from ultrafm.downstream.tasks import CROSS_VALIDATION, TaskData, describe_tasks, turns
 from ultrafm.errors import UltraFMError
 from ultrafm.manifests.schema import Task
 from ultrafm.pretraining.grey import GreyScale
@@ -135,19 +134,6 @@ def test_tasks_of_another_kind_and_skipped_ones(data, encoders, tmp_path):
     assert agreement.pairs(empty) == [] and evaluate.reasons_table(empty).empty
     assert agreement.what_is_missing(skipped) == "thickness is not evaluated: too few people."
     assert "No site of this study has a measurement task" in agreement.what_is_missing({})
-
-
-def test_ridge_finds_a_line_and_never_sees_what_it_predicts():
-    generator = np.random.default_rng(1)
-    features = generator.normal(size=(60, 5))
-    values = 100 + features @ np.array([3.0, 0, 0, -2, 0])
-    train, predict = np.arange(40), np.arange(40, 60)
-    turn = Turn(train, ((np.arange(30), np.arange(30, 40)),), predict, "cross-validation")
-    spoilt = np.where(np.arange(60) < 40, values, np.nan)
-    assert choose_strength(features, spoilt, turn) == min(STRENGTHS)
-    assert ridge_turn(features, spoilt, turn) == pytest.approx(values[predict], abs=0.5)
-    noise = generator.normal(size=(60, 28))  # as many features as images fit them without saying anything of others
-    assert choose_strength(noise, values, turn) > min(STRENGTHS)
 
 
 def test_records_hold_hand_computed_numbers(records, table):

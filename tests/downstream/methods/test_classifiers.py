@@ -183,6 +183,17 @@ def test_widths_are_measured_and_their_own_truth_is_not_read(design):
         assert found.penalty in PENALTIES
 
 
+def test_a_line_gets_a_weak_penalty_and_noise_a_strong_one():
+    generator = np.random.default_rng(1)
+    features, noise = generator.normal(size=(60, 5)), generator.normal(size=(60, 28))
+    values = 100 + features @ np.array([3.0, 0, 0, -2, 0])
+    turn = Turn(np.arange(40), ((np.arange(30), np.arange(30, 40)),), np.arange(40, 60), "cross-validation")
+    found = measurement_turn(features, values, turn)
+    assert found.penalty == min(PENALTIES)
+    assert found.predict(features[turn.predict]) == pytest.approx(values[turn.predict], abs=0.5)
+    assert measurement_turn(noise, values, turn).penalty > min(PENALTIES)  # so many features fit 30 images of anything
+
+
 def test_a_measurement_in_other_units_is_the_same_measurement():
     features, values = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20.0)
     one, ten = fit_measurement(features, values, 0.1), fit_measurement(features, 10 * values + 5, 0.1)

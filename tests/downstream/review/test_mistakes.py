@@ -9,7 +9,6 @@ from ultrafm.downstream.review.figures import draw_mistakes
 from ultrafm.downstream.review.mistakes import (
     FALSE_ALARM,
     MISSED,
-    count_mistakes,
     surest_mistakes,
     turn_thresholds,
     with_calls,
@@ -49,17 +48,10 @@ def test_a_score_at_its_threshold_is_called_and_thresholds_may_differ_by_row():
     assert called["call"].tolist() == [1, 0] and called["error"].tolist() == [False, True]
 
 
-def test_counts_are_of_those_that_it_could_happen_to():
-    counts = count_mistakes(with_calls(PREDICTIONS, 0.6)).set_index("direction")
-    assert counts.loc[FALSE_ALARM, ["images", "wrong images", "patients", "patients with one"]].tolist() == [4, 4, 3, 3]
-    assert counts.loc[MISSED, ["images", "wrong images", "patients", "patients with one"]].tolist() == [4, 3, 3, 2]
-    assert counts.loc[MISSED, "share wrong"] == 0.75
-
-
 def test_without_a_mistake_there_is_nothing_and_the_figure_says_so():
     called = with_calls(table([0.9, 0.1], [1, 0], ["a", "b"]), 0.5)
     found = surest_mistakes(called)
-    assert found.empty and np.isnan(count_mistakes(called.iloc[:0])["share wrong"]).all()
+    assert found.empty
     data = made_tasks.made_diagnosis(np.random.default_rng(0))
     assert "no mistake" in draw_mistakes(data, found, "a probe").alt
 

@@ -41,7 +41,7 @@ def site_from_features(
     features (N, F), sites and patients (N,) names. Five folds by patient; a patient is given to the site with the
     greatest mean probability over its images. Balanced accuracy is the mean over sites of the share of its patients
     that are given to it, so that large sites do not count for more; its interval is normal, from the binomial variance
-    of each site's share, with one patient added on either side (Agresti and Coull 1998), so that no share is certain.
+    of each site's share, with one patient added on either side (Agresti and Caffo 2000), so that no share is certain.
 
     Raises UltraFMError for fewer than two sites, and for one with fewer than two patients.
     """

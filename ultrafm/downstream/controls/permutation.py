@@ -9,7 +9,7 @@ leaks at load finds those by their pixels (`tasks.leaks`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -114,21 +114,6 @@ def permute_patients(data: TaskData, answers: np.ndarray, generator: np.random.G
     raise UltraFMError(
         f"permuted labels of task {data.task.name}", f"{TRIES} deals with one class in a fold", "more patients"
     )
-
-
-def plant_leak(data: TaskData, share: float, generator: np.random.Generator) -> TaskData:
-    """The task with a planted mistake: `share` of the patients of the test fold (or of each group) are trained on too.
-
-    Their images are added to the train fold, under the same names. Nothing but tests of the controls uses it.
-    """
-    held = data.table["fold"].isin(["test", "evaluation"]).to_numpy()
-    names = np.unique(data.patients[held].astype(str))
-    leaked = generator.choice(names, max(1, round(share * len(names))), replace=False)
-    again = np.flatnonzero(held & np.isin(data.patients.astype(str), leaked))
-    rows = np.concatenate([np.arange(len(data.table)), again])
-    table = data.table.iloc[rows].reset_index(drop=True)
-    table.loc[len(data.table) :, ["fold", "group"]] = ["train", -1]
-    return replace(data, images=data.images[rows], sectors=data.sectors[rows], truth=data.truth[rows], table=table)
 
 
 def permutation_table(found: Mapping[str, Permuted]) -> pd.DataFrame:

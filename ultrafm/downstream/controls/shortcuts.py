@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from ultrafm.downstream.controls.without_tissue import EVERYTHING, features_without_tissue
+from ultrafm.downstream.controls.without_tissue import features_without_tissue
 from ultrafm.downstream.designs.choosing import choose_penalty
 from ultrafm.downstream.methods.jobs import joined
 from ultrafm.downstream.methods.probe import fit_probe
 from ultrafm.downstream.metrics import Cases, auroc, interval
 from ultrafm.downstream.tasks import TaskData, Turn, patient_names, turns
 from ultrafm.errors import UltraFMError
-from ultrafm.reporting.records import record
+from ultrafm.reporting.records import FEWEST_PATIENTS, record
 
 SHORTCUT = "shortcut"
 CHANCE = 0.5
@@ -83,7 +83,8 @@ def control_table(
 
     Columns task, group, control, control_low, control_high, model, model_low, model_high, margin (model - control,
     paired over the same images), margin_low, margin_high, images, patients, warning. Intervals are 95 %, clustered by
-    patient. predictions: of the study (PREDICTION_COLUMNS); controls: of `shortcut_predictions`.
+    patient; None for fewer than FEWEST_PATIENTS patients. predictions: of the study (PREDICTION_COLUMNS); controls: of
+    `shortcut_predictions`.
 
     Raises UltraFMError when the model did not answer for the images that the controls did.
     """
@@ -117,7 +118,8 @@ def _task_rows(task: str, groups: Sequence[str], cases: Sequence[Cases]) -> list
         contrasts = {"control": units[number], "model": units[0], "margin": units[0] - units[number]}
         for name, contrast in contrasts.items():
             found = interval(estimates, contrast)
-            row |= {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}
+            low, high = (found.low, found.high) if len(patients) >= FEWEST_PATIENTS else (None, None)
+            row |= {name: found.estimate, f"{name}_low": low, f"{name}_high": high}
         row |= {"images": len(cases[0].truth), "patients": len(patients)}
         rows.append(row | {"warning": warning(row)})
     return rows
@@ -147,7 +149,8 @@ def control_records(table: pd.DataFrame, data: Mapping[str, TaskData], encoder: 
         common = {
             "section": "controls", "task": one["task"], "metric": "auroc", "n": one["images"],
             "n_patients": one["patients"], "images": "simulated" if asked.simulated else "real",
-            "fold": turns(asked)[0].fold, "ci_method": "clustered DeLong over patients",
+            "fold": turns(asked)[0].fold,
+            "ci_method": None if pd.isna(one["control_low"]) else "clustered DeLong over patients",
         }  # fmt: skip
         name = f"{SHORTCUT}/{one['group']}"
         limits = {"estimate": one["control"], "ci_low": one["control_low"], "ci_high": one["control_high"]}
@@ -155,8 +158,3 @@ def control_records(table: pd.DataFrame, data: Mapping[str, TaskData], encoder: 
         limits = {"estimate": one["margin"], "ci_low": one["margin_low"], "ci_high": one["margin_high"]}
         rows.append(record(**common, method=f"linear_probe/{encoder}", comparator=name, **limits))
     return rows
-
-
-def strongest(table: pd.DataFrame) -> pd.DataFrame:
-    """The row of all features together of every task: what the report puts beside the model."""
-    return table[table["group"] == EVERYTHING].reset_index(drop=True)

@@ -11,14 +11,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from ultrafm.downstream.metrics import auroc, interval
-from ultrafm.downstream.records import diagnosis_records, macro_comparison
+from ultrafm.downstream.designs.asking import Look, ask, patterns, prediction_rows
 from ultrafm.downstream.tasks import FIXED_FOLDS, TaskData, Turn, turns
 from ultrafm.errors import UltraFMError
 from ultrafm.pretraining.recipe import Recipe
@@ -143,15 +141,14 @@ def validation_turns(data: TaskData, generator: np.random.Generator) -> list[Tur
     fold = data.table["fold"].to_numpy()
     train, held = (np.flatnonzero(fold == name) for name in ("train", "validation"))
     splitter = StratifiedGroupKFold(INNER_GROUPS, shuffle=True, random_state=int(generator.integers(2**31)))
-    pairs = splitter.split(train, data.truth[train], data.patients[train])
+    pairs = splitter.split(train, patterns(data.answer_truth)[train], data.patients[train])
     return [Turn(train, tuple((train[fit], train[held_out]) for fit, held_out in pairs), held, "validation")]
 
 
 def probe_arms(tasks: Mapping[str, TaskData], encoders: Mapping[str, Path], seed: int) -> pd.DataFrame:
-    """Scores of a linear probe of each encoder for each task that can be asked (rows as `evaluate_diagnosis` gives)."""
-    from ultrafm.downstream.evaluate import LINEAR_PROBE, one_thread
+    """Scores of a linear probe of each encoder for each task that can be asked (columns of `asking`)."""
+    from ultrafm.downstream.evaluate import one_thread
     from ultrafm.downstream.methods.features import extract_features
-    from ultrafm.downstream.methods.probe import probe_turn
     from ultrafm.pretraining.weights import load_encoder
     from ultrafm.seeds import spawn
 
@@ -161,84 +158,10 @@ def probe_arms(tasks: Mapping[str, TaskData], encoders: Mapping[str, Path], seed
         for name, folder in progress(encoders.items(), total=len(encoders), title="probe", unit="encoder"):
             encoder = load_encoder(folder)
             for task, data in asked:
-                asked_turns = validation_turns(data, spawn(seed, "penalty groups", task))
-                used = np.unique(np.concatenate([rows for turn in asked_turns for rows in (turn.train, turn.predict)]))
+                dealt = validation_turns(data, spawn(seed, "penalty groups", task))
+                used = np.unique(np.concatenate([part for turn in dealt for part in (turn.train, turn.predict)]))
                 features = np.zeros((len(data.images), 2 * encoder.embed_dim), np.float32)
                 features[used] = extract_features(encoder, data.images[used], data.sectors[used])
-                for turn in asked_turns:
-                    score = probe_turn(features, data.truth, turn).score(features[turn.predict])
-                    kept = data.table.loc[turn.predict, ["image_id", "site", "patient"]]
-                    rows.append(
-                        kept.assign(
-                            task=task, method=LINEAR_PROBE, encoder=name, fold=turn.fold,
-                            truth=data.truth[turn.predict], score=score,
-                        )
-                    )  # fmt: skip
+                look = Look(data, name, features)
+                rows += [prediction_rows(look, turn.predict, ask(look, turn), turn.fold) for turn in dealt]
     return pd.concat(rows, ignore_index=True)
-
-
-def ablation_table(records: Sequence[Mapping[str, Any]], arms: Sequence[Arm]) -> pd.DataFrame:
-    """Macro AUROC of every arm, and its paired difference from the reference, with 95 % intervals, best first.
-
-    Columns choices, seed, estimate, ci_low, ci_high, difference, difference_low, difference_high, images.
-    """
-    by_name = {arm.name: arm for arm in arms}
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in records:
-        name = row["method"].split("/", 1)[1]
-        if row["task"] != "macro_average" or row["metric"] != "auroc" or name not in (*by_name, RANDOM):
-            continue
-        arm = by_name.get(name)
-        here = rows.setdefault((name, row["images"]), {"choices": arm.choices if arm else RANDOM})
-        here |= {"seed": arm.seed if arm else None, "images": row["images"], "fold": row["fold"]}
-        names = ("difference", "difference_low", "difference_high")
-        if row["comparator"] is None:
-            names = ("estimate", "ci_low", "ci_high")
-        here |= dict(zip(names, (row["estimate"], row["ci_low"], row["ci_high"])))
-    if not rows:
-        raise UltraFMError("ablation", "no macro average", "a task that can be evaluated")
-    if len({images for _name, images in rows}) > 1:
-        raise UltraFMError("ablation", "tasks of real and of simulated images", "one kind", "use a study of one kind")
-    return pd.DataFrame(rows.values()).sort_values("estimate", ascending=False).reset_index(drop=True)
-
-
-def repeat_records(
-    scores: pd.DataFrame,
-    described: Mapping[str, Mapping[str, Any]],
-    arms: Sequence[Arm],
-    generator: np.random.Generator,
-) -> list[dict[str, Any]]:
-    """Records of the repeats: every arm, and its difference from the reference of the same seed (the first arm's)."""
-    records = []
-    for seed in dict.fromkeys(arm.seed for arm in arms):
-        names = [arm.name for arm in arms if arm.seed == seed]
-        rows = scores[scores["encoder"].isin(names)]
-        records += diagnosis_records(rows, described, generator, DRAWS, "ablation_repeats", names[0])
-    return records
-
-
-def main_effects(scores: pd.DataFrame, described: Mapping[str, Mapping[str, Any]], arms: Sequence[Arm]) -> pd.DataFrame:
-    """Each choice alone: mean AUROC of the arms that share an option, and its difference from the first option's.
-
-    Paired over patients, with 95 % intervals clustered by patient. Columns choice, option, arms, mean, difference, low,
-    high; the first option of each choice has no difference.
-    """
-    words = {arm.name: dict(zip(CHOICES, arm.choices.split(", "))) for arm in arms}
-    kept = scores[scores["encoder"].isin(words)]
-    compared = macro_comparison(kept, described)
-    estimates = auroc(compared.cases, compared.weights)
-    rows = []
-    for choice in CHOICES:
-        options = list(dict.fromkeys(words[arm.name][choice] for arm in arms))
-        means = {
-            option: np.array([words[name][choice] == option for name in compared.encoders], float) for option in options
-        }
-        means = {option: share / share.sum() for option, share in means.items()}
-        for option in options:
-            row = {"choice": choice, "option": option, "arms": int((means[option] > 0).sum())}
-            row["mean"] = float(means[option] @ estimates.values)
-            if option != options[0]:
-                found = interval(estimates, means[option] - means[options[0]])
-                row |= {"difference": found.estimate, "low": found.low, "high": found.high}
-            rows.append(row)
-    return pd.DataFrame(rows)

@@ -3,7 +3,8 @@
 The same choice as `methods.probe` makes, from the same penalties, by the same pooled AUROC over the held-out parts; but
 all penalties are fitted in one go, each from the solution of the stronger one, by Newton's method in the space that the
 training images span (the solution of a logistic regression with an L2 penalty lies in it). That is exact where
-L-BFGS stops early, so near ties may be decided otherwise. The probe that is then asked is the room's own.
+L-BFGS stops early, so near ties may be decided otherwise; and classes and grades have a line each here, where that
+room fits one softmax, or one line with several thresholds. The probe that is then asked is the room's own.
 """
 
 from __future__ import annotations

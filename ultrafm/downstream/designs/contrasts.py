@@ -53,7 +53,7 @@ def curves_of(
     cases are ranked: by default the answers of each task; with "site" too, scores of different sites are never put
     side by side. Tasks weigh alike, and so do the parts of a task. Raises UltraFMError when a curve lacks an image.
     """
-    table = table.assign(repeat=table["repeat"]) if "repeat" in table else table.assign(repeat=0)
+    table = table if "repeat" in table else table.assign(repeat=0)
     keys = ["encoder", *conditions, "repeat"]
     names = table[keys].drop_duplicates().reset_index(drop=True)
     found = [(rows["task"].iloc[0], _cases(rows, keys, names)) for _, rows in table.groupby([*parts], sort=True)]

@@ -64,8 +64,8 @@ def known_best(
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Task -> AUROC of the ideal observer (`ultrafm.phantom.observer`), wrong labels reckoned in; and task -> why not.
 
-    Known of tasks that can be evaluated on fixed folds, ask for benign against malignant, and whose sites are simulated
-    alike. Raises NothingToDo when it is known of none.
+    Known of tasks about images that can be evaluated on fixed folds, ask for benign against malignant, and whose sites
+    are simulated alike. Raises NothingToDo when it is known of none.
     """
     best, unknown = {}, {}
     for name, data in asked.items():
@@ -86,6 +86,8 @@ def _best(data: TaskData, sites: Sequence[SiteManifest]) -> float:
         asks = f"{', '.join(task.positive)} against {', '.join(task.negative)}" if task.positive else "several classes"
         found = f"{asks}, {data.design}"
         raise UltraFMError(f"task {task.name}", found, "malignant against benign, fixed folds: its best is known")
+    if task.unit != "image":
+        raise UltraFMError(f"task {task.name}", f"asked by {task.unit}", "a task about images: its best is known")
     if not all(isinstance(source, PhantomSource) for source in sources):
         raise UltraFMError(f"task {task.name}", "a site that is not simulated", "simulated sites: their best is known")
     if len({(source.best_auroc, source.shortcut) for source in sources}) > 1 or sources[0].shortcut:

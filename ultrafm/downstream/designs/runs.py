@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ultrafm.downstream.designs.asking import Look
 
 DESIGNS = ("label_efficiency", "few_shot", "leave_one_site_out", "site_matrix", "tuning", "robustness")
+ASKED_ALREADY = "another task asks the very same of the same images"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def design_jobs(
         asked = (
             f"{describe_scans(_as_scans(data, frames, Scans))} {data.answer_truth.tolist()} {data.patients.tolist()}"
         )
-        asked += f" {data.table[['fold', 'group']].to_csv()} {asdict(settings)}"
+        asked += f" {data.task.model_dump_json()} {data.design} {data.table.to_json()} {asdict(settings)}"
         for name, folder in encoders.items():
             made_of = hash_text(f"{asked} {hash_folder(folder) if folder else name}")
             jobs.append(Job(data, frames, name, folder, settings, place, made_of))
@@ -160,15 +161,20 @@ def compute_design(
 
 
 def left_out(tasks: Mapping[str, TaskData], settings: Settings) -> pd.DataFrame:
-    """What the designs cannot ask of these tasks, and why: columns task, what, why."""
+    """What the designs cannot ask of all these tasks, and why: columns task, what, why."""
+    asked, rows = asked_once(tasks), []
+    for name, data in tasks.items():
+        found = _not_possible(data, settings) if name in asked else {"the whole task": data.skipped or ASKED_ALREADY}
+        rows += [{"task": name, "what": what, "why": why} for what, why in found.items()]
+    return pd.DataFrame(rows, columns=["task", "what", "why"])
+
+
+def _not_possible(data: TaskData, settings: Settings) -> dict[str, str]:
     from ultrafm.downstream.designs.labels import left_out_labels
     from ultrafm.downstream.designs.sites import left_out_sites
 
-    rows = []
-    for name, data in tasks.items():
-        found = left_out_labels(data, settings.shares, settings.shots, settings.repeats, settings.seed)
-        rows += [{"task": name, "what": what, "why": why} for what, why in (found | left_out_sites(data)).items()]
-    return pd.DataFrame(rows, columns=["task", "what", "why"])
+    found = left_out_labels(data, settings.shares, settings.shots, settings.repeats, settings.seed)
+    return found | left_out_sites(data)
 
 
 def _as_scans(data: TaskData, frames: ScanFrames, scans: type):

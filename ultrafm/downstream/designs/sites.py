@@ -1,7 +1,7 @@
 """Across sites: what a site is worth to which no label went, and what is learnt at one site tells at another.
 
 Asked are the images on which the study reports: those of the test fold, or of the evaluation fold in
-cross-validation. Encoders may have look unlabelled training images of the site that is left out: what is left out are
+cross-validation. Encoders may have seen unlabelled training images of the site that is left out: what is left out are
 its labels.
 """
 
@@ -70,8 +70,9 @@ def left_out_sites(data: TaskData) -> dict[str, str]:
 def leave_one_site_out(look: Look) -> pd.DataFrame:
     """Predictions for each site by a probe of all other sites ("other sites"), beside one that knows it ("all sites").
 
-    Both are asked about the same images of the site, and train on all sites' training images but for its own. In
-    cross-validation the probe that knows the site is fitted as the study does, on other patients.
+    Both are asked about the same images of the site and train on the training images of all other sites; the second on
+    those of the site too. In cross-validation it is fitted as the study does, on the other groups of patients of every
+    site, so it has fewer of the other sites than the first.
     Columns of `asking`, then held_out_site, trained_on, labelled (patients).
     """
     data, sites, parts = look.data, look.data.table["site"].to_numpy(dtype=str), []

@@ -26,9 +26,9 @@ def condition_table(
 ) -> pd.DataFrame:
     """AUROC of every encoder under every condition, and the difference federated minus each other encoder.
 
-    For each task, and for the average over tasks (task "macro_average", real and simulated images apart) where all of
-    them have the condition. Columns: the `conditions`, fold, then SUMMARY; `against` names the encoder that is
-    subtracted, or is missing. described: what `describe_tasks` says. parts: see `curves_of`.
+    For each task, and for the average over those that averages count (task "macro_average", real and simulated images
+    apart) where all of them have the condition. Columns: the `conditions`, fold, then SUMMARY; `against` names the
+    encoder that is subtracted, or is missing. described: what `describe_tasks` says. parts: see `curves_of`.
     """
     rows = []
     for about, tasks, chosen in _groups(table, described):
@@ -149,11 +149,12 @@ def _none(conditions: Sequence[str]) -> pd.DataFrame:
 
 
 def _groups(table: pd.DataFrame, described: Described) -> Iterator[tuple[dict[str, Any], int, pd.DataFrame]]:
-    """Each task, then all tasks of one kind of images together: what it is, how many tasks, its rows."""
-    images = table["task"].map(lambda name: described[name]["images"])
+    """Each task, then all tasks of one kind of images that averages count: what it is, how many tasks, its rows."""
     for task, rows in table.groupby("task", sort=True):
         yield {"task": task, "images": described[task]["images"]}, 1, rows
-    for kind, rows in table.groupby(images, sort=True):
+    averaged = table[table["task"].map(lambda name: described[name].get("averaged", True)).astype(bool)]
+    images = averaged["task"].map(lambda name: described[name]["images"])
+    for kind, rows in averaged.groupby(images, sort=True):
         yield {"task": MACRO_AVERAGE, "images": kind}, rows["task"].nunique(), rows
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,6 +21,8 @@ from ultrafm.files import read_json, replacing, write_bytes, write_json
 
 FACTS, NUMBERS = "head.json", "head.safetensors"
 SCHEMA_VERSION = 1
+CLASS_NUMBERS = ("mean", "deviation", "weights", "intercepts")
+OUTLINE_NUMBERS = ("mean", "deviation", "filter", "linear.weight", "linear.bias")
 RESEARCH = "Research use only: this is no medical device, and nobody has tested it for patients."
 SIMULATED = "Its head was trained on simulated images: what it says of real ones means nothing."
 
@@ -63,6 +67,18 @@ class Head:
 
     facts: Facts
     numbers: dict[str, np.ndarray]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all facts and all numbers: another one for a head that was fitted anew and came out otherwise."""
+        found = hashlib.sha256(json.dumps(asdict(self.facts), sort_keys=True).encode())
+        found.update(self.stored_numbers)
+        return found.hexdigest()
+
+    @property
+    def stored_numbers(self) -> bytes:
+        """The numbers as head.safetensors holds them."""
+        return save({name: np.ascontiguousarray(values) for name, values in self.numbers.items()})
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """(N, F) features -> (N, A) scores 0 to 1, the same as in a table of predictions."""
@@ -109,11 +125,10 @@ def head_folder(encoder: Path, task: str) -> Path:
 
 def save_head(folder: Path, head: Head) -> None:
     """Write a head, whole or not at all."""
-    numbers = {name: np.ascontiguousarray(values) for name, values in head.numbers.items()}
     with replacing(folder) as temporary:
         temporary.mkdir()
         write_json(temporary / FACTS, asdict(head.facts))
-        write_bytes(temporary / NUMBERS, save(numbers))
+        write_bytes(temporary / NUMBERS, head.stored_numbers)
 
 
 def load_head(folder: Path, encoder: str) -> Head:
@@ -128,12 +143,23 @@ def load_head(folder: Path, encoder: str) -> Head:
     try:
         facts = read_facts(read_json(folder / FACTS))
         head = Head(facts, load((folder / NUMBERS).read_bytes()))
+        check_numbers_of(head)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UltraFMError(str(folder), f"a head that cannot be read ({error})", "a fitted head", mend) from error
     if facts.encoder != encoder:
         found = f"a head of the encoder {facts.encoder[:12]}…"
         raise UltraFMError(str(folder), found, f"one that was fitted on this encoder, {encoder[:12]}…", mend)
     return head
+
+
+def check_numbers_of(head: Head) -> None:
+    """Raises ValueError when the numbers are not those of a head with these facts, such as those of another task."""
+    names = OUTLINE_NUMBERS if head.facts.kind == "segmentation" else CLASS_NUMBERS
+    if set(head.numbers) != set(names):
+        raise ValueError(f"numbers {', '.join(sorted(head.numbers))}, expected {', '.join(names)}")
+    rows = len(head.numbers[names[-1]])
+    if rows % len(head.facts.answers) or (names is CLASS_NUMBERS and rows != len(head.facts.answers)):
+        raise ValueError(f"numbers of {rows} answers, expected {len(head.facts.answers)}")
 
 
 def read_facts(told: Mapping[str, Any]) -> Facts:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ultrafm.curation.sheets.licences import licences
-from ultrafm.downstream.heads.artifact import Facts, Head
+from ultrafm.downstream.heads.artifact import CLASS_NUMBERS, Facts, Head
 from ultrafm.downstream.methods.cache import cached_features
 from ultrafm.downstream.methods.choosing import held_out_scores
 from ultrafm.downstream.methods.drawing import choose_thresholds, fitting_rows, structure_masks
@@ -71,7 +71,7 @@ def _fit_probe(encoder: Path, data: TaskData, turn: Turn, cache: Path | None) ->
     rows, scores = held_out_scores(fit, penalty, features, answers, turn)
     columns = [(name, scores[:, place], answers[rows, place]) for place, name in enumerate(data.answers)]
     thresholds = {} if data.exclusive else {name: _threshold(own, truth) for name, own, truth in columns}
-    numbers = {name: getattr(probe, name) for name in ("mean", "deviation", "weights", "intercepts")}
+    numbers = {name: getattr(probe, name) for name in CLASS_NUMBERS}
     return numbers, {
         "thresholds": thresholds,
         "recalibration": {name: _recalibration(own, truth) for name, own, truth in columns},

@@ -21,16 +21,19 @@ class Listed:
     name: str
 
 
-def list_images(places: Sequence[Path]) -> list[Listed]:
+def list_images(places: Sequence[Path], own: Path | None = None) -> list[Listed]:
     """The pictures, clips and DICOM files of some files and folders, folders with all below, in the order of names.
 
-    Inside a folder, files of other kinds are passed over, and so are hidden ones; a file that is named is always taken.
+    Inside a folder, files of other kinds are passed over, and so are hidden ones and those below `own`, the
+    overlays of an earlier run; a file that is named is always taken.
     Raises UltraFMError for a place that is not there, and when there is nothing to predict.
     """
     found: dict[Path, str] = {}
+    drawn = None if own is None else Path(own).resolve()
     for place in map(Path, places):
         if place.is_dir():
-            below = sorted(path for path in place.rglob("*") if _looks_right(path.relative_to(place), path))
+            inside = [path for path in place.rglob("*") if drawn is None or not path.resolve().is_relative_to(drawn)]
+            below = sorted(path for path in inside if _looks_right(path.relative_to(place), path))
             found |= {path.absolute(): path.relative_to(place).as_posix() for path in below}
         elif place.exists():
             found[place.absolute()] = place.name

@@ -1,6 +1,7 @@
 """Overlays: the de-identified crop of a picture at its own resolution, with outline or saliency and a line of words.
 
-Only the scan area is shown, black where text was found: nothing that was burnt in around it.
+Only the scan area is shown, black where text was found: nothing that was burnt in around it. Where a picture shows no
+border of the scan, all of it counts as scan area, and text that was not found is shown.
 """
 
 from __future__ import annotations

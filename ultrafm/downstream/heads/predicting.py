@@ -47,7 +47,7 @@ def predict_files(
     stands in the table with its reason.
     """
     out.mkdir(parents=True, exist_ok=True)
-    identity = hash_text(json.dumps([asdict(head.facts), asdict(wanted)], sort_keys=True))
+    identity = hash_text(json.dumps([head.fingerprint, asdict(wanted)], sort_keys=True))
     known = read_diary(out / DIARY, identity)
     states = {file.name: _state(file.path) for file in files}
     waiting = [file for file in files if known.get(file.name, ("", []))[0] != states[file.name]]

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from ultrafm.downstream.evaluate import one_thread
-from ultrafm.downstream.measurement.learned import ridge_turn
 from ultrafm.downstream.measurement.measured import Measured
 from ultrafm.downstream.measurement.muscle import MUSCLE_MEASURES, measure_muscle
 from ultrafm.downstream.measurement.originals import curated_areas, scan_area_pictures
+from ultrafm.downstream.methods.ridge import measurement_turn
 from ultrafm.downstream.tasks import TaskData, turns
 from ultrafm.downstream.tasks.data import unit_scale
 from ultrafm.errors import UltraFMError
@@ -116,7 +116,7 @@ def _learned(data: TaskData, encoders: Mapping[str, Path]) -> Iterable[Said]:
         for name, found in [*features.items(), (PIXELS, pixel_features(data.images))]:
             told = np.full(len(values), np.nan)
             for turn in dealt:
-                told[turn.predict] = ridge_turn(found, values, turn)
+                told[turn.predict] = measurement_turn(found, values, turn).predict(found[turn.predict])
             yield Said(RIDGE, name, told * scale, none)
     yield Said(TRAINING_MEAN, NOTHING, means, none)
 

@@ -15,10 +15,10 @@ from ultrafm.downstream import evaluate
 from ultrafm.downstream.heads.artifact import head_folder, save_head
 from ultrafm.downstream.heads.fitting import fit_kept_head
 from ultrafm.downstream.methods.cache import picture_hash
-from ultrafm.downstream.methods.classifying import CLASSIFIERS, REGRESSIONS
+from ultrafm.downstream.methods.classifying import CLASSIFIERS, REGRESSIONS, TRAINED
 from ultrafm.downstream.methods.encoders import FILES, encoder_hash
 from ultrafm.downstream.methods.jobs import PREDICTION_COLUMNS, SCORE_COLUMNS
-from ultrafm.downstream.methods.segmenting import SEGMENTERS
+from ultrafm.downstream.methods.segmenting import SEGMENTERS, TRAINED_TO_DRAW
 from ultrafm.downstream.own.opponents import Opponents, gather_opponents
 from ultrafm.downstream.own.records import own_records
 from ultrafm.downstream.tasks import CLASSIFYING, TaskData, select_task
@@ -67,7 +67,7 @@ def evaluate_own(places: Places, wish: Wish, tell: Callable[[str], None]) -> lis
     and passed over. Raises UltraFMError for an unknown task or method, and when nothing could be evaluated.
     """
     known = gather_tasks(load_sites(places.manifests))
-    methods = {name: _methods_for(known[one_of("--task", name, known)].task.kind, wish.methods) for name in wish.tasks}
+    methods = {name: _methods_for(known[one_of("--task", name, known)].task.kind, wish) for name in wish.tasks}
     opponents = gather_opponents(places.weights, places.study, places.out / WORK, wish.seed)
     tell(f"Own weights: {opponents.own}; beside them: {', '.join(list(opponents.folders)[1:])}")
     keep_model(places.weights, places.out / MODEL)
@@ -75,18 +75,26 @@ def evaluate_own(places: Places, wish: Wish, tell: Callable[[str], None]) -> lis
     for name in wish.tasks:
         data = select_task(places.curated, known[name])
         if data.skipped or not methods[name]:
-            skipped.append(f"{name}: {data.skipped or 'none of the methods is one for its kind'}")
+            why = f"none of the methods is for its kind{' with --epochs 0' * (wish.epochs == 0)}"
+            skipped.append(f"{name}: {data.skipped or why}")
             tell(f"Skipped {skipped[-1]}")
             continue
         found, validation, failures = task_tables(places, wish, data, methods[name], opponents)
         for row in failures.itertuples():
             tell(f"{name}: {row.encoder}, {row.method}: {row.why}")
+        if found.empty:
+            skipped.append(f"{name}: {failures['why'].iloc[0]}")
+            continue
         generator = spawn(wish.seed, "own weights", name)
         records += own_records(data, found, validation, opponents.own, generator, wish.replicates)
         tables["outlines" if data.kind == "segmentation" else "predictions"].append(found)
         keep_head(places, data)
     if not records:
-        raise UltraFMError("ultrafm evaluate", f"no answer ({'; '.join(skipped)})", "a task that can be evaluated")
+        raise UltraFMError(
+            "ultrafm evaluate",
+            f"no answer ({'; '.join(skipped) or 'no task is named'})",
+            "a task that can be evaluated",
+        )
     _write(places.out, records, tables)
     return records
 
@@ -131,12 +139,16 @@ def keep_model(weights: Path, folder: Path) -> None:
                 shutil.copyfile(Path(weights) / name, temporary / name)
 
 
-def _methods_for(kind: str, wished: tuple[str, ...]) -> tuple[str, ...]:
-    """The wished methods that are for tasks of a kind; the usual one where none is wished for."""
+def _methods_for(kind: str, wish: Wish) -> tuple[str, ...]:
+    """The wished methods that are for tasks of a kind; the usual one where none is wished for.
+
+    Without epochs, those that train the encoder are left out.
+    """
     everything = list(dict.fromkeys(name for names in KNOWN.values() for name in names))
-    for name in wished:
+    for name in wish.methods:
         one_of("--methods", name, everything)
-    return tuple(name for name in wished if name in KNOWN[kind]) if wished else USUAL[kind]
+    trained = () if wish.epochs else (*TRAINED, *TRAINED_TO_DRAW)
+    return tuple(name for name in wish.methods or USUAL[kind] if name in KNOWN[kind] and name not in trained)
 
 
 def _asked(

@@ -66,4 +66,5 @@ def untrained_twin(encoder: Path, folder: Path, seed: int) -> Path:
 
 
 def _sizes(folder: Path) -> dict[str, object]:
-    return read_json(Path(folder) / "config.json").get("model_args", {})
+    config = read_json(Path(folder) / "config.json")
+    return {name: config.get(name) for name in ("architecture", "model_args")}

@@ -70,10 +70,12 @@ def macro_comparison(predictions: pd.DataFrame, described: Mapping[str, Mapping[
     return found[0]
 
 
-def contrasts(one: Comparison, reference: str | None = None) -> list[tuple[str, str | None, np.ndarray]]:
+def contrasts(
+    one: Comparison, reference: str | None = None, main: str = MAIN
+) -> list[tuple[str, str | None, np.ndarray]]:
     """Encoder, comparator (None: the value itself) and contrast of each row that is reported of a comparison.
 
-    With a `reference`, differences are every other encoder minus that one; else federated minus every other.
+    With a `reference`, differences are every other encoder minus that one; else the `main` one minus every other.
     """
     units = np.eye(len(one.encoders))
     rows: list[tuple[str, str | None, np.ndarray]] = [
@@ -82,9 +84,9 @@ def contrasts(one: Comparison, reference: str | None = None) -> list[tuple[str, 
     if reference is not None:
         base = units[one.encoders.index(reference)]
         rows += [(name, reference, unit - base) for name, unit in zip(one.encoders, units) if name != reference]
-    elif MAIN in one.encoders:
-        main = units[one.encoders.index(MAIN)]
-        rows += [(MAIN, other, main - unit) for other, unit in zip(one.encoders, units) if other != MAIN]
+    elif main in one.encoders:
+        mine = units[one.encoders.index(main)]
+        rows += [(main, other, mine - unit) for other, unit in zip(one.encoders, units) if other != main]
     return rows
 
 

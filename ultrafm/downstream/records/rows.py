@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ultrafm.downstream.metrics import Estimates, Interval, interval
-from ultrafm.downstream.records.comparisons import Comparison, contrasts
+from ultrafm.downstream.records.comparisons import MAIN, Comparison, contrasts
 from ultrafm.reporting.records import FEWEST_PATIENTS, record
 
 Measure = Callable[[Comparison], Estimates]
@@ -21,10 +21,11 @@ def measured(
     measure: Measure,
     reference: str | None = None,
     unit: str | None = None,
+    main: str = MAIN,
 ) -> Iterator[dict[str, Any]]:
     """A row for each encoder and each difference (see `contrasts`), by one measure; a reason where not defined."""
     estimates = estimate(one, measure)
-    for encoder, other, contrast in contrasts(one, reference):
+    for encoder, other, contrast in contrasts(one, reference, main):
         yield row(section, one, metric, encoder, other, interval(estimates, contrast), unit)
 
 

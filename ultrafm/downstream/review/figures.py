@@ -10,11 +10,9 @@ from matplotlib.figure import Figure
 
 from ultrafm.downstream.figures import enlarge
 from ultrafm.downstream.heads.overlays import saliency_overlay
-from ultrafm.downstream.review.faithfulness import STEPS
-from ultrafm.downstream.review.intervals import mean_interval
 from ultrafm.downstream.review.mistakes import FALSE_ALARM, MISSED
 from ultrafm.downstream.tasks import TaskData
-from ultrafm.reporting.figures import PALETTE, QUIET, interval_plot, new_figure, picture_grid
+from ultrafm.reporting.figures import interval_plot, new_figure, picture_grid
 
 
 def kind_of(data: TaskData) -> str:
@@ -45,37 +43,6 @@ def draw_saliency(
         pictures += [enlarge(image), *(saliency_overlay(image, rows[number]) for rows in maps.values())]
         words += [text, *maps]
     return picture_grid(pictures, words, title, 2 * (1 + len(maps)))
-
-
-def draw_curves(curves: Sequence[dict[str, np.ndarray]], patients: np.ndarray, title: str) -> Figure:
-    """Mean deletion and insertion curves of a map and of random orders, with 95 % intervals over patients' pictures."""
-    if not curves:
-        return _said(title, "no picture to test")
-    figure = new_figure(
-        8, 3.6, f"{title}: deletion and insertion curves of {len(curves)} pictures beside random orders"
-    )
-    shares = np.linspace(0, 100, STEPS + 1)
-    for axes, name in zip(figure.subplots(1, 2, sharey=True), ("deletion", "insertion")):
-        for label, key, colour, line in (
-            ("order of the map", name, PALETTE[0], "-"), ("random order", f"random {name}", QUIET, "--"),
-        ):  # fmt: skip
-            found = [mean_interval([one[key][step] for one in curves], patients) for step in range(STEPS + 1)]
-            axes.plot(shares, [one.estimate for one in found], color=colour, linestyle=line, label=label)
-            if found[0].low is not None:
-                axes.fill_between(
-                    shares,
-                    [one.low for one in found],
-                    [one.high for one in found],
-                    color=colour,
-                    alpha=0.15,
-                    linewidth=0,
-                )
-        done = "covered" if name == "deletion" else "uncovered"
-        axes.set(title=name, xlabel=f"patches of the scan sector {done} (%)")
-    figure.axes[0].set_ylabel("support of the call (logit)")
-    figure.axes[0].legend(fontsize="small")
-    figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
-    return figure
 
 
 def draw_tests(tests: pd.DataFrame, title: str) -> Figure:

@@ -10,8 +10,6 @@ from ultrafm.downstream.tasks import patient_names
 from ultrafm.errors import UltraFMError
 
 FALSE_ALARM, MISSED = "false alarm", "missed"
-
-
 KEYS = ["task", "method", "encoder", "answer", "turn"]
 
 
@@ -64,15 +62,3 @@ def surest_mistakes(called: pd.DataFrame, each: int = 4) -> pd.DataFrame:
     wrong["sureness"] = np.divide(distance, room, out=np.zeros(len(wrong)), where=room > 0)
     wrong = wrong.sort_values(["direction", "sureness", "image_id"], ascending=[True, False, True])
     return wrong.drop_duplicates(["direction", "patient_name"]).groupby("direction", sort=True).head(each)
-
-
-def count_mistakes(called: pd.DataFrame) -> pd.DataFrame:
-    """One row per direction: images and patients that it could happen to, and to how many it did."""
-    rows = []
-    for direction, truth in ((FALSE_ALARM, 0), (MISSED, 1)):
-        asked = called[called["truth"].to_numpy(dtype=int) == truth]
-        wrong = asked[asked["error"]]
-        row = {"direction": direction, "images": len(asked), "patients": asked["patient_name"].nunique()}
-        row |= {"wrong images": len(wrong), "patients with one": wrong["patient_name"].nunique()}
-        rows.append(row | {"share wrong": len(wrong) / len(asked) if len(asked) else np.nan})
-    return pd.DataFrame(rows)

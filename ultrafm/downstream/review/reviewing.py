@@ -29,14 +29,13 @@ class Maps:
     """Maps of some pictures of a task, one picture a patient.
 
     rows: (M,) their row numbers in the task. patients: (M,). called: (M,) bool. pixels: map -> M arrays (S, S).
-    curves: map -> M dictionaries of `faithfulness.order_curves`. tests: one row per map and test, with verdict.
+    tests: one row per map and test, with verdict.
     """
 
     rows: np.ndarray
     patients: np.ndarray
     called: np.ndarray
     pixels: dict[str, list[np.ndarray]]
-    curves: dict[str, list[dict[str, np.ndarray]]]
     tests: pd.DataFrame
 
 
@@ -69,7 +68,7 @@ def tested_maps(
     curves = {name: [curve[name] for _, curve in found] for name in pixels}
     patients = data.patients[rows]
     table = _tests(data.task.name, curves, pd.DataFrame(numbers), patients)
-    return Maps(rows, patients, called, pixels, curves, table)
+    return Maps(rows, patients, called, pixels, table)
 
 
 def both_maps(asked: Asked, other: torch.Tensor) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

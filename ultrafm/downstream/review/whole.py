@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ultrafm.downstream.heads.fitting import fit_kept_head
+from ultrafm.downstream.heads.fitting import PROBE, fit_kept_head
 from ultrafm.downstream.methods.encoders import open_encoder
 from ultrafm.downstream.review import figures
 from ultrafm.downstream.review.mistakes import surest_mistakes, turn_thresholds, with_calls
@@ -83,22 +83,22 @@ class DiagnosisReview:
 
 def review_diagnosis(
     data: TaskData, predictions: pd.DataFrame, validation: pd.DataFrame, encoder: Path, curated: Path,
-    generator: np.random.Generator, pictures: int, method: str = "linear_probe",
+    generator: np.random.Generator, pictures: int,
 ) -> DiagnosisReview:  # fmt: skip
-    """Review a binary task about images, as `method` on the encoder in the folder `encoder` answered it.
+    """Review a binary task about images, as the linear probe on the encoder in the folder `encoder` answered it.
 
     predictions and validation: as `evaluate_diagnosis` gives, of all tasks, methods and encoders. pictures: of how many
     patients maps are made and tested; `generator` draws them. In cross-validation the maps explain a head that was
     fitted on these pictures too.
     """
-    own = {"task": data.task.name, "method": method, "encoder": encoder.name}
+    own = {"task": data.task.name, "method": PROBE, "encoder": encoder.name}
     mine = predictions[(predictions[list(own)] == list(own.values())).all(axis=1)].reset_index(drop=True)
     calls = with_calls(mine, turn_thresholds(mine, validation))
     head, outlines = fit_kept_head(encoder, data, curated), lesion_outlines(curated, data)[0]
     rows = pd.Index(data.table["image_id"]).get_indexer(calls["image_id"])
     maps = tested_maps(data, head, open_encoder(encoder), rows, generator, outlines, most=pictures)
     themes = themes_of(calls, picture_properties(curated, data))
-    return DiagnosisReview(data, f"{method}/{encoder.name}", calls, surest_mistakes(calls), maps, themes)
+    return DiagnosisReview(data, f"{PROBE}/{encoder.name}", calls, surest_mistakes(calls), maps, themes)
 
 
 @dataclass(frozen=True)
