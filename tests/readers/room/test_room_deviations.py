@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_room import change_fields, open_room, read_all
+from made_room import change_fields, free_port, open_room, read_all
 
 from ultrafm.cli import main
 from ultrafm.errors import UltraFMError
@@ -43,7 +43,7 @@ def test_after_the_first_reading_a_changed_protocol_is_refused_and_says_what_cha
     read_all(made.reader("R1"), made, most=3)
     made.room.store.close()
     change_fields(study_path, seed=5)
-    assert main(["readers", "room", str(study_path), "--port", "9"]) == 1
+    assert main(["readers", "room", str(study_path), "--port", str(free_port())]) == 1
     told = capsys.readouterr().err
     assert "changed: seed" in told and made.room.study.hash[:12] in told and "--accept-deviation" in told
 

@@ -111,7 +111,7 @@ def test_the_hash_is_of_the_pictures_that_are_shown_and_of_the_patients(study_pa
 
 def test_a_clip_whose_frames_have_several_labels_has_no_truth_from_them(study_path: Path, tmp_path: Path) -> None:
     rewrite(tmp_path, lambda row: row | ({"label": "benign"} if row["image_id"] == f"{SITE}/0122" else {}))
-    with pytest.raises(UltraFMError, match="'clip12'.*found label 'benign and malignant'"):
+    with pytest.raises(UltraFMError, match=r"'clip12'.*found label 'benign and malignant'"):
         load_study(study_path)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
-from collections.abc import Callable, Iterable
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,8 +61,9 @@ def check_place(place: Place) -> None:
         raise UltraFMError("--port", str(place.port), "a number from 1 to 65535")
     if ":" in place.host:
         raise UltraFMError(f"--host {place.host}", "an IPv6 address", "an IPv4 address or a name, such as 127.0.0.1")
-    if place.address is not None and urlsplit(place.address).scheme not in ("http", "https"):
-        raise UltraFMError("--address", repr(place.address), "an address such as https://reading.hospital.example")
+    if place.address is not None and not _is_origin(place.address):
+        expected = "an address without a path, such as https://reading.hospital.example"
+        raise UltraFMError("--address", repr(place.address), expected)
     if not is_loopback(place.host) and not place.exposed:
         expected = "an address of this machine alone, such as 127.0.0.1"
         mend = (
@@ -68,6 +72,12 @@ def check_place(place: Place) -> None:
         raise UltraFMError(f"--host {place.host}", "an address that other machines reach", expected, mend)
     if place.host == "0.0.0.0" and place.address is None:
         raise UltraFMError("--host 0.0.0.0", "no --address", "how readers reach the room, such as http://10.0.0.7:8350")
+
+
+def _is_origin(address: str) -> bool:
+    """Is it http or https, a name, perhaps a port, and nothing more? The room's own addresses begin at the root."""
+    parts = urlsplit(address)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and parts[2:] in (("", "", ""), ("/", "", ""))
 
 
 def is_loopback(host: str) -> bool:
@@ -81,32 +91,62 @@ def is_loopback(host: str) -> bool:
 def serve_room(
     path: Path, store: Path | None, place: Place, tell: Tell, deviation: str | None = None, anew: bool = False
 ) -> None:
-    """Serve a study until interrupted. anew: give everyone a new link. Raises UltraFMError, also for a port in use."""
+    """Serve a study until interrupted. anew: give everyone a new link.
+
+    Raises UltraFMError, also for a port in use and for a file that another room serves; neither changes a link.
+    """
+    check_place(place)
+    study, kept = load_study(path), Store(store_of(path, store))
+    try:
+        with only_room(kept.path), listening(place) as open_port:
+            reason = register(kept, study, deviation)
+            for line in opening_lines(study, kept, place, reason):
+                tell(line)
+            everyone = [OFFICE, *(reader_name(one.code) for one in study.protocol.readers)]
+            for line in link_lines(make_links(kept, everyone, everyone if anew else ()), place):
+                tell(line)
+            _run(study, kept, place, reason, open_port)
+    finally:
+        kept.close()
+
+
+def _run(study: Study, store: Store, place: Place, reason: str | None, open_port: socket.socket) -> None:
+    """The web server, until it is interrupted."""
     import uvicorn
 
     from ultrafm.readers.room.app import Room, create_app
 
-    check_place(place)
-    study = load_study(path)
-    kept = Store(store_of(path, store))
-    reason = register(kept, study, deviation)
-    for line in opening_lines(study, kept, place, reason):
-        tell(line)
-    everyone = [OFFICE, *(reader_name(one.code) for one in study.protocol.readers)]
-    for line in link_lines(make_links(kept, everyone, everyone if anew else ()), place):
-        tell(line)
-    room = Room(study, kept, Watch(study), reason, place.secure)
+    room = Room(study, store, Watch(study), reason, place.secure)
     config = uvicorn.Config(
-        create_app(room, place.hosts), place.host, place.port, log_level="error", access_log=False, lifespan="off",
-        server_header=False, proxy_headers=place.secure, forwarded_allow_ips="127.0.0.1", timeout_graceful_shutdown=5,
+        create_app(room, place.hosts), log_level="error", access_log=False, lifespan="off", server_header=False,
+        proxy_headers=place.secure, forwarded_allow_ips="127.0.0.1", timeout_graceful_shutdown=5,
     )  # fmt: skip
-    try:
-        uvicorn.Server(config).run()
-    except SystemExit as error:
-        mend = "stop what uses it, or choose another with --port"
-        raise UltraFMError(f"--port {place.port}", "a port that cannot be opened", "a free port", mend) from error
-    finally:
-        kept.close()
+    uvicorn.Server(config).run(sockets=[open_port])
+
+
+@contextmanager
+def only_room(store: Path) -> Iterator[None]:
+    """Hold a room's file: two rooms on it could serve different protocols. Freed even by kill -9."""
+    with store.with_name(f".{store.name}.lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            mend = "stop that one; readers, export and links need no second one"
+            raise UltraFMError(f"--store {store}", "a file that another room serves", "one room", mend) from error
+        yield
+
+
+@contextmanager
+def listening(place: Place) -> Iterator[socket.socket]:
+    """The port, opened before anything is told or changed."""
+    with socket.socket() as opened:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            opened.bind((place.host, place.port))
+        except OSError as error:
+            found, mend = f"a port that cannot be opened ({error})", "stop what uses it, or choose another with --port"
+            raise UltraFMError(f"--port {place.port}", found, "a free port", mend) from error
+        yield opened
 
 
 def opening_lines(study: Study, store: Store, place: Place, reason: str | None) -> list[str]:
