@@ -94,7 +94,7 @@ def run_links(options: argparse.Namespace) -> int:
 
 
 def run_export(options: argparse.Namespace) -> int:
-    """Write the ratings table, say what to run on it and what deviates."""
+    """Back up, write the ratings table, say what to run on it and what deviates."""
     from ultrafm.readers.room import Store, export_ratings, load_study
     from ultrafm.readers.room.export import analyse_command
     from ultrafm.readers.room.serve import store_of
@@ -102,11 +102,14 @@ def run_export(options: argparse.Namespace) -> int:
     path = store_of(options.study, options.store)
     if not path.is_file():
         raise UltraFMError(str(path), "no such file", "the file of a reading room", "name it with --store")
-    study, store = load_study(options.study), Store(path)
+    check_targets(options, path)
+    store = Store(path)
     try:
-        table = export_ratings(store, study, options.out)
         if options.backup:
             store.backup(options.backup)
+            tell(f"Backup        {options.backup}")
+        study = load_study(options.study)
+        table = export_ratings(store, study, options.out)
     finally:
         store.close()
     counts = f"{len(table)} ratings of {table['case'].nunique()} cases by {table['reader'].nunique()} readers"
@@ -116,3 +119,11 @@ def run_export(options: argparse.Namespace) -> int:
         tell(f"Deviation     {deviating} ratings were made under another protocol than the registered one")
     tell(f"Registered analysis:\n  {analyse_command(study, str(options.out))}")
     return 0
+
+
+def check_targets(options: argparse.Namespace, store: Path) -> None:
+    """UltraFMError for an output that would take the place of the study or of the room's file."""
+    kept = [options.study.resolve(), store.resolve()]
+    for name, target in (("--out", options.out), ("--backup", options.backup)):
+        if target is not None and target.resolve() in kept:
+            raise UltraFMError(f"{name} {target}", "the study itself", "another file, which may be overwritten")

@@ -84,6 +84,19 @@ def test_an_export_without_a_room_says_so(study_path: Path, tmp_path: Path, caps
     assert "STUDY.sqlite" in capsys.readouterr().err and not (tmp_path / "r.csv").exists()
 
 
+def test_a_backup_needs_no_reading_and_nothing_overwrites_the_study(study_path: Path, tmp_path: Path, capsys) -> None:
+    open_room(study_path).room.store.close()
+    words = ["readers", "export", str(study_path)]
+    before = study_path.read_bytes(), study_path.with_suffix(".sqlite").read_bytes()
+    for wrong in (study_path, study_path.with_suffix(".sqlite"), tmp_path / "curated" / ".." / "STUDY.sqlite"):
+        assert main([*words, "--out", str(wrong)]) == 1
+        assert main([*words, "--out", str(tmp_path / "r.csv"), "--backup", str(wrong)]) == 1
+        assert capsys.readouterr().err.count("the study itself") == 2
+    assert (study_path.read_bytes(), study_path.with_suffix(".sqlite").read_bytes()) == before
+    assert main([*words, "--out", str(tmp_path / "r.csv"), "--backup", str(tmp_path / "b.sqlite")]) == 1
+    assert "no reading yet" in capsys.readouterr().err and Store(tmp_path / "b.sqlite").row("SELECT * FROM links")
+
+
 def test_a_task_of_the_manifests_names_the_cases(tmp_path: Path) -> None:
     path = make_study(tmp_path)
     make_store(tmp_path / "curated", 12, 1, "site_01_palm_breast")

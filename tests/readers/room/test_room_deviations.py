@@ -104,6 +104,7 @@ def test_a_table_is_exported_under_the_registered_protocol_and_truth_alone(study
     assert "changed: title" in capsys.readouterr().err and not Path(out).exists()
     study_path.write_text(before)
     assert main(["readers", "export", str(study_path), "--out", out]) == 0
+    assert Path(out).stat().st_mode & 0o077 == 0
 
 
 def test_a_truth_that_changes_while_the_room_runs_is_not_joined(study_path: Path, tmp_path: Path) -> None:

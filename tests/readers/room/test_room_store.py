@@ -141,7 +141,21 @@ def test_a_backup_is_whole_while_the_room_goes_on_and_opens_as_a_room(tmp_path: 
 def test_nobody_else_on_the_machine_can_read_the_file(tmp_path: Path) -> None:
     store = filled(tmp_path / "room.sqlite")
     assert store.row("SELECT 1")[0] == 1
+    store.backup(tmp_path / "room.sqlite.copy")
     assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("room.sqlite*")} == {0}
+
+
+def test_a_full_disk_keeps_nothing_of_the_transaction_and_does_no_harm(tmp_path: Path) -> None:
+    store = filled(tmp_path / "room.sqlite")
+    used = store.row("PRAGMA page_count")[0]
+    store.rows(f"PRAGMA max_page_count = {used + 1}")
+    with pytest.raises(sqlite3.OperationalError, match="full"), store.transaction():
+        for _ in range(9):
+            store.add("events", who="x", kind="refused", detail="x" * 3000)
+    assert len(store.rows("SELECT * FROM events")) == 1
+    store.rows(f"PRAGMA max_page_count = {used + 99}")  # there is room again
+    store.add("events", who="x", kind="alive")
+    assert len(store.rows("SELECT * FROM events")) == 2 and store.row("PRAGMA integrity_check")[0] == "ok"
 
 
 def test_another_file_is_not_taken_for_a_room(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from ultrafm.errors import UltraFMError
-from ultrafm.files import write_text
+from ultrafm.files import replacing
 from ultrafm.readers.ratings import AI_MODALITY, AI_NAME
 from ultrafm.readers.room.protocol import HEALTHY, TRAINING
 from ultrafm.readers.room.registered import Study, study_truth
@@ -29,9 +29,11 @@ WHERE part != ? ORDER BY readings.id, disease
 
 
 def export_ratings(store: Store, study: Study, path: Path) -> pd.DataFrame:
-    """Write the ratings table as CSV and return it. Raises UltraFMError as `ratings_table` does."""
+    """Write the ratings table as CSV that its owner alone may read. Raises UltraFMError as `ratings_table` does."""
     table = ratings_table(store, study)
-    write_text(Path(path), table.to_csv(index=False))
+    with replacing(Path(path)) as temporary:
+        temporary.touch(mode=0o600)  # it holds the truth
+        temporary.write_text(table.to_csv(index=False), encoding="utf-8")
     return table
 
 

@@ -43,7 +43,8 @@ class Store:
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # a full disk has ended it already
+                    self._connection.execute("ROLLBACK")
                 raise
             finally:
                 self._connection.execute("PRAGMA synchronous = FULL")
@@ -70,6 +71,7 @@ class Store:
     def backup(self, path: Path) -> None:
         """Write a whole and consistent copy while the room goes on (SQLite's backup)."""
         with replacing(Path(path)) as temporary:
+            temporary.touch(mode=0o600)
             copy = sqlite3.connect(temporary)
             try:
                 with self._turn:
