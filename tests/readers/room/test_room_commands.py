@@ -13,9 +13,10 @@ from ultrafm.cli import main
 from ultrafm.errors import UltraFMError
 from ultrafm.readers.room import load_study
 from ultrafm.readers.room.demo import make_demonstration
+from ultrafm.readers.room.place import Place, check_place, is_loopback
 from ultrafm.readers.room.registered import study_truth
 from ultrafm.readers.room.registration import registered
-from ultrafm.readers.room.serve import Place, check_place, is_loopback, only_room, opening_lines, serve_room
+from ultrafm.readers.room.serve import only_room, opening_lines, serve_room
 from ultrafm.readers.room.store import Store
 from ultrafm.study import REPOSITORY
 
@@ -35,6 +36,15 @@ def test_the_loopback_needs_none_and_the_rest_is_warned_of(study_path: Path, tmp
     assert not any("not encrypted" in line for line in opening_lines(study, store, Place(), None))
     assert any("not encrypted" in line for line in opening_lines(study, store, Place("0.0.0.0", exposed=True), None))
     assert any("DEVIATION" in line for line in opening_lines(study, store, Place(), "why"))
+
+
+def test_a_clock_that_went_back_is_told(study_path: Path) -> None:
+    made = open_room(study_path)
+    told = opening_lines(made.room.study, made.room.store, Place(), None)
+    assert not any("clock is behind" in line for line in told)
+    made.clock.at -= 60
+    told = opening_lines(made.room.study, made.room.store, Place(), None)
+    assert sum("clock is behind" in line for line in told) == 1
 
 
 def test_the_address_of_a_proxy_makes_links_and_cookies_secure() -> None:

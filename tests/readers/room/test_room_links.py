@@ -96,3 +96,6 @@ def test_signing_out_takes_the_cookie_away(made: MadeRoom) -> None:
     reader = made.reader("R1")
     reader.browser.post("/leave")
     assert reader.browser.get("/read").status_code == 401
+    office = made.office()
+    office.post("/leave")
+    assert office.get("/office").status_code == 401

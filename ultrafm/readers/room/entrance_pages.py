@@ -12,7 +12,7 @@ from ultrafm.readers.room.access import COOKIES, OFFICE, open_session, reader_na
 from ultrafm.readers.room.app import address_of, go_to, message_page, page, room_of
 from ultrafm.readers.room.forms import Form, read_form
 from ultrafm.readers.room.messages import MESSAGES, Refusal
-from ultrafm.readers.room.readings import has_consented, note
+from ultrafm.readers.room.readings import has_consented, note, withdrawn
 
 entrance = APIRouter()
 Fields = Annotated[Form, Depends(read_form)]
@@ -59,7 +59,8 @@ def enter(request: Request, secret: str, form: Fields) -> Response:
 def leave(request: Request) -> Response:
     """Sign out: for a computer that others use too."""
     answer = go_to(request, "/")
-    answer.delete_cookie(COOKIES[False], httponly=True, samesite="strict", secure=room_of(request).secure)
+    for name in COOKIES.values():
+        answer.delete_cookie(name, httponly=True, samesite="strict", secure=room_of(request).secure)
     return answer
 
 
@@ -74,6 +75,8 @@ def _holder(request: Request, secret: str) -> tuple[str, int]:
         room.knocks.wrong(address)
         note(room.store, "unknown", "refused", detail="link")
         raise Refusal("link")
+    if _code(found[0]) in withdrawn(room.store):
+        raise Refusal("withdrawn")
     return found
 
 

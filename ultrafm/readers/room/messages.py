@@ -27,6 +27,11 @@ MESSAGES = {
     "waiting": Message(
         429, "Too many wrong attempts", "Please wait ten minutes, then open your personal link again."
     ),
+    "withdrawn": Message(
+        410, "You have left this study",
+        "You took your consent back: there is nothing to read here, and your readings are not analysed. Ask the study "
+        "office if that is not so.",
+    ),
     "code": Message(
         403, "That is not the code that belongs to this link",
         "Go back to your personal link and type your identity code as the study office wrote it. Where the page asks "

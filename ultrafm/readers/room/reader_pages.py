@@ -26,6 +26,7 @@ from ultrafm.readers.room.readings import (
     show,
     submit,
     unaided_end,
+    withdrawn,
 )
 from ultrafm.readers.room.schedule import Step, next_step
 
@@ -42,6 +43,8 @@ def signed_in(request: Request) -> tuple[Session, str]:
     code = session.who.removeprefix(reader_name(""))
     if room.study.protocol.reader(code) is None:
         raise Refusal("nobody")
+    if code in withdrawn(room.store):
+        raise Refusal("withdrawn")
     return session, code
 
 

@@ -153,6 +153,12 @@ def has_consented(store: Store, code: str) -> bool:
     return store.row("SELECT 1 FROM events WHERE who = ? AND kind = 'consent'", reader_name(code)) is not None
 
 
+def withdrawn(store: Store) -> set[str]:
+    """Codes of the readers who took their consent back. That is final; their readings stay in the file alone."""
+    rows = store.rows("SELECT DISTINCT who FROM events WHERE kind = 'withdrawn'")
+    return {row["who"].removeprefix(reader_name("")) for row in rows}
+
+
 def last_training(store: Store, code: str) -> tuple[Page, dict[str, int]] | None:
     """The page and ratings of the training case that the reader answered last, while no other case was opened."""
     row = store.row(

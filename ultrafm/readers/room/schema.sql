@@ -12,7 +12,7 @@ CREATE TABLE pages (
     item TEXT NOT NULL, session INTEGER NOT NULL REFERENCES sessions
 );
 CREATE INDEX pages_of_reader ON pages (reader, part, item);
--- kind: consent; paused, resumed and alive of a page; refused (detail says why); deviation.
+-- kind: consent, withdrawn; paused, resumed, alive and asleep of a page; refused (detail says why); deviation.
 CREATE TABLE events (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, kind TEXT NOT NULL, page INTEGER REFERENCES pages,
     detail TEXT

@@ -86,6 +86,11 @@ class Store:
             self._connection.close()
 
 
+def store_of(study: Path, store: Path | None) -> Path:
+    """The room's file: the one named, else beside STUDY.yaml with the ending .sqlite."""
+    return Path(store) if store else Path(study).with_suffix(".sqlite")
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     """Open or make the file, with its tables and triggers."""
     if path.is_dir() or not path.parent.is_dir():
