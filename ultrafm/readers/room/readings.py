@@ -12,9 +12,9 @@ from ultrafm.files import hash_text
 from ultrafm.readers.room.access import Session, reader_name
 from ultrafm.readers.room.protocol import UNAIDED
 from ultrafm.readers.room.store import Store
-from ultrafm.readers.room.timing import ALIVE, PAUSED, RESUMED, SHOWN, SUBMITTED, Moment, seconds_read
+from ultrafm.readers.room.timing import ALIVE, ASLEEP, PAUSED, RESUMED, SHOWN, SUBMITTED, Moment, seconds_read
 
-SIGNS = (PAUSED, RESUMED, ALIVE)
+SIGNS = (PAUSED, RESUMED, ALIVE, ASLEEP)
 
 
 class Outcome(StrEnum):
