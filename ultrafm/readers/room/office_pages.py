@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from ultrafm.errors import UltraFMError
-from ultrafm.readers.room.access import COOKIES, OFFICE, Session, find_session
+from ultrafm.readers.room.access import OFFICE, Session, cookie_name, find_session
 from ultrafm.readers.room.app import page, room_of
 from ultrafm.readers.room.export import analyse_command, ratings_table
 from ultrafm.readers.room.messages import Message, Refusal
@@ -23,7 +23,8 @@ office = APIRouter(prefix="/office")
 
 def office_session(request: Request) -> Session:
     """The session of the office. Raises Refusal."""
-    session = find_session(room_of(request).store, request.cookies.get(COOKIES[True]))
+    room = room_of(request)
+    session = find_session(room.store, request.cookies.get(cookie_name(True, room.secure)))
     if session is None or session.who != OFFICE:
         raise Refusal("nobody")
     return session

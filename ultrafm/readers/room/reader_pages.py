@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from ultrafm.readers.room.access import COOKIES, Session, find_session, reader_name
+from ultrafm.readers.room.access import Session, cookie_name, find_session, reader_name
 from ultrafm.readers.room.app import Room, go_to, page, room_of
 from ultrafm.readers.room.forms import BadForm, Form, read_answer, read_form
 from ultrafm.readers.room.messages import Refusal
@@ -37,7 +37,7 @@ Fields = Annotated[Form, Depends(read_form)]
 def signed_in(request: Request) -> tuple[Session, str]:
     """The reader's session and code. Raises Refusal."""
     room = room_of(request)
-    session = find_session(room.store, request.cookies.get(COOKIES[False]))
+    session = find_session(room.store, request.cookies.get(cookie_name(False, room.secure)))
     if session is None:
         raise Refusal("nobody")
     code = session.who.removeprefix(reader_name(""))
