@@ -125,6 +125,7 @@ BAD = {
     "code": ({"readers": [{"code": "a b", "level": "x", "years": 1}]}, "readers.0.code"),
     "twice": ({"readers": [{"code": "a", "level": "x", "years": years} for years in (1, 2)]}, "'a' is listed twice"),
     "named AI": ({"readers": [{"code": "AI", "level": "x", "years": 1}]}, "both called 'AI'"),
+    "office": ({"readers": [{"code": "office", "level": "x", "years": 1}]}, "no reader can be called 'office'"),
     "margin": ({"analysis": {"primary": "x", "margin": 0.05}}, "against_ai: true as well"),
     "claim": ({"analysis": {"primary": "x", "against_ai": True, "claims": ["better:all"]}}, "superiority"),
     "unknown": ({"cases": {"images": [f"{SITE}/9990"]}}, "cases.images"),

@@ -33,6 +33,11 @@ def test_a_reader_who_withdraws_is_out_at_once_and_is_exported_no_more(
     assert "R1: left out" in capsys.readouterr().out
 
 
+def test_who_withdrew_is_found_without_a_look_at_every_sign_of_life(made: MadeRoom) -> None:
+    query = "EXPLAIN QUERY PLAN SELECT DISTINCT who FROM events WHERE kind = 'withdrawn'"
+    assert "events_of_leavers" in made.room.store.row(query)["detail"]
+
+
 def test_when_all_withdrew_there_is_no_table(made: MadeRoom, study_path: Path) -> None:
     read_all(made.reader("R1"), made, most=3)
     for _ in range(2):  # twice does no harm

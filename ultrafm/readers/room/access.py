@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 from ultrafm.readers.room.store import Store
 
-OFFICE = "office"  # the administrator
 SESSION_HOURS = 12
 WRONG_ANSWERS = 20
 WINDOW = 600.0  # seconds

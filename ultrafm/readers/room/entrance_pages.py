@@ -8,10 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from ultrafm.readers.room.access import OFFICE, cookie_name, open_session, reader_name, who_holds
+from ultrafm.readers.room.access import cookie_name, open_session, reader_name, who_holds
 from ultrafm.readers.room.app import address_of, go_to, message_page, page, room_of
 from ultrafm.readers.room.forms import Form, read_form
 from ultrafm.readers.room.messages import MESSAGES, Refusal
+from ultrafm.readers.room.protocol import OFFICE
 from ultrafm.readers.room.readings import has_consented, note, withdrawn
 
 entrance = APIRouter()

@@ -11,11 +11,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from ultrafm.errors import UltraFMError
-from ultrafm.readers.room.access import OFFICE, Session, cookie_name, find_session
+from ultrafm.readers.room.access import Session, cookie_name, find_session
 from ultrafm.readers.room.app import page, room_of
 from ultrafm.readers.room.export import analyse_command, ratings_table
 from ultrafm.readers.room.messages import Message, Refusal
 from ultrafm.readers.room.overview import incidents, local_time, standings
+from ultrafm.readers.room.protocol import OFFICE
 from ultrafm.readers.room.registration import deviations, registered
 
 office = APIRouter(prefix="/office")

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ultrafm.errors import UltraFMError, nearest
-from ultrafm.readers.room.access import OFFICE, make_links, reader_name
+from ultrafm.readers.room.access import make_links, reader_name
 from ultrafm.readers.room.place import Place
-from ultrafm.readers.room.protocol import TRAINING, Protocol
+from ultrafm.readers.room.protocol import OFFICE, TRAINING, Protocol
 from ultrafm.readers.room.readings import note, withdrawn
 from ultrafm.readers.room.registered import read_protocol
 from ultrafm.readers.room.store import Store, store_of

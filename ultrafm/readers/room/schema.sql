@@ -18,6 +18,7 @@ CREATE TABLE events (
     detail TEXT
 );
 CREATE INDEX events_of_page ON events (page);
+CREATE INDEX events_of_leavers ON events (who) WHERE kind = 'withdrawn';
 CREATE TABLE readings (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, page INTEGER NOT NULL UNIQUE REFERENCES pages, reader TEXT NOT NULL,
     part TEXT NOT NULL, item TEXT NOT NULL, diagnosis TEXT NOT NULL, region TEXT, seconds REAL NOT NULL,

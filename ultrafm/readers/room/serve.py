@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ultrafm.errors import UltraFMError
-from ultrafm.readers.room.access import OFFICE, make_links, reader_name
+from ultrafm.readers.room.access import make_links, reader_name
 from ultrafm.readers.room.place import Place, check_place, is_loopback, listening
+from ultrafm.readers.room.protocol import OFFICE
 from ultrafm.readers.room.registered import Study, load_study
 from ultrafm.readers.room.registration import SHORT, Watch, register
 from ultrafm.readers.room.roster import Tell, link_lines
