@@ -30,6 +30,27 @@ def test_a_page_of_a_case_that_a_deviation_took_out_is_refused_in_words(study_pa
     assert reader.send(reader.token()) == "/read"
 
 
+def test_a_case_that_was_shown_under_another_protocol_is_opened_again(study_path: Path) -> None:
+    made = open_room(study_path)
+    read_all(made.reader("R1"), made, most=13)
+    token, before = made.reader("R1").token(), study_path.read_text()
+    made.room.store.close()
+    scores = study_path.with_name("scores.csv")
+    registered_scores = scores.read_text()
+    scores.write_text(registered_scores.replace("0.050", "0.95"))
+    again = open_room(study_path, "scores of another release")
+    reader = again.reader("R1")
+    assert reader.send(token) == "/refused/older"
+    token = reader.token()
+    again.room.store.close()
+    scores.write_text(registered_scores)  # put back: what she saw under the deviation is no reading of the registered
+    last = open_room(study_path)
+    reader = last.reader("R1")
+    assert last.room.deviation is None and study_path.read_text() == before
+    assert reader.send(token) == "/refused/older" and reader.send(reader.token()) == "/read"
+    assert len(last.room.store.rows("SELECT * FROM readings WHERE part = 'aided' AND deviation IS NULL")) == 1
+
+
 def test_before_the_first_reading_the_protocol_may_change(study_path: Path) -> None:
     made = open_room(study_path)
     reader = made.reader("R1")

@@ -24,7 +24,7 @@ def write_forever(path: Path, told: Connection) -> None:
     number = store.row("SELECT count(*) AS n FROM pages")["n"]
     while True:
         number += 1
-        page = show(store, session, "R1", "unaided", f"case {number}")
+        page = show(store, session, "R1", "unaided", f"case {number}", "hash")
         answer = Answer({"a": number % 101, "b": 1, "c": 2}, "a", None)
         if submit(store, session, "R1", page.token, answer, "hash", None)[0] is Outcome.KEPT:
             told.send(number)
@@ -54,7 +54,7 @@ def filled(path: Path) -> Store:
         store.add("protocols", hash="h", text="{}")
         link = store.add("links", who="reader:R1", hash="a")
         session = store.add("sessions", who="reader:R1", hash="b", link=link)
-        page = store.add("pages", token="t", reader="R1", part="unaided", item="x", session=session)
+        page = store.add("pages", token="t", reader="R1", part="unaided", item="x", session=session, protocol="h")
         store.add("events", who="reader:R1", kind="alive", page=page)
         reading = store.add(
             "readings", page=page, reader="R1", part="unaided", item="x", diagnosis="a", seconds=1.0, session=session,
@@ -86,7 +86,7 @@ def test_replacing_a_row_is_refused_too(tmp_path: Path) -> None:
 
 def test_a_second_reading_of_a_case_and_a_rating_out_of_range_cannot_be_stored(tmp_path: Path) -> None:
     store = filled(tmp_path / "room.sqlite")
-    page = store.add("pages", token="u", reader="R1", part="unaided", item="x", session=1)
+    page = store.add("pages", token="u", reader="R1", part="unaided", item="x", session=1, protocol="h")
     same = {"reader": "R1", "part": "unaided", "item": "x", "diagnosis": "a", "seconds": 1.0, "session": 1}
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
         store.add("readings", page=page, protocol="h", content="c", **same)

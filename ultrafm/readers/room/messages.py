@@ -39,7 +39,8 @@ MESSAGES = {
     ),
     "older": Message(
         409, "This case was opened again elsewhere",
-        "You opened the study in another tab or window (or loaded the page again), and only the newest one counts. "
+        "You opened the study in another tab or window, or loaded the page again, and only the newest one counts; or "
+        "the study office started the study anew with another protocol. "
         "Nothing was lost and nothing was taken from here. Close this tab and go on there, or go on here.", True,
     ),
     "changed": Message(

@@ -62,7 +62,7 @@ def read(request: Request, signed: SignedIn) -> Response:
         until = time.strftime("%A, %d %B %Y, %H:%M", time.localtime(step.until))
         return page(request, "rest.html", {"step": step, "until": until, "code": code})
     with room.store.transaction(durable=False):  # a power cut costs no kept answer
-        shown = show(room.store, session, code, step.part, step.item)
+        shown = show(room.store, session, code, step.part, step.item, room.study.hash)
     return page(request, "case.html", {"step": step, "token": shown.token, "code": code, **_about(room, step)})
 
 

@@ -23,7 +23,7 @@ class Outcome(StrEnum):
     KEPT = "kept"
     AGAIN = "again"
     CHANGED = "changed"  # sent before with another answer
-    OLDER = "older"  # the case was opened again since, in another tab or window
+    OLDER = "older"  # the case was opened again since, in another tab or window, or shown under another protocol
     STRANGE = "strange"  # no page of this reader
 
 
@@ -63,10 +63,14 @@ class Page:
     item: str
 
 
-def show(store: Store, session: Session, code: str, part: str, item: str) -> Page:
-    """Open a case for a reader. From now on only this page's answer is taken, and only its pictures are served."""
+def show(store: Store, session: Session, code: str, part: str, item: str, protocol: str) -> Page:
+    """Open a case for a reader under a protocol (its hash).
+
+    From now on only this page's answer is taken, and only its pictures are served.
+    """
     token = secrets.token_urlsafe(24)
-    number = store.add("pages", token=token, reader=code, part=part, item=item, session=session.number)
+    row = {"reader": code, "part": part, "item": item, "session": session.number, "protocol": protocol}
+    number = store.add("pages", token=token, **row)
     return Page(number, token, code, part, item)
 
 
@@ -98,7 +102,7 @@ def submit(
     """Take an answer: one transaction, once for each reader, part and case. Nothing is ever overwritten."""
     with store.transaction():
         page = find_page(store, code, token)
-        outcome = _outcome(store, page, answer)
+        outcome = _outcome(store, page, answer, protocol)
         if page is None or outcome is not Outcome.KEPT:
             if outcome is not Outcome.AGAIN:
                 note(store, reader_name(code), "refused", page, outcome)
@@ -115,14 +119,16 @@ def submit(
     return Outcome.KEPT, page
 
 
-def _outcome(store: Store, page: Page | None, answer: Answer) -> Outcome:
+def _outcome(store: Store, page: Page | None, answer: Answer, protocol: str) -> Outcome:
     """What is to become of a submission."""
     if page is None:
         return Outcome.STRANGE
     before = store.row("SELECT content FROM readings WHERE page = ?", page.number)
     if before is not None:
         return Outcome.AGAIN if before["content"] == answer.content else Outcome.CHANGED
-    return Outcome.KEPT if is_newest(store, page) else Outcome.OLDER
+    shown = store.row("SELECT protocol FROM pages WHERE id = ?", page.number)
+    same = shown is not None and shown["protocol"] == protocol  # she answers what was shown, such as the AI's score
+    return Outcome.KEPT if same and is_newest(store, page) else Outcome.OLDER
 
 
 def _views(store: Store, page: Page) -> list[list[Moment]]:

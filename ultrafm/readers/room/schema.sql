@@ -9,7 +9,7 @@ CREATE TABLE sessions (
 -- A case as shown once to a reader: the token stands in the page and names its pictures.
 CREATE TABLE pages (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, token TEXT NOT NULL UNIQUE, reader TEXT NOT NULL, part TEXT NOT NULL,
-    item TEXT NOT NULL, session INTEGER NOT NULL REFERENCES sessions
+    item TEXT NOT NULL, session INTEGER NOT NULL REFERENCES sessions, protocol TEXT NOT NULL
 );
 CREATE INDEX pages_of_reader ON pages (reader, part, item);
 -- kind: consent, withdrawn; paused, resumed, alive and asleep of a page; refused (detail says why); deviation.
