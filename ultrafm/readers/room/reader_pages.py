@@ -126,7 +126,7 @@ def submission(request: Request, signed: SignedIn, form: Fields) -> Response:
         answer = read_answer(form, room.study.protocol.diseases_of(case.organ), case, room.study.protocol.marking)
     except BadForm as error:
         raise Refusal("values") from error
-    outcome, _page = submit(room.store, session, code, token, answer, room.study.hash, room.deviation)
+    outcome = submit(room.store, session, code, token, answer, room.study.hash, room.deviation)
     if outcome not in (Outcome.KEPT, Outcome.AGAIN):
         raise Refusal(outcome)
     return go_to(request, "/feedback" if shown.part == TRAINING else "/read")

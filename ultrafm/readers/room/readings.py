@@ -98,7 +98,7 @@ def note(store: Store, who: str, kind: str, page: Page | None = None, detail: st
 
 def submit(
     store: Store, session: Session, code: str, token: str, answer: Answer, protocol: str, deviation: str | None
-) -> tuple[Outcome, Page | None]:
+) -> Outcome:
     """Take an answer: one transaction, once for each reader, part and case. Nothing is ever overwritten."""
     with store.transaction():
         page = find_page(store, code, token)
@@ -106,7 +106,7 @@ def submit(
         if page is None or outcome is not Outcome.KEPT:
             if outcome is not Outcome.AGAIN:
                 note(store, reader_name(code), "refused", page, outcome)
-            return outcome, page
+            return outcome
         seconds = seconds_read(_views(store, page))
         region = None if answer.region is None else json.dumps(asdict(answer.region))
         reading = store.add(
@@ -116,7 +116,7 @@ def submit(
         )  # fmt: skip
         for disease, rating in answer.ratings.items():
             store.add("ratings", reading=reading, disease=disease, rating=rating)
-    return Outcome.KEPT, page
+    return Outcome.KEPT
 
 
 def _outcome(store: Store, page: Page | None, answer: Answer, protocol: str) -> Outcome:
