@@ -104,5 +104,13 @@ def test_a_region_that_is_not_whole_is_told_before_anything_is_sent(
         assert page.locator("#rating-0").input_value() == "30" and page.locator("#submit").is_enabled()
     assert server_rows(server, "SELECT count(*) FROM readings") == [(0,)]
     page.get_by_role("button", name="Remove").click()
+    stage = page.locator("#stage").bounding_box()
+    for kind, across in (("pointerdown", 200), ("pointermove", 300), ("pointerup", 300)):  # a second finger
+        where = {"clientX": stage["x"] + across, "clientY": stage["y"] + across, "pointerId": 7, "isPrimary": False}
+        page.locator("#stage").dispatch_event(kind, where)
+    page.mouse.move(stage["x"] + 200, stage["y"] + 200)
+    page.mouse.down(button="right")
+    page.mouse.move(stage["x"] + 300, stage["y"] + 300)
+    page.mouse.up(button="right")
     answer(page, 30)
     assert server_rows(server, "SELECT region FROM readings") == [(None,)]

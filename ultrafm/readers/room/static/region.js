@@ -42,13 +42,14 @@ function mark(first, last) {
 
 let start = null; // of a drag, in the picture's pixels
 stage.addEventListener("pointerdown", (event) => {
+  if (!event.isPrimary || event.button) return; // a second finger or the other mouse button marks nothing
   stage.focus({ preventScroll: true });
   if (!moving() && view.playing) actions.play();
   start = pixel(event);
   stage.setPointerCapture(event.pointerId);
 });
 stage.addEventListener("pointermove", (event) => {
-  if (!start) return;
+  if (!start || !event.isPrimary) return;
   if (moving()) pan(event.movementX, event.movementY);
   else mark(start, pixel(event));
 });
