@@ -37,8 +37,17 @@ def test_a_study_that_only_deviated_has_no_registered_readings() -> None:
 
 @pytest.mark.parametrize("word", ["B-mode first", "", FIRST[:-1]])
 def test_a_column_that_holds_no_hashes_means_something_else(word: str) -> None:
-    assert protocol_of(table([("1", FIRST, ""), ("2", word, "")]), "AI") is None
+    assert protocol_of(table([("1", word, ""), ("2", word, "")]), "AI") is None
     assert protocol_warnings(None) == protocol_lines(None) == []
+
+
+@pytest.mark.parametrize("word", ["by hand", "", FIRST[:-1]])
+def test_readings_without_a_hash_among_others_hide_nothing(word: str) -> None:
+    found = protocol_of(table([("1", FIRST, ""), ("2", word, ""), ("3", word, ""), ("4", SECOND, "ill")]), "AI")
+    assert found["registered"] == FIRST
+    none = {"protocol": "no protocol", "reason": "no reason given", "readings": 2}
+    assert found["deviations"] == [none, {"protocol": SECOND, "reason": "ill", "readings": 1}]
+    assert "in 2 of 4 readings, made under no protocol: no reason" in protocol_warnings(found)[0]
 
 
 def test_an_analysis_shows_hash_and_deviations_and_leaves_its_numbers_alone(small_study: pd.DataFrame) -> None:

@@ -31,6 +31,10 @@ def add_room(readers) -> None:
     )
     add_place(links)
     links.set_defaults(run=run_links)
+    leaver = readers.add_parser("withdraw", help="a reader takes her consent back: no more access, no more export")
+    add_study(leaver)
+    leaver.add_argument("--reader", required=True, metavar="CODE", help="the reader; this cannot be undone")
+    leaver.set_defaults(run=run_withdraw)
     export = readers.add_parser("export", help="write the ratings table of a reading room, and a backup")
     add_study(export)
     export.add_argument("--out", type=Path, required=True, help="the ratings table, CSV")
@@ -54,7 +58,7 @@ def add_place(command: argparse.ArgumentParser) -> None:
 
 def place_of(options: argparse.Namespace):
     """The options of `add_place`."""
-    from ultrafm.readers.room.serve import Place
+    from ultrafm.readers.room.place import Place
 
     return Place(options.host, options.port, options.address, options.expose)
 
@@ -75,7 +79,8 @@ def run_room(options: argparse.Namespace) -> int:
 def run_demo(options: argparse.Namespace) -> int:
     """Make the demonstration, tell new links, serve it."""
     from ultrafm.readers.room.demo import make_demonstration
-    from ultrafm.readers.room.serve import check_place, serve_room
+    from ultrafm.readers.room.place import check_place
+    from ultrafm.readers.room.serve import serve_room
 
     check_place(place_of(options))
     study = make_demonstration(options.out, options.seed, tell)
@@ -87,32 +92,56 @@ def run_demo(options: argparse.Namespace) -> int:
 
 def run_links(options: argparse.Namespace) -> int:
     """Print new links."""
-    from ultrafm.readers.room.serve import renew_links
+    from ultrafm.readers.room.roster import renew_links
 
     renew_links(options.study, options.store, place_of(options), options.anew, tell)
     return 0
 
 
+def run_withdraw(options: argparse.Namespace) -> int:
+    """Take a reader out."""
+    from ultrafm.readers.room.roster import withdraw
+
+    number = withdraw(options.study, options.store, options.reader)
+    tell(f"{options.reader} is out; {number} readings stay in the room's file, and no export takes them any more")
+    return 0
+
+
 def run_export(options: argparse.Namespace) -> int:
-    """Write the ratings table, say what to run on it and what deviates."""
+    """Back up, write the ratings table, say what to run on it and what deviates."""
     from ultrafm.readers.room import Store, export_ratings, load_study
     from ultrafm.readers.room.export import analyse_command
-    from ultrafm.readers.room.serve import store_of
+    from ultrafm.readers.room.readings import withdrawn
+    from ultrafm.readers.room.store import store_of
 
     path = store_of(options.study, options.store)
     if not path.is_file():
         raise UltraFMError(str(path), "no such file", "the file of a reading room", "name it with --store")
-    study, store = load_study(options.study), Store(path)
+    check_targets(options, path)
+    store = Store(path)
     try:
-        table = export_ratings(store, study, options.out)
+        gone = sorted(withdrawn(store))
         if options.backup:
             store.backup(options.backup)
+            tell(f"Backup        {options.backup}")
+        study = load_study(options.study)
+        table = export_ratings(store, study, options.out)
     finally:
         store.close()
     counts = f"{len(table)} ratings of {table['case'].nunique()} cases by {table['reader'].nunique()} readers"
     tell(f"{counts}: {options.out}")
+    if gone:
+        tell(f"Withdrawn     {', '.join(gone)}: left out")
     deviating = int((table["deviation"] != "").sum())
     if deviating:
         tell(f"Deviation     {deviating} ratings were made under another protocol than the registered one")
     tell(f"Registered analysis:\n  {analyse_command(study, str(options.out))}")
     return 0
+
+
+def check_targets(options: argparse.Namespace, store: Path) -> None:
+    """UltraFMError for an output that would take the place of the study or of the room's file."""
+    kept = [options.study.resolve(), store.resolve()]
+    for name, target in (("--out", options.out), ("--backup", options.backup)):
+        if target is not None and target.resolve() in kept:
+            raise UltraFMError(f"{name} {target}", "the study itself", "another file, which may be overwritten")

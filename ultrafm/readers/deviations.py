@@ -8,21 +8,26 @@ import pandas as pd
 
 from ultrafm.readers.names import texts
 
-HASH = r"[0-9a-f]{64}"  # SHA-256; a column `protocol` with other words means something else
+HASH = r"[0-9a-f]{64}"  # SHA-256; a column `protocol` without any means something else
+NONE = "no protocol"
 
 
 def protocol_of(table: pd.DataFrame, ai: str | None) -> dict[str, Any] | None:
-    """Hash of the registered protocol, and readings under another one with the reason; None without such a column.
+    """Hash of the registered protocol, and readings under another or none with the reason; None without such a column.
 
     A reading is a reader's answer to a case in a modality; the AI makes none. The registered hash is the one without a
     reason (of several, that of most readings; the others count as deviations without a reason).
     """
-    if "protocol" not in table or not texts(table["protocol"]).astype(str).str.fullmatch(HASH).all():
+    if "protocol" not in table:
         return None
     rows = table[(table["reader"] != ai).to_numpy()].drop_duplicates(["reader", "modality", "case"])
-    hashes = texts(rows["protocol"]).astype(str)
+    written = texts(rows["protocol"]).astype(str)
+    known = written.str.fullmatch(HASH)
+    if not known.any():
+        return None
+    hashes = written.where(known, NONE)
     reasons = texts(rows["deviation"]).astype(str) if "deviation" in rows else pd.Series("", index=rows.index)
-    plain = hashes[(reasons == "").to_numpy()]
+    plain = hashes[(known & (reasons == "")).to_numpy()]
     registered = None if plain.empty else str(plain.mode().iloc[0])
     other = ((hashes != registered) | (reasons != "")).to_numpy()
     counts = pd.DataFrame({"protocol": hashes, "reason": reasons})[other].value_counts(sort=False)

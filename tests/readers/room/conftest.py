@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_room import MadeRoom, Server, free_port, make_study, open_room
@@ -30,3 +31,14 @@ def server(study_path: Path) -> Iterator[Server]:
     yield found
     if found.process is not None and found.process.poll() is None:
         found.kill()
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """Debian's Chromium."""
+    from made_browser import CHROMIUM, playwright
+
+    with playwright.sync_playwright() as run:
+        opened = run.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield opened
+        opened.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_room import change_fields, open_room, read_all
+from made_room import change_fields, free_port, open_room, read_all
 
 from ultrafm.cli import main
 from ultrafm.errors import UltraFMError
@@ -30,6 +30,27 @@ def test_a_page_of_a_case_that_a_deviation_took_out_is_refused_in_words(study_pa
     assert reader.send(reader.token()) == "/read"
 
 
+def test_a_case_that_was_shown_under_another_protocol_is_opened_again(study_path: Path) -> None:
+    made = open_room(study_path)
+    read_all(made.reader("R1"), made, most=13)
+    token, before = made.reader("R1").token(), study_path.read_text()
+    made.room.store.close()
+    scores = study_path.with_name("scores.csv")
+    registered_scores = scores.read_text()
+    scores.write_text(registered_scores.replace("0.050", "0.95"))
+    again = open_room(study_path, "scores of another release")
+    reader = again.reader("R1")
+    assert reader.send(token) == "/refused/older"
+    token = reader.token()
+    again.room.store.close()
+    scores.write_text(registered_scores)  # put back: what she saw under the deviation is no reading of the registered
+    last = open_room(study_path)
+    reader = last.reader("R1")
+    assert last.room.deviation is None and study_path.read_text() == before
+    assert reader.send(token) == "/refused/older" and reader.send(reader.token()) == "/read"
+    assert len(last.room.store.rows("SELECT * FROM readings WHERE part = 'aided' AND deviation IS NULL")) == 1
+
+
 def test_before_the_first_reading_the_protocol_may_change(study_path: Path) -> None:
     made = open_room(study_path)
     reader = made.reader("R1")
@@ -43,7 +64,7 @@ def test_after_the_first_reading_a_changed_protocol_is_refused_and_says_what_cha
     read_all(made.reader("R1"), made, most=3)
     made.room.store.close()
     change_fields(study_path, seed=5)
-    assert main(["readers", "room", str(study_path), "--port", "9"]) == 1
+    assert main(["readers", "room", str(study_path), "--port", str(free_port())]) == 1
     told = capsys.readouterr().err
     assert "changed: seed" in told and made.room.study.hash[:12] in told and "--accept-deviation" in told
 
@@ -104,6 +125,7 @@ def test_a_table_is_exported_under_the_registered_protocol_and_truth_alone(study
     assert "changed: title" in capsys.readouterr().err and not Path(out).exists()
     study_path.write_text(before)
     assert main(["readers", "export", str(study_path), "--out", out]) == 0
+    assert Path(out).stat().st_mode & 0o077 == 0
 
 
 def test_a_truth_that_changes_while_the_room_runs_is_not_joined(study_path: Path, tmp_path: Path) -> None:

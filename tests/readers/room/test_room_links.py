@@ -28,7 +28,14 @@ def test_the_cookie_is_for_this_site_and_no_script(made: MadeRoom) -> None:
     cookie = reply.headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=strict" in cookie and "Secure" not in cookie
     made.room.secure = True
-    assert "Secure" in Reader(made.browser(), "R1").enter(made.secrets["reader:R1"]).headers["set-cookie"]
+    reader = Reader(made.browser(), "R1")
+    reader.browser.base_url = "https://127.0.0.1"
+    cookie = reader.enter(made.secrets["reader:R1"]).headers["set-cookie"]
+    assert cookie.startswith("__Host-reader=") and "Secure" in cookie and "Path=/" in cookie and "Domain" not in cookie
+    assert reader.browser.get("/read").status_code == 200
+    planted = made.browser()
+    planted.cookies["reader"] = reader.browser.cookies["__Host-reader"]  # a sibling site can set only this name
+    assert planted.get("/read").status_code == 401
 
 
 def test_guessed_links_are_refused_and_soon_not_answered(made: MadeRoom) -> None:
@@ -96,3 +103,6 @@ def test_signing_out_takes_the_cookie_away(made: MadeRoom) -> None:
     reader = made.reader("R1")
     reader.browser.post("/leave")
     assert reader.browser.get("/read").status_code == 401
+    office = made.office()
+    office.post("/leave")
+    assert office.get("/office").status_code == 401

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from made_room import SITE, change_fields, make_study
 from pydantic import ValidationError
 
 from ultrafm.curation.identity.release import Release, write_release
+from ultrafm.curation.store import decode_png, encode_png, read_table, write_store
 from ultrafm.errors import UltraFMError
 from ultrafm.files import hash_text
 from ultrafm.readers.room.protocol import Protocol
@@ -81,6 +83,38 @@ def test_the_hash_changes_with_scores_and_truth(study_path: Path, tmp_path: Path
     assert study_truth(other) == {key: 1 - value for key, value in study_truth(before).items()}
 
 
+def rewrite(folder: Path, change: Callable[[dict], dict]) -> None:
+    """Write the store anew with every row changed."""
+    rows = [change(row) for row in read_table(folder / "curated", SITE).to_pylist()]
+    written = [row | {name: row[name] and row[name]["bytes"] for name in ("image", "sector")} for row in rows]
+    shutil.rmtree(folder / "curated" / SITE / "store")
+    write_store(written, len(rows), folder / "curated" / SITE / "store", "CC0", "none")
+
+
+def test_the_hash_is_of_the_pictures_that_are_shown_and_of_the_patients(study_path: Path, tmp_path: Path) -> None:
+    before = load_study(study_path)
+    name = next(iter(before.cases))
+
+    def smaller(row: dict) -> dict:
+        picture = {"bytes": encode_png(decode_png(row["image"]["bytes"])[::2, ::2]), "path": None}
+        return row | ({"image": picture} if row["image_id"] == name else {})
+
+    rewrite(tmp_path, dict)
+    assert load_study(study_path).hash == before.hash
+    rewrite(tmp_path, smaller)
+    after = load_study(study_path)
+    assert changed_fields(before.registered, after.registered) == ["pictures and patients"]
+    assert (after.cases[name].width, before.cases[name].width) == (24, 48)
+    rewrite(tmp_path, lambda row: row | {"patient": f"{row['patient']}x"})
+    assert load_study(study_path).hash not in (before.hash, after.hash)
+
+
+def test_a_clip_whose_frames_have_several_labels_has_no_truth_from_them(study_path: Path, tmp_path: Path) -> None:
+    rewrite(tmp_path, lambda row: row | ({"label": "benign"} if row["image_id"] == f"{SITE}/0122" else {}))
+    with pytest.raises(UltraFMError, match=r"'clip12'.*found label 'benign and malignant'"):
+        load_study(study_path)
+
+
 BAD = {
     "titel": ({"titel": "x"}, "titel"),
     "washout": ({"demonstration": False}, "washout_days: 0 is for a demonstration only"),
@@ -91,6 +125,7 @@ BAD = {
     "code": ({"readers": [{"code": "a b", "level": "x", "years": 1}]}, "readers.0.code"),
     "twice": ({"readers": [{"code": "a", "level": "x", "years": years} for years in (1, 2)]}, "'a' is listed twice"),
     "named AI": ({"readers": [{"code": "AI", "level": "x", "years": 1}]}, "both called 'AI'"),
+    "office": ({"readers": [{"code": "office", "level": "x", "years": 1}]}, "no reader can be called 'office'"),
     "margin": ({"analysis": {"primary": "x", "margin": 0.05}}, "against_ai: true as well"),
     "claim": ({"analysis": {"primary": "x", "against_ai": True, "claims": ["better:all"]}}, "superiority"),
     "unknown": ({"cases": {"images": [f"{SITE}/9990"]}}, "cases.images"),

@@ -76,6 +76,14 @@ def test_a_page_that_broke_counts_to_its_last_sign_of_life() -> None:
     assert seconds_read([[("shown", 0.0), ("paused", 3.0)], [("shown", 90.0), ("submitted", 92.0)]]) == 5
 
 
+def test_a_closed_lid_counts_to_the_last_sign_of_life() -> None:
+    view = [("shown", 0.0), ("alive", 15.0), ("asleep", 5000.0), ("resumed", 5010.0), ("submitted", 5012.0)]
+    assert seconds_read([view]) == 15 + 2
+    assert (
+        seconds_read([[("shown", 0.0), ("paused", 3.0), ("asleep", 99.0), ("resumed", 100.0), ("alive", 104.0)]]) == 7
+    )
+
+
 def test_signs_of_life_in_a_pause_do_not_end_it() -> None:
     assert seconds_read([[("shown", 0.0), ("paused", 2.0), ("alive", 20.0), ("submitted", 30.0)]]) == 2
 
@@ -87,7 +95,7 @@ def test_pausing_twice_and_a_clock_that_goes_back_do_no_harm() -> None:
 
 
 @given(
-    st.lists(st.sampled_from(["paused", "resumed", "alive"]), max_size=8),
+    st.lists(st.sampled_from(["paused", "resumed", "alive", "asleep"]), max_size=8),
     st.lists(st.floats(0, 100), min_size=10, max_size=10),
 )
 def test_seconds_are_never_negative_and_never_more_than_the_whole_time(kinds: list[str], gaps: list[float]) -> None:

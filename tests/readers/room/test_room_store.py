@@ -24,9 +24,9 @@ def write_forever(path: Path, told: Connection) -> None:
     number = store.row("SELECT count(*) AS n FROM pages")["n"]
     while True:
         number += 1
-        page = show(store, session, "R1", "unaided", f"case {number}")
+        page = show(store, session, "R1", "unaided", f"case {number}", "hash")
         answer = Answer({"a": number % 101, "b": 1, "c": 2}, "a", None)
-        if submit(store, session, "R1", page.token, answer, "hash", None)[0] is Outcome.KEPT:
+        if submit(store, session, "R1", page.token, answer, "hash", None) is Outcome.KEPT:
             told.send(number)
 
 
@@ -54,7 +54,7 @@ def filled(path: Path) -> Store:
         store.add("protocols", hash="h", text="{}")
         link = store.add("links", who="reader:R1", hash="a")
         session = store.add("sessions", who="reader:R1", hash="b", link=link)
-        page = store.add("pages", token="t", reader="R1", part="unaided", item="x", session=session)
+        page = store.add("pages", token="t", reader="R1", part="unaided", item="x", session=session, protocol="h")
         store.add("events", who="reader:R1", kind="alive", page=page)
         reading = store.add(
             "readings", page=page, reader="R1", part="unaided", item="x", diagnosis="a", seconds=1.0, session=session,
@@ -86,7 +86,7 @@ def test_replacing_a_row_is_refused_too(tmp_path: Path) -> None:
 
 def test_a_second_reading_of_a_case_and_a_rating_out_of_range_cannot_be_stored(tmp_path: Path) -> None:
     store = filled(tmp_path / "room.sqlite")
-    page = store.add("pages", token="u", reader="R1", part="unaided", item="x", session=1)
+    page = store.add("pages", token="u", reader="R1", part="unaided", item="x", session=1, protocol="h")
     same = {"reader": "R1", "part": "unaided", "item": "x", "diagnosis": "a", "seconds": 1.0, "session": 1}
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
         store.add("readings", page=page, protocol="h", content="c", **same)
@@ -141,7 +141,21 @@ def test_a_backup_is_whole_while_the_room_goes_on_and_opens_as_a_room(tmp_path: 
 def test_nobody_else_on_the_machine_can_read_the_file(tmp_path: Path) -> None:
     store = filled(tmp_path / "room.sqlite")
     assert store.row("SELECT 1")[0] == 1
+    store.backup(tmp_path / "room.sqlite.copy")
     assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("room.sqlite*")} == {0}
+
+
+def test_a_full_disk_keeps_nothing_of_the_transaction_and_does_no_harm(tmp_path: Path) -> None:
+    store = filled(tmp_path / "room.sqlite")
+    used = store.row("PRAGMA page_count")[0]
+    store.rows(f"PRAGMA max_page_count = {used + 1}")
+    with pytest.raises(sqlite3.OperationalError, match="full"), store.transaction():
+        for _ in range(9):
+            store.add("events", who="x", kind="refused", detail="x" * 3000)
+    assert len(store.rows("SELECT * FROM events")) == 1
+    store.rows(f"PRAGMA max_page_count = {used + 99}")  # there is room again
+    store.add("events", who="x", kind="alive")
+    assert len(store.rows("SELECT * FROM events")) == 2 and store.row("PRAGMA integrity_check")[0] == "ok"
 
 
 def test_another_file_is_not_taken_for_a_room(tmp_path: Path) -> None:

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 
 from ultrafm.readers.room.store import Store
 
-OFFICE = "office"  # the administrator
-COOKIES = {True: "office", False: "reader"}  # of the office, of a reader: one browser may have both
 SESSION_HOURS = 12
 WRONG_ANSWERS = 20
 WINDOW = 600.0  # seconds
@@ -36,6 +34,11 @@ class Session:
 def hash_secret(secret: str) -> str:
     """SHA-256 of a secret, as hexadecimal digits."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def cookie_name(office: bool, secure: bool) -> str:
+    """Of the office or of a reader: one browser may have both. Over https, no sibling site can plant it (__Host-)."""
+    return ("__Host-" if secure else "") + ("office" if office else "reader")
 
 
 def reader_name(code: str) -> str:

@@ -8,11 +8,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from ultrafm.readers.room.access import COOKIES, OFFICE, open_session, reader_name, who_holds
+from ultrafm.readers.room.access import cookie_name, open_session, reader_name, who_holds
 from ultrafm.readers.room.app import address_of, go_to, message_page, page, room_of
 from ultrafm.readers.room.forms import Form, read_form
 from ultrafm.readers.room.messages import MESSAGES, Refusal
-from ultrafm.readers.room.readings import has_consented, note
+from ultrafm.readers.room.protocol import OFFICE
+from ultrafm.readers.room.readings import has_consented, note, withdrawn
 
 entrance = APIRouter()
 Fields = Annotated[Form, Depends(read_form)]
@@ -51,7 +52,8 @@ def enter(request: Request, secret: str, form: Fields) -> Response:
         if who != OFFICE and not has_consented(room.store, _code(who)):
             note(room.store, who, "consent", detail=room.study.hash)
     answer = go_to(request, "/office" if who == OFFICE else "/read")
-    answer.set_cookie(COOKIES[who == OFFICE], token, httponly=True, samesite="strict", secure=room.secure)
+    name = cookie_name(who == OFFICE, room.secure)
+    answer.set_cookie(name, token, httponly=True, samesite="strict", secure=room.secure)
     return answer
 
 
@@ -59,7 +61,9 @@ def enter(request: Request, secret: str, form: Fields) -> Response:
 def leave(request: Request) -> Response:
     """Sign out: for a computer that others use too."""
     answer = go_to(request, "/")
-    answer.delete_cookie(COOKIES[False], httponly=True, samesite="strict", secure=room_of(request).secure)
+    secure = room_of(request).secure
+    for office in (True, False):
+        answer.delete_cookie(cookie_name(office, secure), httponly=True, samesite="strict", secure=secure)
     return answer
 
 
@@ -74,6 +78,8 @@ def _holder(request: Request, secret: str) -> tuple[str, int]:
         room.knocks.wrong(address)
         note(room.store, "unknown", "refused", detail="link")
         raise Refusal("link")
+    if _code(found[0]) in withdrawn(room.store):
+        raise Refusal("withdrawn")
     return found
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from ultrafm.errors import UltraFMError
-from ultrafm.files import write_text
+from ultrafm.files import replacing
 from ultrafm.readers.ratings import AI_MODALITY, AI_NAME
 from ultrafm.readers.room.protocol import HEALTHY, TRAINING
+from ultrafm.readers.room.readings import withdrawn
 from ultrafm.readers.room.registered import Study, study_truth
 from ultrafm.readers.room.registration import require_known
 from ultrafm.readers.room.store import Store
@@ -29,9 +30,11 @@ WHERE part != ? ORDER BY readings.id, disease
 
 
 def export_ratings(store: Store, study: Study, path: Path) -> pd.DataFrame:
-    """Write the ratings table as CSV and return it. Raises UltraFMError as `ratings_table` does."""
+    """Write the ratings table as CSV that its owner alone may read. Raises UltraFMError as `ratings_table` does."""
     table = ratings_table(store, study)
-    write_text(Path(path), table.to_csv(index=False))
+    with replacing(Path(path)) as temporary:
+        temporary.touch(mode=0o600)  # it holds the truth
+        temporary.write_text(table.to_csv(index=False), encoding="utf-8")
     return table
 
 
@@ -40,11 +43,13 @@ def ratings_table(store: Store, study: Study) -> pd.DataFrame:
 
     session: number of the reader's sign-in. seconds: see `timing`. region: left, top, right, bottom, frame, in pixels
     of the store's picture, as JSON. at: when it was kept (UTC). simulated: "yes" in a demonstration, whose readings
-    count for nobody's. protocol: hash under which it was read; deviation: why that is not the registered one.
+    count for nobody's. protocol: hash under which it was read; deviation: why that is not the registered one. Readers
+    who withdrew are left out.
     Raises UltraFMError before the first reading, and for a study that is neither registered nor an accepted deviation.
     """
     require_known(store, study)
-    rows = store.rows(QUERY, TRAINING)
+    gone = withdrawn(store)
+    rows = [row for row in store.rows(QUERY, TRAINING) if row["reader"] not in gone]
     if not rows:
         raise UltraFMError(str(store.path), "no reading yet", "at least one, training aside")
     truth = study_truth(study)

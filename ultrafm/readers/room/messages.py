@@ -27,6 +27,11 @@ MESSAGES = {
     "waiting": Message(
         429, "Too many wrong attempts", "Please wait ten minutes, then open your personal link again."
     ),
+    "withdrawn": Message(
+        410, "You have left this study",
+        "You took your consent back: there is nothing to read here, and your readings are not analysed. Ask the study "
+        "office if that is not so.",
+    ),
     "code": Message(
         403, "That is not the code that belongs to this link",
         "Go back to your personal link and type your identity code as the study office wrote it. Where the page asks "
@@ -34,7 +39,8 @@ MESSAGES = {
     ),
     "older": Message(
         409, "This case was opened again elsewhere",
-        "You opened the study in another tab or window (or loaded the page again), and only the newest one counts. "
+        "You opened the study in another tab or window, or loaded the page again, and only the newest one counts; or "
+        "the study office started the study anew with another protocol. "
         "Nothing was lost and nothing was taken from here. Close this tab and go on there, or go on here.", True,
     ),
     "changed": Message(

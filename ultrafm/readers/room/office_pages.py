@@ -11,11 +11,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from ultrafm.errors import UltraFMError
-from ultrafm.readers.room.access import COOKIES, OFFICE, Session, find_session
+from ultrafm.readers.room.access import Session, cookie_name, find_session
 from ultrafm.readers.room.app import page, room_of
 from ultrafm.readers.room.export import analyse_command, ratings_table
 from ultrafm.readers.room.messages import Message, Refusal
 from ultrafm.readers.room.overview import incidents, local_time, standings
+from ultrafm.readers.room.protocol import OFFICE
 from ultrafm.readers.room.registration import deviations, registered
 
 office = APIRouter(prefix="/office")
@@ -23,7 +24,8 @@ office = APIRouter(prefix="/office")
 
 def office_session(request: Request) -> Session:
     """The session of the office. Raises Refusal."""
-    session = find_session(room_of(request).store, request.cookies.get(COOKIES[True]))
+    room = room_of(request)
+    session = find_session(room.store, request.cookies.get(cookie_name(True, room.secure)))
     if session is None or session.who != OFFICE:
         raise Refusal("nobody")
     return session

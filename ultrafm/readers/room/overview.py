@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from ultrafm.readers.room.access import reader_name
-from ultrafm.readers.room.readings import has_consented, unaided_end
+from ultrafm.readers.room.readings import has_consented, unaided_end, withdrawn
 from ultrafm.readers.room.registered import Study
 from ultrafm.readers.room.schedule import parts_of, washout_ends
 from ultrafm.readers.room.store import Store
@@ -25,11 +25,14 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Standing:
-    """How far one reader is. parts: part -> (read, of). seconds: median per case of the study, None before one."""
+    """How far one reader is. parts: part -> (read, of). consent: yes, not yet or withdrawn.
+
+    seconds: median per case of the study, None before one.
+    """
 
     code: str
     level: str
-    consented: bool
+    consent: str
     parts: dict[str, tuple[int, int]]
     seconds: float | None
     last: str
@@ -58,10 +61,16 @@ def _standing(store: Store, study: Study, code: str, level: str) -> Standing:
     finished = read.get("unaided") == len(study.cases)
     aided_from = washout_ends(study, unaided_end(store, code)) if finished else None
     return Standing(
-        code, level, has_consented(store, code), {part: (read[part], sizes[part]) for part in sizes},
+        code, level, _consent(store, code), {part: (read[part], sizes[part]) for part in sizes},
         statistics.median(times) if times else None, local_time(max((row["at"] for row in rows), default=None)),
         local_time(aided_from),
     )  # fmt: skip
+
+
+def _consent(store: Store, code: str) -> str:
+    if code in withdrawn(store):
+        return "withdrawn"
+    return "yes" if has_consented(store, code) else "not yet"
 
 
 def incidents(store: Store) -> list[Incident]:

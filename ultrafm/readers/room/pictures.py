@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,15 @@ from ultrafm.files import hash_text
 from ultrafm.manifests import gather_tasks, load_sites
 from ultrafm.readers.room.protocol import Chosen, Disease, Protocol, TaskCases
 
-FACTS = ("image_id", "site", "patient", "clip", "label", "organ", "simulated", "sha256")
+FACTS = ("image_id", "site", "patient", "clip", "label", "organ", "simulated")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A picture or clip. frames: PNG bytes, a picture has one. width, height: pixels. content: hash of its pixels.
+    """A picture or clip. frames: PNG bytes, a picture has one. width, height: pixels.
 
-    `name` (image_id or clip), patient and site never reach a reader's browser.
+    content: SHA-256 over patient and frames as they are served. `name` (image_id or clip), patient and site never reach
+    a reader's browser.
     """
 
     name: str
@@ -41,7 +43,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Found:
-    """A case and the label that the store has for it."""
+    """A case and the label that the store has for it; of frames that differ all, joined, which no disease means."""
 
     case: Case
     label: str | None
@@ -114,12 +116,13 @@ def _found(name: str, rows: Sequence[dict]) -> Found:
     frames = tuple(row["image"]["bytes"] for row in rows)
     height, width = decode_png(frames[0]).shape
     first = rows[0]
-    content = hash_text(" ".join(row["sha256"] for row in rows))
     patient = f"{first['site']}/{first['patient']}"
+    content = hash_text(" ".join([patient, *(hashlib.sha256(frame).hexdigest() for frame in frames)]))
     case = Case(
         name, frames, width, height, first["organ"], first["site"], patient, bool(first["simulated"]), content
     )  # fmt: skip
-    return Found(case, first["label"])
+    labels = {row["label"] for row in rows}
+    return Found(case, first["label"] if len(labels) == 1 else " and ".join(sorted(map(str, labels))))
 
 
 def _of_task(curated: Path, asked: TaskCases, base: Path) -> tuple[list[str], list[str]]:

@@ -10,6 +10,7 @@ from ultrafm.manifests.schema import Share, Strict
 
 UNAIDED, AIDED, TRAINING = "unaided", "aided", "training"
 HEALTHY = "healthy"
+OFFICE = "office"  # the administrator
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 
@@ -141,6 +142,8 @@ class Protocol(Strict):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{twice[0]!r} is listed twice")
+        if OFFICE in [reader.code for reader in self.readers]:
+            raise ValueError(f"no reader can be called {OFFICE!r}: that is the administrator, whose link sees it all")
         if HEALTHY in [disease.name.lower() for disease in self.diseases]:
             raise ValueError("no disease can be called healthy: that is the diagnosis without one")
         if self.ai is None and (AIDED in self.design.parts or self.analysis.against_ai):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from ultrafm.readers.room.access import COOKIES, Session, find_session, reader_name
+from ultrafm.readers.room.access import Session, cookie_name, find_session, reader_name
 from ultrafm.readers.room.app import Room, go_to, page, room_of
 from ultrafm.readers.room.forms import BadForm, Form, read_answer, read_form
 from ultrafm.readers.room.messages import Refusal
@@ -26,6 +26,7 @@ from ultrafm.readers.room.readings import (
     show,
     submit,
     unaided_end,
+    withdrawn,
 )
 from ultrafm.readers.room.schedule import Step, next_step
 
@@ -36,12 +37,14 @@ Fields = Annotated[Form, Depends(read_form)]
 def signed_in(request: Request) -> tuple[Session, str]:
     """The reader's session and code. Raises Refusal."""
     room = room_of(request)
-    session = find_session(room.store, request.cookies.get(COOKIES[False]))
+    session = find_session(room.store, request.cookies.get(cookie_name(False, room.secure)))
     if session is None:
         raise Refusal("nobody")
     code = session.who.removeprefix(reader_name(""))
     if room.study.protocol.reader(code) is None:
         raise Refusal("nobody")
+    if code in withdrawn(room.store):
+        raise Refusal("withdrawn")
     return session, code
 
 
@@ -59,7 +62,7 @@ def read(request: Request, signed: SignedIn) -> Response:
         until = time.strftime("%A, %d %B %Y, %H:%M", time.localtime(step.until))
         return page(request, "rest.html", {"step": step, "until": until, "code": code})
     with room.store.transaction(durable=False):  # a power cut costs no kept answer
-        shown = show(room.store, session, code, step.part, step.item)
+        shown = show(room.store, session, code, step.part, step.item, room.study.hash)
     return page(request, "case.html", {"step": step, "token": shown.token, "code": code, **_about(room, step)})
 
 
@@ -123,7 +126,7 @@ def submission(request: Request, signed: SignedIn, form: Fields) -> Response:
         answer = read_answer(form, room.study.protocol.diseases_of(case.organ), case, room.study.protocol.marking)
     except BadForm as error:
         raise Refusal("values") from error
-    outcome, _page = submit(room.store, session, code, token, answer, room.study.hash, room.deviation)
+    outcome = submit(room.store, session, code, token, answer, room.study.hash, room.deviation)
     if outcome not in (Outcome.KEPT, Outcome.AGAIN):
         raise Refusal(outcome)
     return go_to(request, "/feedback" if shown.part == TRAINING else "/read")

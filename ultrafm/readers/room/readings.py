@@ -12,9 +12,9 @@ from ultrafm.files import hash_text
 from ultrafm.readers.room.access import Session, reader_name
 from ultrafm.readers.room.protocol import UNAIDED
 from ultrafm.readers.room.store import Store
-from ultrafm.readers.room.timing import ALIVE, PAUSED, RESUMED, SHOWN, SUBMITTED, Moment, seconds_read
+from ultrafm.readers.room.timing import ALIVE, ASLEEP, PAUSED, RESUMED, SHOWN, SUBMITTED, Moment, seconds_read
 
-SIGNS = (PAUSED, RESUMED, ALIVE)
+SIGNS = (PAUSED, RESUMED, ALIVE, ASLEEP)
 
 
 class Outcome(StrEnum):
@@ -23,7 +23,7 @@ class Outcome(StrEnum):
     KEPT = "kept"
     AGAIN = "again"
     CHANGED = "changed"  # sent before with another answer
-    OLDER = "older"  # the case was opened again since, in another tab or window
+    OLDER = "older"  # the case was opened again since, in another tab or window, or shown under another protocol
     STRANGE = "strange"  # no page of this reader
 
 
@@ -63,10 +63,14 @@ class Page:
     item: str
 
 
-def show(store: Store, session: Session, code: str, part: str, item: str) -> Page:
-    """Open a case for a reader. From now on only this page's answer is taken, and only its pictures are served."""
+def show(store: Store, session: Session, code: str, part: str, item: str, protocol: str) -> Page:
+    """Open a case for a reader under a protocol (its hash).
+
+    From now on only this page's answer is taken, and only its pictures are served.
+    """
     token = secrets.token_urlsafe(24)
-    number = store.add("pages", token=token, reader=code, part=part, item=item, session=session.number)
+    row = {"reader": code, "part": part, "item": item, "session": session.number, "protocol": protocol}
+    number = store.add("pages", token=token, **row)
     return Page(number, token, code, part, item)
 
 
@@ -94,15 +98,15 @@ def note(store: Store, who: str, kind: str, page: Page | None = None, detail: st
 
 def submit(
     store: Store, session: Session, code: str, token: str, answer: Answer, protocol: str, deviation: str | None
-) -> tuple[Outcome, Page | None]:
+) -> Outcome:
     """Take an answer: one transaction, once for each reader, part and case. Nothing is ever overwritten."""
     with store.transaction():
         page = find_page(store, code, token)
-        outcome = _outcome(store, page, answer)
+        outcome = _outcome(store, page, answer, protocol)
         if page is None or outcome is not Outcome.KEPT:
             if outcome is not Outcome.AGAIN:
                 note(store, reader_name(code), "refused", page, outcome)
-            return outcome, page
+            return outcome
         seconds = seconds_read(_views(store, page))
         region = None if answer.region is None else json.dumps(asdict(answer.region))
         reading = store.add(
@@ -112,17 +116,19 @@ def submit(
         )  # fmt: skip
         for disease, rating in answer.ratings.items():
             store.add("ratings", reading=reading, disease=disease, rating=rating)
-    return Outcome.KEPT, page
+    return Outcome.KEPT
 
 
-def _outcome(store: Store, page: Page | None, answer: Answer) -> Outcome:
+def _outcome(store: Store, page: Page | None, answer: Answer, protocol: str) -> Outcome:
     """What is to become of a submission."""
     if page is None:
         return Outcome.STRANGE
     before = store.row("SELECT content FROM readings WHERE page = ?", page.number)
     if before is not None:
         return Outcome.AGAIN if before["content"] == answer.content else Outcome.CHANGED
-    return Outcome.KEPT if is_newest(store, page) else Outcome.OLDER
+    shown = store.row("SELECT protocol FROM pages WHERE id = ?", page.number)
+    same = shown is not None and shown["protocol"] == protocol  # she answers what was shown, such as the AI's score
+    return Outcome.KEPT if same and is_newest(store, page) else Outcome.OLDER
 
 
 def _views(store: Store, page: Page) -> list[list[Moment]]:
@@ -151,6 +157,12 @@ def unaided_end(store: Store, code: str) -> float | None:
 def has_consented(store: Store, code: str) -> bool:
     """Did the reader consent?"""
     return store.row("SELECT 1 FROM events WHERE who = ? AND kind = 'consent'", reader_name(code)) is not None
+
+
+def withdrawn(store: Store) -> set[str]:
+    """Codes of the readers who took their consent back. That is final; their readings stay in the file alone."""
+    rows = store.rows("SELECT DISTINCT who FROM events WHERE kind = 'withdrawn'")
+    return {row["who"].removeprefix(reader_name("")) for row in rows}
 
 
 def last_training(store: Store, code: str) -> tuple[Page, dict[str, int]] | None:

@@ -119,9 +119,9 @@ def _scores(protocol: Protocol, found: list[Found], base: Path) -> Answers:
 
 
 def _canonical(protocol: Protocol, found: list[Found], truth: dict[tuple[str, str], int], scores: Answers) -> str:
-    """What is registered: all fields and the content behind them (pixels, truth, scores), not where files lie."""
+    """What is registered: all fields and what lies behind them (pictures, patients, truth, scores), not where."""
     fields: dict[str, Any] = plain_protocol(protocol)
-    fields["pixels"] = {one.case.name: one.case.content for one in found}
+    fields["pictures and patients"] = {one.case.name: one.case.content for one in found}
     fields[TRUTH], fields["scores of the AI"] = _hash_answers(truth), _hash_answers(scores)
     return json.dumps(fields, sort_keys=True, ensure_ascii=False, allow_nan=False)
 

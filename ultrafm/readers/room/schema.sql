@@ -9,15 +9,16 @@ CREATE TABLE sessions (
 -- A case as shown once to a reader: the token stands in the page and names its pictures.
 CREATE TABLE pages (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, token TEXT NOT NULL UNIQUE, reader TEXT NOT NULL, part TEXT NOT NULL,
-    item TEXT NOT NULL, session INTEGER NOT NULL REFERENCES sessions
+    item TEXT NOT NULL, session INTEGER NOT NULL REFERENCES sessions, protocol TEXT NOT NULL
 );
 CREATE INDEX pages_of_reader ON pages (reader, part, item);
--- kind: consent; paused, resumed and alive of a page; refused (detail says why); deviation.
+-- kind: consent, withdrawn; paused, resumed, alive and asleep of a page; refused (detail says why); deviation.
 CREATE TABLE events (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, kind TEXT NOT NULL, page INTEGER REFERENCES pages,
     detail TEXT
 );
 CREATE INDEX events_of_page ON events (page);
+CREATE INDEX events_of_leavers ON events (who) WHERE kind = 'withdrawn';
 CREATE TABLE readings (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, page INTEGER NOT NULL UNIQUE REFERENCES pages, reader TEXT NOT NULL,
     part TEXT NOT NULL, item TEXT NOT NULL, diagnosis TEXT NOT NULL, region TEXT, seconds REAL NOT NULL,

@@ -43,7 +43,8 @@ class Store:
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # a full disk has ended it already
+                    self._connection.execute("ROLLBACK")
                 raise
             finally:
                 self._connection.execute("PRAGMA synchronous = FULL")
@@ -70,6 +71,7 @@ class Store:
     def backup(self, path: Path) -> None:
         """Write a whole and consistent copy while the room goes on (SQLite's backup)."""
         with replacing(Path(path)) as temporary:
+            temporary.touch(mode=0o600)
             copy = sqlite3.connect(temporary)
             try:
                 with self._turn:
@@ -82,6 +84,11 @@ class Store:
         """Close the file."""
         with self._turn:
             self._connection.close()
+
+
+def store_of(study: Path, store: Path | None) -> Path:
+    """The room's file: the one named, else beside STUDY.yaml with the ending .sqlite."""
+    return Path(store) if store else Path(study).with_suffix(".sqlite")
 
 
 def _connect(path: Path) -> sqlite3.Connection:
