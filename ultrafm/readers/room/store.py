@@ -14,7 +14,7 @@ from ultrafm.errors import UltraFMError
 from ultrafm.files import replacing
 
 SCHEMA = Path(__file__).with_name("schema.sql")
-APPLICATION = 0x55464D31  # marks the file as a reading room's (SQLite's application_id)
+APPLICATION = 0x55464D32  # marks the file as a reading room of these tables (SQLite's application_id)
 WAIT = 30  # seconds for another process's transaction
 
 
@@ -103,7 +103,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         known = connection.execute("PRAGMA application_id").fetchone()[0]
         empty = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if known != APPLICATION and not empty:
-            raise UltraFMError(f"--store {path}", "another program's data base", "a reading room's file, or none")
+            raise UltraFMError(
+                f"--store {path}", "another program's or version's data base", "a reading room's file, or none"
+            )
         for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "recursive_triggers = ON"):
             connection.execute(f"PRAGMA {setting}")
         _make_tables(connection)
