@@ -92,3 +92,11 @@ def test_make_alone_prints_its_targets():
     shown = subprocess.run(["make"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     for target in ("study", "setup", "test", "test-all", "lab", "doctor"):
         assert re.search(rf"^{target}\s", shown, re.MULTILINE), target
+
+
+def test_no_two_files_of_tests_share_a_name() -> None:
+    """pytest imports test files by their bare name; of two with one name the second stops the whole run."""
+    names = [
+        path.name for path in (REPOSITORY / "tests").rglob("*.py") if path.name not in ("conftest.py", "__init__.py")
+    ]
+    assert {name for name in names if names.count(name) > 1} == set()

@@ -69,18 +69,18 @@ STEPS = (
     StepPlan(
         "30_diagnosis",
         ("10_curate", "20_pretrain"),
-        ("manifests", "phantom", "geometry", "curation", "pretraining", "downstream"),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream", "readers"),
     ),
     StepPlan(
         "40_segmentation",
         ("10_curate", "20_pretrain"),
-        ("manifests", "phantom", "geometry", "curation", "pretraining", "downstream"),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream", "readers"),
     ),
     StepPlan("50_reader_study", ("30_diagnosis",), ("manifests", "phantom", "geometry", "curation", "readers")),
     StepPlan(
         "60_privacy",
         ("10_curate", "20_pretrain"),
-        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream"),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream", "readers"),
     ),
     StepPlan(
         "90_report",
@@ -101,7 +101,7 @@ EXPERIMENTS = (
     StepPlan(
         "pretraining_choices",
         ("10_curate",),
-        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream"),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream", "readers"),
         "experiments",
     ),
     StepPlan(
@@ -119,7 +119,7 @@ EXPERIMENTS = (
     StepPlan(
         "privacy_costs",
         ("10_curate",),
-        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream"),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream", "readers"),
         "experiments",
     ),
     StepPlan(
@@ -132,19 +132,19 @@ EXPERIMENTS = (
     StepPlan(
         "phantom_to_real",
         ("10_curate",),
-        ("manifests", "geometry", "curation", "pretraining", "downstream"),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream", "readers"),
         "experiments",
     ),
     StepPlan(
         "measurements",
         ("10_curate", "20_pretrain"),
-        ("manifests", "geometry", "curation", "pretraining", "downstream"),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream", "readers"),
         "experiments",
     ),
     StepPlan(
         "evaluation_designs",
         ("10_curate", "20_pretrain"),
-        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream"),
+        ("manifests", "phantom", "geometry", "curation", "pretraining", "federation", "downstream", "readers"),
         "experiments",
     ),
 )
