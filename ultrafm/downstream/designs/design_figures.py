@@ -148,7 +148,7 @@ def nothing(title: str) -> Figure:
     """A figure that says that there is nothing to show."""
     figure = new_figure(7, 0.9, f"{title}: nothing to show")
     figure.text(
-        0.02, 0.5, f"{title}: no task allows it; the reasons are in the table of what is left out.", va="center"
+        0.02, 0.5, f"{title}: no task allows it (the table of what is left out says why)", va="center", fontsize="small"
     )
     return figure
 
