@@ -62,13 +62,13 @@ def test_the_figure_names_score_truth_site_and_what_is_simulated():
     alt = draw_mistakes(data, surest_mistakes(with_calls(rows, 0.5)), "a probe").alt
     for words in (
         "simulated images",
-        "false alarm: score 0.90 (from 0.50)",
-        "truth negative",
+        "false alarm, truth negative",
+        "score 0.90, called from 0.50",
         "site_01_a",
         "difficulty",
     ):
         assert words in alt
-    assert "missed: score 0.10" in alt
+    assert "missed, truth positive\nscore 0.10" in alt or "missed, truth positive score 0.10" in alt
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,8 @@ def draw_dice_by(parts: dict[str, pd.DataFrame], title: str) -> Figure:
 def _mistake_words(row: tuple) -> str:
     truth = "positive" if row.truth else "negative"
     difficulty = "" if pd.isna(row.difficulty) else f"\ndifficulty {row.difficulty:.2f}"
-    return f"{row.direction}, truth {truth}\nscore {row.score:.2f}, called from {row.threshold:.2f}{difficulty}\n{row.site}"
+    score = f"score {row.score:.2f}, called from {row.threshold:.2f}"
+    return f"{row.direction}, truth {truth}\n{score}{difficulty}\n{row.site}"
 
 
 def _in_lines(images: list, titles: list, directions: list[str], most: int) -> tuple[list, list]:
