@@ -135,6 +135,18 @@ def test_few_patients_have_numbers_and_no_intervals():
     assert first["ci_low"] is None and first["ci_method"] is None and first["estimate"] == table["control"].iloc[0]
 
 
+def test_a_control_that_never_varies_has_no_interval_and_the_margin_over_it_has():
+    data, _, _ = made()
+    controls = shortcut_predictions(data, {"device": np.zeros((len(data.truth), 1))})
+    model = predictions_of(data, np.random.default_rng(0).normal(size=len(data.truth)))
+    table = control_table(model, controls)
+    assert (
+        table["control"].tolist() == [0.5] and table["control_low"].isna().all() and table["margin_low"].notna().all()
+    )
+    control, margin = control_records(table, {data.task.name: data}, "federated")
+    assert control["ci_method"] is None and margin["ci_method"] == "clustered DeLong over patients"
+
+
 def test_words_lists_and_gaps_become_numbers():
     table = pd.DataFrame({"word": ["a", "b", None], "number": [1.0, np.nan, 3.0], "list": [[1, 2], None, [3, 4, 5]]})
     assert numbers_of(table[["word"]]).tolist() == [[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 1]]

@@ -150,11 +150,14 @@ def control_records(table: pd.DataFrame, data: Mapping[str, TaskData], encoder: 
             "section": "controls", "task": one["task"], "metric": "auroc", "n": one["images"],
             "n_patients": one["patients"], "images": "simulated" if asked.simulated else "real",
             "fold": turns(asked)[0].fold,
-            "ci_method": None if pd.isna(one["control_low"]) else "clustered DeLong over patients",
         }  # fmt: skip
         name = f"{SHORTCUT}/{one['group']}"
-        limits = {"estimate": one["control"], "ci_low": one["control_low"], "ci_high": one["control_high"]}
-        rows.append(record(**common, method=name, **limits))
-        limits = {"estimate": one["margin"], "ci_low": one["margin_low"], "ci_high": one["margin_high"]}
-        rows.append(record(**common, method=f"linear_probe/{encoder}", comparator=name, **limits))
+        rows.append(record(**common, method=name, **_limits(one, "control")))
+        rows.append(record(**common, method=f"linear_probe/{encoder}", comparator=name, **_limits(one, "margin")))
     return rows
+
+
+def _limits(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An estimate of a row of `control_table` with its interval; a control that never varies has none of its own."""
+    way = None if pd.isna(row[f"{name}_low"]) else "clustered DeLong over patients"
+    return {"estimate": row[name], "ci_low": row[f"{name}_low"], "ci_high": row[f"{name}_high"], "ci_method": way}
