@@ -49,7 +49,7 @@ def test_headline_comparisons_have_intervals(smoke):
     records = read_results(smoke / "results.json")["records"]
     differences = [one for one in records if one["comparator"] and one["metric"] in ("auroc", "dice")]
     defined = [one for one in differences if one["ci_low"] is not None]
-    assert {one["section"] for one in defined} == {"diagnosis", "segmentation", "reader_study"}
+    assert {one["section"] for one in defined} == {"diagnosis", "segmentation", "reader_study", "controls"}
     assert all(one["ci_low"] <= one["estimate"] <= one["ci_high"] for one in defined)
 
 
@@ -168,7 +168,7 @@ def test_encoders_of_one_study_are_tested_on_the_pictures_of_another(smoke, tmp_
     here = {row["method"]: row for row in records if is_average(row)}
     assert here["linear_probe/federated"]["estimate"] == of_study["linear_probe/federated"]["estimate"]
     page = (tmp_path / "page.ipynb").read_text()
-    assert "simulated images of 16 sites" in page and "simulated images of 1 site<" in page
+    assert "pre-trained by all sites, images staying there" in page and "pre-trained at one site alone" in page
     missing = run_notebook(source, tmp_path / "page.ipynb", parameters | {"pretrained": str(tmp_path)})
     assert not missing.ok and "no finished step 20_pretrain" in missing.error
 
