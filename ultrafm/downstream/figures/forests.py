@@ -55,7 +55,7 @@ def draw_subgroups(records: Sequence[Mapping[str, Any]], task: str, method: str,
     """
     found = [row for row in records if row["task"] == task and row["method"] == method and row["comparator"] is None]
     rows = [row for row in found if row["metric"] == metric and str(row["level"]).startswith(f"{by}: ")]
-    title = f"{words(task)} by {words(by)}: {words(method)}"
+    title = f"{words(task)} by {words(by)}\n{words(method)}"
     if not rows:
         return nothing(title)
     table = pd.DataFrame(rows)
