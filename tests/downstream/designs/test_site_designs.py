@@ -144,8 +144,8 @@ def test_one_local_step_a_round_is_pooled_gradient_descent(task, classes: int) -
     }
     rows = np.concatenate(list(parts.values()))
     # the step's length is agreed on by the steepest part, so both take the same one only when it is given by one part
-    apart = fit_head(look.features, look.answers, parts, 400, 1, **look.relation)
-    whole = fit_head(look.features, look.answers, {"all": rows}, 400, 1, **look.relation)
+    apart = fit_head(look.features, look.answers, parts, 400, 1, **look.data.relation)
+    whole = fit_head(look.features, look.answers, {"all": rows}, 400, 1, **look.data.relation)
     assert np.allclose(apart.score(look.features), whole.score(look.features), atol=1e-6)
 
 

@@ -48,11 +48,6 @@ class Look:
         """(N, A) 0 or 1: is each answer true of each image?"""
         return self.data.answer_truth
 
-    @property
-    def relation(self) -> dict[str, bool]:
-        """How the answers hang together, as classifiers are told."""
-        return {"exclusive": self.data.exclusive, "ordered": self.data.kind == "severity"}
-
 
 def patterns(answers: np.ndarray) -> np.ndarray:
     """(N,) a number for each different row of answers (N, A): the class, or the set of findings, of each image."""
@@ -104,14 +99,14 @@ def ask(look: Look, turn: Turn, asked: np.ndarray | None = None) -> np.ndarray:
     asked: (P, F) features of these images where they are not those of `look` (perturbed pictures).
     """
     asked = look.features[turn.predict] if asked is None else asked
-    return probe_turn(look.features, look.answers, turn, **look.relation).score(asked)
+    return probe_turn(look.features, look.answers, turn, **look.data.relation).score(asked)
 
 
 def ask_inner(look: Look, train: np.ndarray, predict: np.ndarray, fold: str) -> np.ndarray:
     """(P, A) scores of the images `predict` by a probe of the images `train`, its penalty chosen inside `train`."""
     turn = inner_turn(look.answers, look.data.patients, train, predict, fold)
     penalty = choose_penalty(look.features, look.answers, turn)
-    probe = fit_probe(look.features[train], look.answers[train], penalty, **look.relation)
+    probe = fit_probe(look.features[train], look.answers[train], penalty, **look.data.relation)
     return probe.score(look.features[predict])
 
 

@@ -88,12 +88,12 @@ def tune_blocks(
 
     AdamW begins anew in each round; its rate follows one schedule over all rounds. `encoder` is not changed.
     """
-    tuned = Tuned(training.trainable_copy(encoder), head_from(head), **look.relation)
+    tuned = Tuned(training.trainable_copy(encoder), head_from(head), **look.data.relation)
     let_move(tuned.encoder, tuning.blocks)
     model = nn.ModuleList([tuned.encoder, tuned.head])
     shared, rows = as_views(model), np.concatenate(list(parts.values()))
     weights = np.zeros(look.answers.shape, np.float32)
-    weights[rows] = balanced_weights(look.answers[rows], **look.relation)
+    weights[rows] = balanced_weights(look.answers[rows], **look.data.relation)
     for number in range(tuning.block_rounds):
         old, found = to_vector(model), []
         for site, part in parts.items():
@@ -162,7 +162,7 @@ def _tuned_rows(
     look: Look, turn: Turn, parts: Parts, predict: np.ndarray, tuning: Tuning, seed: int,
     encoder: VisionTransformer | None, own: Mapping[str, str],
 ) -> list[pd.DataFrame]:  # fmt: skip
-    head = fit_head(look.features, look.answers, parts, tuning.rounds, tuning.local_steps, **look.relation)
+    head = fit_head(look.features, look.answers, parts, tuning.rounds, tuning.local_steps, **look.data.relation)
     rows = [prediction_rows(look, predict, head.score(look.features[predict]), turn.fold, HEAD, **own)]
     if encoder is not None and tuning.blocks:
         tuned = tune_blocks(encoder, head, look, parts, tuning, seed)

@@ -61,12 +61,11 @@ def kept_turn(data: TaskData) -> Turn:
 
 def _fit_probe(encoder: Path, data: TaskData, turn: Turn, cache: Path | None) -> tuple[dict, dict]:
     features, answers = cached_features(encoder, data.images, data.sectors, "pooled", cache), data.answer_truth
-    relation = {"exclusive": data.exclusive, "ordered": data.kind == "severity"}
 
     def fit(part: np.ndarray, own: np.ndarray, penalty: float) -> object:
-        return fit_probe(part, own, penalty, **relation)
+        return fit_probe(part, own, penalty, **data.relation)
 
-    penalty = choose_penalty(features, answers, turn, **relation)
+    penalty = choose_penalty(features, answers, turn, **data.relation)
     probe = fit(features[turn.train], answers[turn.train], penalty)
     rows, scores = held_out_scores(fit, penalty, features, answers, turn)
     columns = [(name, scores[:, place], answers[rows, place]) for place, name in enumerate(data.answers)]

@@ -47,7 +47,7 @@ class OnFeatures:
         turn = seen.turns[number]
 
         def fit(features: np.ndarray, answers: np.ndarray, setting: Any) -> Classifier:
-            return self.fit(features, answers, setting, **seen.relation)
+            return self.fit(features, answers, setting, **seen.data.relation)
 
         setting = choose_setting(fit, self.settings, self.default, seen.features, seen.answers, turn)
         model = fit(seen.features[turn.train], seen.answers[turn.train], setting)
@@ -66,7 +66,7 @@ def answer_attentively(seen: Seen, number: int) -> Answered:
 
     def fit(turn: Turn, where: str) -> Scored:
         generator = spawn_torch(seen.seed, "attentive probe", f"{seen.data.task.name}{where}", number)
-        fitted = fit_attentive(seen.tokens, inside, seen.answers, turn, generator, **seen.relation)
+        fitted = fit_attentive(seen.tokens, inside, seen.answers, turn, generator, **seen.data.relation)
         return lambda rows: fitted.score(seen.tokens[rows], inside[rows])
 
     return _trained(fit, seen.answers, seen.turns[number], inner=True)
@@ -77,7 +77,7 @@ def answer_by_training(tune: Callable[..., Tuned], purpose: str, seen: Seen, num
 
     def fit(turn: Turn, where: str) -> Scored:
         generator = spawn_torch(seen.seed, purpose, f"{seen.data.task.name}{where}", number)
-        start = probe.steady_probe(seen.features, seen.answers, turn, seen.penalties[number], **seen.relation)
+        start = probe.steady_probe(seen.features, seen.answers, turn, seen.penalties[number], **seen.data.relation)
         tuned = tune(seen.encoder, start, seen.data, turn, seen.epochs, seen.precision, generator)
         return lambda rows: tuned.score(seen.data, rows)
 

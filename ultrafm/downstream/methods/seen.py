@@ -64,15 +64,10 @@ class Seen:
         """(N, A) 0 or 1."""
         return self.data.answer_truth
 
-    @property
-    def relation(self) -> dict[str, bool]:
-        """How the answers hang together, as classifiers are told."""
-        return {"exclusive": self.data.exclusive, "ordered": self.data.kind == "severity"}
-
     @cached_property
     def penalties(self) -> list[float]:
         """The penalty that the linear probe chooses in each turn."""
-        return [probe.choose_penalty(self.features, self.answers, turn, **self.relation) for turn in self.turns]
+        return [probe.choose_penalty(self.features, self.answers, turn, **self.data.relation) for turn in self.turns]
 
     @cached_property
     def heads(self) -> list[PatchHead]:

@@ -65,6 +65,11 @@ class TaskData:
         return self.task.kind != "severity" and bool(self.task.classes) and not self.task.several
 
     @property
+    def relation(self) -> dict[str, bool]:
+        """How the answers hang together, as classifiers are told."""
+        return {"exclusive": self.exclusive, "ordered": self.task.kind == "severity"}
+
+    @property
     def patients(self) -> np.ndarray:
         """(N,) "site/patient" of each image: the unit that is never split and over which intervals are made."""
         return patient_names(self.table)
